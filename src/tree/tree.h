@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tree.h - ordered, disjoint ranges with gap search: a B+ tree that knows no VMA.
+ *
+ * Every entry is a range [start, end) with 64 bits of flags and a pointer.  Entries never overlap; touching ones
+ * are allowed.  start < end always; `end` may be at most VMKI_TREE_MAX_END.
+ *
+ * READERS (vmki_tree_find, _next, _prev) take no lock: a leaf is changed in place only by a store of one word that
+ * misleads nobody, and copied and published with a release store otherwise.  A superseded node is handed to
+ * memory->retire, which frees it when no reader can hold it.  A reader sees each entry whole: its start, end, flags and
+ * item belong together.  A reader that interrupts a writer (a signal handler) always finishes and sees the state before
+ * or after.
+ *
+ * WRITERS are serialised by the caller.  A writer reserves memory first (may fail, changes nothing), then edits: an edit
+ * cannot fail.
+ */
+#ifndef VMKI_TREE_H
+#define VMKI_TREE_H
+
+#include "vmakit/types.h"
+
+/* The greatest end of a range: keeps sums of two addresses from wrapping. */
+#define VMKI_TREE_MAX_END (UINT64_C(1) << 63)
+
+struct vmki_tree_entry {
+    vmk_addr start;
+    vmk_addr end;
+    uint64_t flags; /* the caller's; the tree only carries them */
+    void *item;     /* the caller's, never NULL */
+};
+
+/* Where nodes come from.  `size` is a multiple of 64; memory is aligned to 64 bytes; alloc may return NULL. */
+struct vmki_tree_memory {
+    void *(*alloc)(void *context, size_t size);
+    void (*free)(void *context, void *node, size_t size);   /* no reader ever saw it */
+    void (*retire)(void *context, void *node, size_t size); /* readers may still be in it */
+    void *context;
+};
+
+enum { VMKI_TREE_MAX_HEIGHT = 12, VMKI_TREE_SPLICE_MAX = 6 };
+
+struct vmki_tree_node; /* tree_node.h */
+
+struct vmki_tree {
+    struct vmki_tree_node *root; /* read by readers with acquire; NULL when empty */
+    size_t nr_entries;
+    uint64_t first_start; /* start of the lowest entry, for the gap below it; writers only */
+    uint32_t height;      /* levels including the leaves; writers only */
+    uint32_t nr_spare;    /* reserved nodes in `spare` */
+    struct vmki_tree_node *spare;
+    size_t nr_nodes_bytes; /* bytes in live nodes, the spare ones included */
+    const struct vmki_tree_memory *memory;
+};
+
+/* A position of a writer, or of one who holds off writers: an entry, or past the last one. */
+struct vmki_cursor {
+    struct vmki_tree *tree;
+    struct vmki_tree_node *node[VMKI_TREE_MAX_HEIGHT]; /* node[0] is the leaf */
+    uint8_t slot[VMKI_TREE_MAX_HEIGHT];
+};
+
+/* What a placement asks of the tree; the result r has low <= r, r + len <= high, r % align == offset % align. */
+struct vmki_gap_query {
+    vmk_addr low;
+    vmk_addr high;
+    uint64_t len;    /* bytes, not 0 */
+    uint64_t align;  /* a power of two, or 0 and 1 for none */
+    uint64_t offset; /* r is congruent to this modulo align */
+};
+
+void vmki_tree_init(struct vmki_tree *tree, const struct vmki_tree_memory *memory);
+/* Frees all nodes at once; no reader may be left. Items are the caller's. */
+void vmki_tree_destroy(struct vmki_tree *tree);
+
+/* ---- Readers: without a lock. Each returns false, and leaves *entry alone, when there is none. ---- */
+
+/* The entry that contains `address`. */
+bool vmki_tree_find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry);
+/* The first entry that ends above `address`. */
+bool vmki_tree_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry);
+/* The last entry that starts below `address`. */
+bool vmki_tree_prev(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry);
+
+/* ---- Cursors: writers, or readers that hold writers off ---- */
+
+/* Stands on the first entry that ends above `address`; false when it is past the last one. */
+bool vmki_cursor_seek(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr address);
+/* The entry under the cursor; false when it is past the last one. */
+bool vmki_cursor_entry(const struct vmki_cursor *cursor, struct vmki_tree_entry *entry);
+/* Its neighbours, without moving; false when there is none. For a cursor past the end the last entry is `before`. */
+bool vmki_cursor_before(const struct vmki_cursor *cursor, struct vmki_tree_entry *entry);
+bool vmki_cursor_after(const struct vmki_cursor *cursor, struct vmki_tree_entry *entry);
+/* Moves; advance returns false when it moved past the end, retreat returns false and stays when there is none before. */
+bool vmki_cursor_advance(struct vmki_cursor *cursor);
+bool vmki_cursor_retreat(struct vmki_cursor *cursor);
+
+/* ---- Writers ---- */
+
+/*
+ * Makes sure that the next `nr_splices` splices cannot run out of memory. False when memory is short; nothing changes
+ * for the reader, and what was reserved stays for the next time.
+ */
+bool vmki_tree_reserve(struct vmki_tree *tree, unsigned nr_splices);
+/* Gives unused reserved nodes back, but for `keep`. */
+void vmki_tree_release_spare(struct vmki_tree *tree, unsigned keep);
+
+/*
+ * The one edit: takes out the entries from the cursor's own up to the last that starts below `until` (none when the
+ * cursor's starts at or above it), and puts `nr_new` (at most VMKI_TREE_SPLICE_MAX) in their place, in ascending order.
+ * The new ones must lie between the neighbours that stay. Any number may go; a reader sees each leaf before or after.
+ * Insert, erase, resize, replace, split and merge are all splices. Afterwards the cursor stands on the first new entry,
+ * or, when there is none, on the entry after the gap.
+ * Needs one reserved splice. A splice that changes one word only (an end, a start, the flags or item of one entry) is
+ * done in place.
+ */
+void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct vmki_tree_entry *new_entries,
+                        unsigned nr_new);
+
+/*
+ * Fills an empty tree with `nr` ascending entries that `next` delivers one by one, leaves packed full. False when
+ * memory is short; the tree is then empty again. `next` must not fail.
+ */
+bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *context, struct vmki_tree_entry *entry),
+                     void *context);
+
+/* ---- Gap search: one descent; false when there is none. The space below the first and above the last entry counts. ---- */
+
+bool vmki_tree_gap_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start);
+bool vmki_tree_gap_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start);
+
+/* ---- Checking ---- */
+
+/* NULL when every invariant holds, else a static text that names the broken one. Recounts everything. */
+const char *vmki_tree_validate(const struct vmki_tree *tree);
+
+#endif
