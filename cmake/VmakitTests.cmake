@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+#
+# Every test is found by its place and its name:
+#   tests/unit/test_*.c     one cmocka program each; may include src/ headers      label unit
+#   tests/tool/test_*.c     the same for the tool's parts; may include tool/       label tool-unit
+#   tests/tool/*.sh, tests/oracle/*.sh   scripts; VMAKIT is the tool's path        label tool, oracle
+#   examples/*.c, examples/NAME/*.c      public headers only; run, expect exit 0   label example
+# The end of a name adds a label: _threads (run under tsan), _slow (release only), _host (needs the kernel: not under
+# qemu); the others are also `portable`. tests/support/*.c and ports/mock/*.c are linked to every cmocka program.
+set(VMAKIT_TEST_DIR ${PROJECT_BINARY_DIR}/tests)
+
+vmakit_glob(support_sources tests/support/*.c ports/mock/*.c)
+add_library(vmakit_test_support STATIC ${support_sources})
+target_include_directories(vmakit_test_support PUBLIC
+  ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/tests/support)
+target_compile_definitions(vmakit_test_support PUBLIC _GNU_SOURCE "VMK_SYNC_HEADER=\"${VMAKIT_SYNC_HEADER}\""
+  VMAKIT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+target_link_libraries(vmakit_test_support PUBLIC vmakit_static URCU::URCU Threads::Threads)
+if(TARGET CMOCKA::CMOCKA)
+  target_link_libraries(vmakit_test_support PUBLIC CMOCKA::CMOCKA)
+endif()
+vmakit_warnings(vmakit_test_support)
+
+function(vmakit_test_labels variable name)
+  set(labels ${ARGN})
+  if(name MATCHES "_threads$")
+    list(APPEND labels threads)
+  endif()
+  if(name MATCHES "_slow$")
+    list(APPEND labels slow)
+  endif()
+  if(name MATCHES "_host$")
+    list(APPEND labels host)
+  elseif(NOT name MATCHES "_(slow|threads)$")
+    list(APPEND labels portable)
+  endif()
+  set(${variable} ${labels} PARENT_SCOPE)
+endfunction()
+
+function(vmakit_cmocka_tests directory label)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${directory}/test_*.c)
+  foreach(source IN LISTS sources)
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} ${source})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${VMAKIT_TEST_DIR})
+    target_link_libraries(${name} PRIVATE vmakit_test_support ${ARGN})
+    vmakit_warnings(${name})
+    add_test(NAME ${label}/${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    vmakit_test_labels(labels ${name} ${label})
+    set_tests_properties(${label}/${name} PROPERTIES LABELS "${labels}" TIMEOUT 300)
+  endforeach()
+endfunction()
+
+function(vmakit_script_tests directory label)
+  file(GLOB scripts CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${directory}/*.sh)
+  foreach(script IN LISTS scripts)
+    get_filename_component(name ${script} NAME_WE)
+    if(name MATCHES "^lib")
+      continue() # shared pieces of other scripts
+    endif()
+    add_test(NAME ${label}/${name} COMMAND bash ${script} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    set(labels ${label})
+    if(name MATCHES "_slow$")
+      list(APPEND labels slow)
+    endif()
+    set_tests_properties(${label}/${name} PROPERTIES LABELS "${labels}" TIMEOUT 300 SKIP_RETURN_CODE 77
+      ENVIRONMENT "VMAKIT=${PROJECT_BINARY_DIR}/vmakit;BUILD=${PROJECT_BINARY_DIR};SRC=${PROJECT_SOURCE_DIR}")
+  endforeach()
+endfunction()
+
+function(vmakit_example name)
+  add_executable(example_${name} ${ARGN})
+  set_target_properties(example_${name} PROPERTIES
+    OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/examples)
+  target_compile_definitions(example_${name} PRIVATE _GNU_SOURCE)
+  target_link_libraries(example_${name} PRIVATE vmakit_static Threads::Threads)
+  vmakit_warnings(example_${name} STRICT)
+  add_test(NAME example/${name} COMMAND example_${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+  set_tests_properties(example/${name} PROPERTIES LABELS "example" TIMEOUT 60)
+endfunction()
+
+if(TARGET CMOCKA::CMOCKA)
+  vmakit_cmocka_tests(tests/unit unit)
+  if(VMAKIT_TOOL)
+    vmakit_cmocka_tests(tests/tool tool-unit vmakit_tool)
+  endif()
+endif()
+
+if(TARGET vmakit_command AND NOT CMAKE_CROSSCOMPILING)
+  vmakit_script_tests(tests/tool tool)
+  vmakit_script_tests(tests/oracle oracle)
+endif()
+
+file(GLOB singles CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*.c)
+foreach(source IN LISTS singles)
+  get_filename_component(name ${source} NAME_WE)
+  vmakit_example(${name} ${source})
+endforeach()
+file(GLOB nested CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*/*.c)
+set(folders "")
+foreach(source IN LISTS nested)
+  get_filename_component(folder ${source} DIRECTORY)
+  list(APPEND folders ${folder})
+endforeach()
+list(REMOVE_DUPLICATES folders)
+foreach(folder IN LISTS folders)
+  get_filename_component(name ${folder} NAME)
+  file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.c)
+  vmakit_example(${name} ${sources})
+endforeach()
