@@ -6,6 +6,7 @@
 #ifndef VMAKIT_TOOL_KVIEW_H
 #define VMAKIT_TOOL_KVIEW_H
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/types.h>
 
@@ -32,13 +33,17 @@ struct kview {
     size_t nr_areas, room;
     struct kview_status status;
     char *text; /* backing of the names */
+    size_t text_room;
+    unsigned has; /* enum kview_what: what was read */
 };
 
 enum kview_what { KVIEW_FLAGS = 1u << 0, KVIEW_STATUS = 1u << 1 };
 
 /* Reads /proc/PID. `view` may be a zeroed one or one read before (its memory is used again). 0 or -errno. */
 int kview_read(struct kview *view, pid_t pid, unsigned what);
-/* Reads saved text of maps or smaps; *bad_line names the line that cannot be read (-EINVAL). */
+/* Reads a whole file (of /proc, too) into the view's memory and then as kview_parse does. */
+int kview_read_file(struct kview *view, const char *path, size_t *bad_line);
+/* Reads saved text of maps or smaps; *bad_line (may be NULL) names the line that cannot be read (-EINVAL). */
 int kview_parse(struct kview *view, const char *text, size_t len, size_t *bad_line);
 void kview_free(struct kview *view);
 
