@@ -98,6 +98,9 @@ VMK_API void vmk_file_put(struct vmk_file *file);
 VMK_API void *vmk_object_user(const struct vmk_object *object);
 VMK_API uint64_t vmk_object_id(const struct vmk_object *object);
 VMK_API enum vmk_object_kind vmk_object_kind_of(const struct vmk_object *object);
+/* Device and inode as maps shows them; 0:0 and 0 when the embedder did not say. */
+VMK_API void vmk_object_device(const struct vmk_object *object, uint32_t *major, uint32_t *minor);
+VMK_API uint64_t vmk_object_inode(const struct vmk_object *object);
 /* The size for SIGBUS beyond the end; set it when the file is truncated or extended. */
 VMK_API uint64_t vmk_object_nr_bytes(const struct vmk_object *object);
 VMK_API void vmk_object_set_nr_bytes(struct vmk_object *object, uint64_t nr_bytes);
