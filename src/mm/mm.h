@@ -1,0 +1,301 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * mm.h - struct vmk_mm and struct vmk_vma inside, and the primitives that verbs are made of.
+ *
+ * The way of a verb (edit.h, plan.h): check, charge, reserve, place, prepare an area edit, commit it. Accounting follows
+ * from the edit: whatever an edit replaces is taken from the counters and whatever it puts there is added, so that no
+ * verb keeps books of its own.
+ *
+ * Locks: "mm.lock" beside a field means: written with mm.lock held exclusively, read with it held in either way.
+ */
+#ifndef VMKI_MM_H
+#define VMKI_MM_H
+
+#include "base/base.h"
+#include "base/sync.h"
+#include "object/object.h"
+#include "system/system.h"
+#include "tree/tree.h"
+#include "vmakit/vmakit.h"
+
+/* ---- Flags that live beside the public ones in vma->flags ---- */
+
+/* The anon_vma came through a fork: such an area never joins one without, and never lends its own (facts: Merging 4). */
+#define VMKI_VM_FORKED VMK_VM_FLAG(60)
+/* Imported without history: whether there is an anon_vma is not known. */
+#define VMKI_VM_ANON_UNKNOWN VMK_VM_FLAG(61)
+#define VMKI_VM_PUBLIC (VMK_VM_FLAG(60) - 1)
+/* What two neighbours may differ in and still merge. */
+#define VMKI_VM_MERGE_IGNORED (VMK_VM_SOFTDIRTY | VMK_VM_GUARD_REGION | ~VMKI_VM_PUBLIC)
+
+/* A memory policy, by value; mode VMK_MPOL_DEFAULT with no nodes is none. */
+struct vmki_policy {
+    uint32_t mode; /* with VMK_MPOL_F_* */
+    uint64_t nodes;
+};
+
+/*
+ * What few areas have: operations, name, policy, userfaultfd context, the embedder's pointer. Shared by the halves of a
+ * split and never changed once an area points at it: a change is a new one. Freed, after readers, with the last reference.
+ */
+struct vmki_ext {
+    struct vmki_ext *retired; /* link of a retired one */
+    uint32_t refs;            /* atomic */
+    uint32_t uffd_features;   /* 1: follows fork, 2: follows mremap */
+    const struct vmk_vm_ops *ops;
+    void *private_data;
+    const char *special_name; /* static text */
+    void *user;
+    struct vmki_policy policy;
+    uint64_t uffd;
+    uint32_t name_size; /* bytes in name, its zero included; 0 for no name */
+    char name[];        /* PR_SET_VMA */
+};
+
+/*
+ * An area. start, end and flags stand in the tree's leaf as well, where lock-free readers take them from; the other
+ * fields never change while the area is published, but for anon_vma and ext, which are single published pointers.
+ */
+struct vmk_vma {
+    vmk_addr start, end;             /* mm.lock; object.rmap too for an area of a file */
+    vmk_vm_flags flags;              /* mm.lock; VMKI_VM_* included */
+    uint64_t bias;                   /* pgoff - start / page size: the same for every part of it; constant */
+    struct vmk_mm *mm;               /* constant */
+    struct vmk_file *file;           /* constant; a reference */
+    struct vmki_anon_vma *anon_vma;  /* mm.lock; set from NULL by a fault under mm.lock shared and anon_lock; a reference */
+    struct vmki_ext *ext;            /* mm.lock; a reference */
+    struct vmk_vma *link;            /* in a list of spare, new or retired areas; its one owner's */
+};
+
+/* An area of a file: linked to the object's reverse map. */
+struct vmki_file_vma {
+    struct vmk_vma vma;
+    struct vmki_rmap_link rmap;
+};
+
+struct vmki_overlay; /* overlay.c */
+
+struct vmk_mm {
+    struct vmki_tree tree;         /* mm.lock; lock-free readers */
+    struct vmk_system *system;     /* constant */
+    struct vmki_settings *shared_settings; /* a reference */
+    const struct vmk_settings *settings;   /* shared_settings->values */
+    uint32_t page_shift;           /* from settings, as the next two */
+    uint64_t page_size;
+    vmk_addr task_size;            /* end of what a hint below va_bits can reach */
+    vmk_addr task_size_max;        /* end of all: with va_bits_wide */
+
+    struct vmk_sync_rwlock lock;   /* mm.lock */
+    struct vmk_sync_mutex anon_lock; /* lets faults under mm.lock shared set anon_vma */
+    uint32_t users, refs;          /* atomic */
+    uint32_t capabilities, personality; /* mm.lock, as all that follows */
+    struct vmk_rlimits rlimits;
+    struct vmk_mm_layout layout;   /* marks; brk */
+    vmk_addr window_low, window_high;
+    uint64_t seed;                 /* state of the layout's random numbers */
+
+    vmk_vm_flags def_flags;        /* of MCL_FUTURE and PR_SET_MEMORY_MERGE */
+    uint32_t mdwe;                 /* VMK_MDWE_* */
+    bool thp_disable;
+    bool is_exiting;
+    uint32_t pkeys_allocated;      /* bit n: key n */
+    int pkey_exec_only;            /* -1: none yet */
+
+    /* Counters, in pages; all follow from the areas (edit.c), but for pinned_vm and the high marks. */
+    uint64_t nr_vmas_peak, peak_vm;
+    uint64_t total_vm, locked_vm, pinned_vm, data_vm, exec_vm, stack_vm, shared_vm, accounted_vm;
+    uint64_t unknown_merges;
+    struct vmk_counters counters;
+
+    /* Memory kept for the next call, and what waits for readers. */
+    struct vmk_vma *spare_anon, *spare_file;
+    uint32_t nr_spare_anon, nr_spare_file;
+    struct vmki_retired *retired;  /* memory.c */
+
+    struct vmki_tree reserved;     /* ranges of a foreign host; empty for most */
+    struct vmki_overlay *overlay;  /* write tracking; NULL for most */
+    vmk_change_fn *notice;
+    void *notice_context;
+    const struct vmk_backend_ops *backend;
+    void *backend_context;
+    struct vmk_mm *system_next, *system_prev; /* system->lock */
+    void *user;
+};
+
+/* ---- Small helpers ---- */
+
+static inline uint64_t vmki_pages(const struct vmk_mm *mm, uint64_t bytes)
+{
+    return bytes >> mm->page_shift;
+}
+
+static inline bool vmki_page_aligned(const struct vmk_mm *mm, uint64_t value)
+{
+    return (value & (mm->page_size - 1)) == 0;
+}
+
+/* Wraps to 0 for the last page, as the kernel's PAGE_ALIGN does. */
+static inline uint64_t vmki_page_align(const struct vmk_mm *mm, uint64_t value)
+{
+    return (value + mm->page_size - 1) & ~(mm->page_size - 1);
+}
+
+static inline bool vmki_capable(const struct vmk_mm *mm, uint32_t capability)
+{
+    return (mm->capabilities & capability) != 0;
+}
+
+static inline uint64_t vmki_vma_pgoff_at(const struct vmk_mm *mm, const struct vmk_vma *vma, vmk_addr address)
+{
+    return vma->bias + (address >> mm->page_shift);
+}
+
+static inline const struct vmk_vm_ops *vmki_vma_ops(const struct vmk_vma *vma)
+{
+    if (vma->ext != NULL && vma->ext->ops != NULL)
+        return vma->ext->ops;
+    return vma->file != NULL ? vma->file->vm_ops : NULL;
+}
+
+/* Private memory without a file's pages behind it (a private /dev/zero mapping counts). */
+static inline bool vmki_vma_is_anonymous(const struct vmk_vma *vma)
+{
+    return (vma->file == NULL && vmki_vma_ops(vma) == NULL) ||
+           (vma->file != NULL && vma->file->object->kind == VMK_OBJECT_ZERO && (vma->flags & VMK_VM_SHARED) == 0);
+}
+
+static inline bool vmki_vma_is_hugetlb(const struct vmk_vma *vma)
+{
+    return (vma->flags & VMK_VM_HUGETLB) != 0;
+}
+
+static inline uint64_t vmki_vma_nr_pages(const struct vmk_vma *vma)
+{
+    return (vma->end - vma->start) >> vma->mm->page_shift;
+}
+
+static inline struct vmki_file_vma *vmki_file_vma_of(struct vmk_vma *vma)
+{
+    return VMKI_CONTAINER_OF(vma, struct vmki_file_vma, vma);
+}
+
+/* Private and writable now, or able to become so without a new charge: what VM_ACCOUNT stands for. */
+static inline bool vmki_is_accountable(vmk_vm_flags flags)
+{
+    return (flags & (VMK_VM_NORESERVE | VMK_VM_SHARED | VMK_VM_WRITE)) == VMK_VM_WRITE;
+}
+
+/* Counts an event and traces it. */
+void vmki_event(struct vmk_mm *mm, enum vmk_event event, vmk_addr start, vmk_addr end);
+#define VMKI_COUNT(mm, name, from, to)                                                                                 \
+    do {                                                                                                               \
+        (mm)->counters.name++;                                                                                         \
+        if (VMKI_UNLIKELY((mm)->system->trace != NULL))                                                                \
+            vmki_event((mm), VMK_EVENT_##name, (from), (to));                                                          \
+    } while (0)
+
+/* ---- memory.c: memory of an address space, and what waits for its readers ---- */
+
+/* Makes sure of `nr_anon` and `nr_file` spare areas. False: memory is short. */
+bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file);
+/* A cleared area for `file` (NULL: anonymous), from the spare ones: cannot fail after a reserve. */
+struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file);
+/* Gives back an area that no reader ever saw; drops its references. */
+void vmki_mm_return_vma(struct vmk_mm *mm, struct vmk_vma *vma);
+/* Frees an area that readers may still look at, with its references; after unlock for files with a release hook. */
+void vmki_mm_retire_vma(struct vmk_mm *mm, struct vmk_vma *vma);
+void vmki_mm_retire_ext(struct vmk_mm *mm, struct vmki_ext *ext);
+/* Called after mm.lock is released: drops files and lets retired memory go when enough has come together. */
+void vmki_mm_after_unlock(struct vmk_mm *mm);
+
+struct vmki_ext *vmki_ext_get(struct vmki_ext *ext); /* NULL stays NULL */
+void vmki_ext_put(struct vmk_mm *mm, struct vmki_ext *ext); /* may be NULL */
+/*
+ * A changed copy of `base` (may be NULL): the caller changes it before an area points at it. `name_size` is the room for
+ * a name with its zero. NULL when memory is short. One reference.
+ */
+struct vmki_ext *vmki_ext_copy(struct vmk_mm *mm, const struct vmki_ext *base, uint32_t name_size);
+/* True when it says nothing that a NULL ext would not say. */
+bool vmki_ext_is_empty(const struct vmki_ext *ext);
+/* The parts that count for merging: name, policy, userfaultfd context. */
+bool vmki_ext_same_identity(const struct vmki_ext *a, const struct vmki_ext *b);
+
+struct vmki_anon_vma *vmki_anon_vma_new(struct vmk_mm *mm); /* one reference; NULL when memory is short */
+void vmki_anon_vma_get(struct vmki_anon_vma *anon_vma);
+void vmki_anon_vma_put(struct vmk_mm *mm, struct vmki_anon_vma *anon_vma); /* may be NULL */
+
+/* ---- vma.c ---- */
+
+/* Fills a fresh area with the properties of `vma` for [start, end): references are taken; nothing is published. */
+void vmki_vma_copy_properties(struct vmk_vma *to, const struct vmk_vma *vma, vmk_addr start, vmk_addr end);
+/* The area that contains the address / the first that ends above it, or NULL; mm.lock. */
+struct vmk_vma *vmki_find(struct vmk_mm *mm, vmk_addr address);
+struct vmk_vma *vmki_find_next(struct vmk_mm *mm, vmk_addr address);
+/* The last area that starts below the address, or NULL. */
+struct vmk_vma *vmki_find_prev(struct vmk_mm *mm, vmk_addr address);
+/* True when any part of [start, end) is sealed; holes do not matter. */
+bool vmki_range_is_sealed(struct vmk_mm *mm, vmk_addr start, vmk_addr end);
+/* True when no hole is in [start, end). */
+bool vmki_range_is_covered(struct vmk_mm *mm, vmk_addr start, vmk_addr end);
+/* may_split of its operations (and hugetlb's alignment): 0 or negative. */
+int vmki_vma_may_split(struct vmk_vma *vma, vmk_addr address);
+/* The VM flags of VMK_PROT_* bits and of a key. */
+vmk_vm_flags vmki_prot_to_flags(const struct vmk_mm *mm, uint64_t prot, unsigned pkey);
+/* VMK_PROT_* of VM flags. */
+uint32_t vmki_flags_to_prot(vmk_vm_flags flags);
+
+/* ---- anon.c: when an anon_vma comes, and which ---- */
+
+/* Gives a private area its anon_vma: a neighbour's or a new one. 0 or -VMK_ERR_HOST_NOMEM. mm.lock in either way. */
+int vmki_anon_vma_prepare(struct vmk_vma *vma);
+/*
+ * Populates [start, end) as the kernel does for MAP_POPULATE, MAP_LOCKED and mlock: touches writable private areas, which
+ * gives them an anon_vma. Stops at a hole or at an area that cannot be read with -VMK_ENOMEM or -VMK_EFAULT unless
+ * `ignore_errors`. mm.lock.
+ */
+int vmki_populate(struct vmk_mm *mm, vmk_addr start, vmk_addr end, bool ignore_errors);
+
+/* ---- accounting.c ---- */
+
+/* -VMK_ENOMEM when `pages` more, net of `overlap`, with `flags` would exceed RLIMIT_AS or RLIMIT_DATA. */
+bool vmki_may_expand(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, uint64_t overlap);
+/* May the process lock memory at all (RLIMIT_MEMLOCK is not 0, or CAP_IPC_LOCK)? */
+bool vmki_can_lock(const struct vmk_mm *mm);
+/* Would `bytes` more of locked memory be within RLIMIT_MEMLOCK? Always, without LOCKED in `flags`. */
+bool vmki_lock_allowed(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t bytes);
+/* max_map_count now; UINT64_MAX when limits are switched off. */
+uint64_t vmki_max_map_count(const struct vmk_mm *mm);
+/* 0 or -VMK_ENOMEM; the commit charge of a private area that is accountable. */
+int vmki_charge(struct vmk_mm *mm, uint64_t pages);
+void vmki_uncharge(struct vmk_mm *mm, uint64_t pages);
+/* Adds an area of these flags to the counters (sign 1), or takes it away (-1). */
+void vmki_count_area(struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, int sign);
+
+/* ---- placement.c ---- */
+
+/* What a free or fixed placement is asked for. */
+struct vmki_place {
+    vmk_addr hint;
+    uint64_t len;        /* page aligned, not 0 */
+    uint32_t flags;      /* VMK_MAP_* : FIXED, 32BIT, ... */
+    struct vmk_file *file; /* NULL: anonymous */
+    bool shared;
+    uint64_t pgoff;
+    vmk_vm_flags vm_flags; /* GROWSDOWN and SHADOW_STACK matter */
+    bool huge_anon_align;  /* apply the huge-page alignment of anonymous memory */
+};
+/* 0 and *address, or -VMK_ENOMEM, -VMK_EINVAL, -VMK_EPERM. */
+int vmki_place(struct vmk_mm *mm, const struct vmki_place *place, vmk_addr *address);
+/* Sets mmap_base, mmap_legacy_base and top_down of the layout from limits, settings, personality and seed. */
+void vmki_layout_init(struct vmk_mm *mm);
+/* The lowest address that an area above a gap allows: its start, less the guard gap for one that grows down. */
+vmk_addr vmki_vma_start_gap(const struct vmk_mm *mm, vmk_addr start, vmk_vm_flags flags);
+/* The next of the layout's random numbers. */
+uint64_t vmki_mm_random(struct vmk_mm *mm);
+
+/* ---- mm.c ---- */
+
+/* The flags that every new area of this address space gets: def_flags and SOFTDIRTY. */
+vmk_vm_flags vmki_default_flags(const struct vmk_mm *mm);
+
+#endif

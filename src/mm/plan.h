@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan.h - what a verb is inside: a list of parts, each prepared, then committed or given up.
+ *
+ * A verb is a struct vmki_verb. The driver (plan.c) copies the request, takes mm.lock, calls start (checks that need no
+ * part), then step until it is done; before each commit the embedder or the backend sees the part's edits. One-call and
+ * two-phase forms are both this driver.
+ */
+#ifndef VMKI_PLAN_H
+#define VMKI_PLAN_H
+
+#include "mm/edit.h"
+#include "mm/mm.h"
+#include "vmakit/backend.h"
+#include "vmakit/plan.h"
+
+struct vmki_plan;
+
+enum vmki_step {
+    VMKI_STEP_PART = 1, /* a part is prepared: plan->commit, or plan->area when plan->commit is NULL */
+    VMKI_STEP_DONE = 0  /* the call is over: plan->result says how */
+};
+
+struct vmki_verb {
+    /* Checks of the arguments. 0 goes on; negative ends the call with that error before anything is prepared. */
+    int (*start)(struct vmki_plan *plan);
+    /* Prepares the next part, or ends the call (setting plan->result). May be NULL: start did it all. */
+    enum vmki_step (*step)(struct vmki_plan *plan);
+    size_t request_size;
+    bool shared_lock; /* reads only: mm.lock shared */
+    enum vmk_event counter;
+    bool has_counter;
+};
+
+enum { VMKI_PLAN_EDITS = 4, VMKI_PLAN_REQUEST_SIZE = 96 };
+
+struct vmki_plan {
+    struct vmk_mm *mm;
+    const struct vmki_verb *verb;
+    union {
+        struct vmk_mmap_request mmap;
+        struct vmk_munmap_request munmap;
+        struct vmk_mprotect_request mprotect;
+        struct vmk_mremap_request mremap;
+        struct vmk_brk_request brk;
+        struct vmk_madvise_request madvise;
+        struct vmk_mlock_request mlock;
+        struct vmk_munlock_request munlock;
+        struct vmk_mlockall_request mlockall;
+        struct vmk_munlockall_request munlockall;
+        struct vmk_mseal_request mseal;
+        struct vmk_msync_request msync;
+        struct vmk_mincore_request mincore;
+        struct vmk_remap_file_pages_request remap_file_pages;
+        struct vmk_shmat_request shmat;
+        struct vmk_shmdt_request shmdt;
+        struct vmk_aio_setup_request aio_setup;
+        struct vmk_aio_destroy_request aio_destroy;
+        struct vmk_mbind_request mbind;
+        struct vmk_set_mempolicy_request set_mempolicy;
+        struct vmk_name_request name;
+        struct vmk_set_mm_request set_mm;
+        struct vmk_set_option_request set_option;
+        struct vmk_pkey_request pkey;
+        struct vmk_uffd_request uffd;
+        struct vmk_map_special_request map_special;
+        struct vmk_exec_request exec;
+        unsigned char bytes[VMKI_PLAN_REQUEST_SIZE];
+    } request;
+    struct vmk_result result;
+
+    /* The part that is prepared. */
+    bool has_area;              /* `area` is to be committed or aborted */
+    struct vmki_area_edit area;
+    /* Runs after `area` (if any) is committed; cannot fail. NULL for none. */
+    void (*commit)(struct vmki_plan *plan);
+    /* Undoes what the part holds beyond `area`, when the part is given up. NULL for none. */
+    void (*abort)(struct vmki_plan *plan);
+    struct vmk_edit edits[VMKI_PLAN_EDITS];
+    unsigned nr_edits, next_edit;
+
+    /* The verb's own: where it stands between parts. */
+    int phase;
+    int pending_error; /* the first error that does not stop the call (madvise over a hole) */
+    vmk_addr cursor, start, end;
+    vmk_vm_flags flags;
+    uint64_t number[4];
+    void *pointer[3];
+};
+
+/* Ends the call: `return vmki_plan_end(plan, error, value);` from a step. */
+enum vmki_step vmki_plan_end(struct vmki_plan *plan, int error, uint64_t value);
+/* Adds an edit for the embedder; at most VMKI_PLAN_EDITS a part. */
+struct vmk_edit *vmki_plan_add_edit(struct vmki_plan *plan, enum vmk_edit_kind kind, vmk_addr start, vmk_addr end);
+
+/* The driver. */
+int vmki_plan_open(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_plan *storage);
+int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result);
+
+/* Defines the two public forms of a verb from its struct vmki_verb. */
+#define VMKI_DEFINE_VERB(name, verb)                                                                                   \
+    int vmk_##name(struct vmk_mm *mm, const struct vmk_##name##_request *request, struct vmk_result *result)           \
+    {                                                                                                                  \
+        return vmki_call(mm, &(verb), request, result);                                                                \
+    }                                                                                                                  \
+    int vmk_##name##_prepare(struct vmk_mm *mm, const struct vmk_##name##_request *request, struct vmk_plan *plan)     \
+    {                                                                                                                  \
+        return vmki_plan_open(mm, &(verb), request, plan);                                                             \
+    }
+
+/*
+ * Shared by verbs that change flags area by area over a range (mprotect, madvise, mlock, mseal, ...): prepares the edit of
+ * the part of the area at plan->cursor that lies below plan->end, and moves the cursor. Defined in walk.c.
+ */
+enum vmki_step vmki_plan_modify(struct vmki_plan *plan, struct vmk_vma *vma, vmk_vm_flags flags, struct vmki_ext *ext,
+                                vmk_addr part_end);
+
+#endif

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* system.h - struct vmk_system inside: memory, identities, commit charge. */
+#ifndef VMKI_SYSTEM_H
+#define VMKI_SYSTEM_H
+
+#include "base/base.h"
+#include "base/sync.h"
+#include "vmakit/system.h"
+
+/* A set of settings that address spaces share; a reference each. */
+struct vmki_settings {
+    uint32_t refs; /* atomic */
+    struct vmk_settings values;
+};
+
+struct vmk_system {
+    struct vmk_port port;
+    struct vmki_settings *settings;
+    struct vmk_sysctl sysctl;     /* each word read and written atomically */
+    uint64_t committed;           /* pages, atomic */
+    uint64_t next_id;             /* identities of anon_vmas, atomic */
+    uint64_t nr_children;         /* address spaces, objects and files that are alive, atomic */
+    struct vmk_sync_mutex lock;   /* guards gone, mms; innermost */
+    struct vmk_counters gone;     /* sums of address spaces that have ended */
+    struct vmk_mm *mms;           /* all address spaces, linked by system_next/prev */
+    struct vmk_sync_mutex rmap_lock; /* guards the list of areas of every object (object.rmap) */
+    const struct vmk_commit_ops *commit;
+    vmk_trace_fn *trace;
+    void *trace_context;
+    void *user;
+};
+
+/* NULL when memory is short. Not cleared. */
+void *vmki_alloc(struct vmk_system *system, size_t size, size_t align);
+void vmki_free(struct vmk_system *system, void *memory, size_t size);
+
+/* A number that no other anon_vma of this system has; never 0. */
+uint64_t vmki_system_new_id(struct vmk_system *system);
+uint64_t vmki_sysctl(const uint64_t *word);
+
+/*
+ * Charges pages to the commit limit: 0 or -VMK_ENOMEM. `privileged` may use the administrator's reserve; `total_vm` is
+ * the size of the address space that asks, for the reserve that mode 2 keeps for users.
+ */
+int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privileged, uint64_t total_vm,
+                       unsigned page_shift);
+void vmki_commit_uncharge(struct vmk_system *system, uint64_t pages);
+
+struct vmki_settings *vmki_settings_get(struct vmki_settings *settings);
+void vmki_settings_put(struct vmk_system *system, struct vmki_settings *settings);
+struct vmki_settings *vmki_settings_new(struct vmk_system *system, const struct vmk_settings *values);
+
+#endif
