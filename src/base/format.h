@@ -14,7 +14,7 @@ struct vmki_format {
     vmk_sink_fn *sink;
     void *context;
     size_t used;
-    size_t column; /* bytes since the last newline or vmki_format_mark */
+    size_t column; /* bytes since the last newline */
     char buffer[VMKI_FORMAT_BUFFER];
 };
 
