@@ -39,12 +39,13 @@ struct vmki_tree_memory {
 
 enum { VMKI_TREE_MAX_HEIGHT = 12, VMKI_TREE_SPLICE_MAX = 6 };
 
-struct vmki_tree_node; /* tree_node.h */
+struct vmki_tree_node; /* node.h */
 
 struct vmki_tree {
     struct vmki_tree_node *root; /* read by readers with acquire; NULL when empty */
     size_t nr_entries;
     uint64_t first_start; /* start of the lowest entry, for the gap below it; writers only */
+    uint64_t last_end;    /* end of the highest entry, for the gap above it; writers only; both 0 when empty */
     uint32_t height;      /* levels including the leaves; writers only */
     uint32_t nr_spare;    /* reserved nodes in `spare` */
     struct vmki_tree_node *spare;

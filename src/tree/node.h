@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * node.h - what a node of the tree looks like, and the searches inside one.  Only src/tree includes this.
+ *
+ * Every node is VMKI_NODE_SIZE bytes.  Leaves are level 0.
+ *
+ *   inner   pivot[i] is the start of the first entry below child[i], exactly, whenever no edit is under way;
+ *           gap[i] the largest gap that begins at an entry below child[i].  Unused pivots are VMKI_NO_KEY.
+ *           Its shape never changes once it is published: count and which child holds which entries are fixed, so a
+ *           reader may keep using a superseded node.  In place change only: a child pointer (to a copy of that child),
+ *           pivots, gaps.
+ *
+ *   leaf    entries lie in slots in no order; `order` lists the slots by ascending start, the free slots after them:
+ *
+ *               order:   [slot of rank 14] ... [slot of rank 1] [slot of rank 0] [count]        4 bits each
+ *
+ *           A splice that finds room writes free slots, where no reader looks, then stores `order`: one word, so a
+ *           reader sees the leaf before or after, also one that interrupts the writer.  Free slots have the start
+ *           VMKI_NO_KEY, so that the rank of an address is the number of starts at or below it, in any order.
+ *
+ * WHAT A READER MAY MEET, and the invariants it relies on
+ *   - A pivot may lag: it is at most the first start below it and at least the last end before it, always.  (Lowered
+ *     before the first entry moves down, raised after it moved up.)
+ *   - Between the stores of one splice a free slot's start may still be, or be already, an address.  The rank is then
+ *     wrong, which shows against `order`; vmki_leaf_rank_reader checks, and counts through `order` when it is so.
+ *   - A slot that was freed may be used again, and single words of an entry change in place.  `version` rises before
+ *     each splice's first store; what a reader took from a leaf holds if the version was the same before and after.
+ *     A reader that interrupts the writer never has to try again.
+ *
+ * THE GAP of an entry is what lies between its end and the next entry's start, in whichever leaf; the last entry of
+ * the tree has none (the space above it, and that below the first entry, are compared by themselves).
+ *
+ *      leaf A                          leaf B
+ *      [---a0---]..gap..[---a1---]..gap..[---b0---]      gap(A) is the larger of A's two, the second reaches to
+ *      ^pivot of A                       ^pivot of B     B's pivot; so B's first start belongs to A's gap too
+ */
+#ifndef VMKI_NODE_H
+#define VMKI_NODE_H
+
+#include "base/atomic.h"
+#include "tree/tree.h"
+
+enum {
+    VMKI_NODE_SIZE = 512,
+    VMKI_LEAF_MAX = 15,
+    VMKI_INNER_MAX = 21,
+    /* A node with this many or fewer is merged with a sibling when both fit into twice as many. */
+    VMKI_LEAF_LOW = 6,
+    VMKI_INNER_LOW = 8,
+};
+
+#define VMKI_NO_KEY UINT64_MAX
+
+/* `order` of an empty leaf: slot i has rank i. */
+#define VMKI_ORDER_EMPTY UINT64_C(0xedcba98765432100)
+
+struct vmki_tree_node {
+    uint32_t version; /* of a leaf */
+    uint8_t level;
+    uint8_t count; /* of an inner node */
+    uint16_t unused;
+};
+
+struct vmki_tree_inner {
+    struct vmki_tree_node head;
+    uint64_t pivot[VMKI_INNER_MAX];
+    struct vmki_tree_node *child[VMKI_INNER_MAX];
+    uint64_t gap[VMKI_INNER_MAX]; /* writers only */
+};
+
+struct vmki_tree_slot {
+    uint64_t end;
+    uint64_t flags;
+    void *item;
+};
+
+struct vmki_tree_leaf {
+    struct vmki_tree_node head;
+    uint64_t order;
+    uint64_t start[VMKI_LEAF_MAX];
+    struct vmki_tree_slot slot[VMKI_LEAF_MAX];
+    uint64_t unused[2];
+};
+
+/* A child, as its parent knows it. */
+struct vmki_tree_child {
+    struct vmki_tree_node *node;
+    uint64_t pivot;
+    uint64_t gap;
+};
+
+_Static_assert(sizeof(void *) == 8, "nodes are laid out for 64-bit pointers");
+_Static_assert(sizeof(struct vmki_tree_inner) == VMKI_NODE_SIZE, "inner nodes fill their lines");
+_Static_assert(sizeof(struct vmki_tree_leaf) == VMKI_NODE_SIZE, "leaves fill their lines");
+
+static inline struct vmki_tree_leaf *vmki_leaf(struct vmki_tree_node *node)
+{
+    return (struct vmki_tree_leaf *)(void *)node;
+}
+
+static inline struct vmki_tree_inner *vmki_inner(struct vmki_tree_node *node)
+{
+    return (struct vmki_tree_inner *)(void *)node;
+}
+
+/* ---- The order of a leaf ---- */
+
+static inline unsigned vmki_order_count(uint64_t order)
+{
+    return (unsigned)(order & 15);
+}
+
+static inline unsigned vmki_order_slot(uint64_t order, unsigned rank)
+{
+    return (unsigned)(order >> (4 * rank + 4)) & 15;
+}
+
+/* The slots of the ranks from..from+nr-1, from bit 0 on. */
+static inline uint64_t vmki_order_slots(uint64_t order, unsigned from, unsigned nr)
+{
+    return nr ? order >> (4 * from + 4) & ((UINT64_C(1) << 4 * nr) - 1) : 0;
+}
+
+/*
+ * Takes the ranks from..to-1 out and puts the first nr_new free slots in their place.  The slots taken out are free
+ * afterwards, the first to be used next.
+ */
+static inline uint64_t vmki_order_splice(uint64_t order, unsigned from, unsigned to, unsigned nr_new)
+{
+    unsigned count = vmki_order_count(order);
+    unsigned at = 1;
+    uint64_t result = count - (to - from) + nr_new;
+
+    result |= vmki_order_slots(order, 0, from) << 4 * at;
+    at += from;
+    result |= vmki_order_slots(order, count, nr_new) << 4 * at;
+    at += nr_new;
+    if (count > to)
+        result |= vmki_order_slots(order, to, count - to) << 4 * at;
+    at += count - to;
+    if (to > from)
+        result |= vmki_order_slots(order, from, to - from) << 4 * at;
+    at += to - from;
+    if (at < 16)
+        result |= vmki_order_slots(order, count + nr_new, 16 - at) << 4 * at;
+    return result;
+}
+
+/* ---- Searches; branch-free, and the loads do not wait for each other ---- */
+
+/* How many of the starts are at or below the address (less than VMKI_NO_KEY). */
+static inline unsigned vmki_leaf_rank(const struct vmki_tree_leaf *leaf, uint64_t address)
+{
+    unsigned even = 0, odd = 0, i;
+
+    for (i = 0; i + 1 < VMKI_LEAF_MAX; i += 2) {
+        even += vmki_load_relaxed(&leaf->start[i]) <= address;
+        odd += vmki_load_relaxed(&leaf->start[i + 1]) <= address;
+    }
+    return even + odd + (vmki_load_relaxed(&leaf->start[i]) <= address);
+}
+
+/* The child in which an entry that contains or precedes the address is, if there is one. */
+static inline unsigned vmki_inner_slot(const struct vmki_tree_inner *inner, uint64_t address)
+{
+    unsigned even = 0, odd = 0, i;
+
+    for (i = 1; i + 1 < VMKI_INNER_MAX; i += 2) {
+        even += vmki_load_relaxed(&inner->pivot[i]) <= address;
+        odd += vmki_load_relaxed(&inner->pivot[i + 1]) <= address;
+    }
+    return even + odd;
+}
+_Static_assert(VMKI_LEAF_MAX % 2 == 1 && VMKI_INNER_MAX % 2 == 1, "the searches go by pairs");
+
+static inline unsigned vmki_node_count(struct vmki_tree_node *node)
+{
+    return node->level ? node->count : vmki_order_count(vmki_leaf(node)->order);
+}
+
+/* ---- What a writer reads; nothing changes under it ---- */
+
+static inline uint64_t vmki_leaf_start(const struct vmki_tree_leaf *leaf, unsigned rank)
+{
+    return leaf->start[vmki_order_slot(leaf->order, rank)];
+}
+
+static inline uint64_t vmki_leaf_end(const struct vmki_tree_leaf *leaf, unsigned rank)
+{
+    return leaf->slot[vmki_order_slot(leaf->order, rank)].end;
+}
+
+static inline void vmki_leaf_entry(const struct vmki_tree_leaf *leaf, unsigned rank, struct vmki_tree_entry *entry)
+{
+    unsigned slot = vmki_order_slot(leaf->order, rank);
+
+    entry->start = leaf->start[slot];
+    entry->end = leaf->slot[slot].end;
+    entry->flags = leaf->slot[slot].flags;
+    entry->item = leaf->slot[slot].item;
+}
+
+/* ---- Between the files of src/tree ---- */
+
+/* A reserved node: only the link counts. */
+struct vmki_tree_spare {
+    struct vmki_tree_node *next;
+};
+
+static inline struct vmki_tree_node **vmki_spare_link(struct vmki_tree_node *node)
+{
+    return &((struct vmki_tree_spare *)(void *)node)->next;
+}
+
+/* The start of the first entry after the cursor's leaf, VMKI_NO_KEY when it is the last leaf. */
+uint64_t vmki_cursor_leaf_limit(const struct vmki_cursor *cursor);
+/* The largest gap in a leaf; `limit` is the start of the entry after the leaf, or VMKI_NO_KEY. */
+uint64_t vmki_leaf_gap(const struct vmki_tree_leaf *leaf, uint64_t limit);
+uint64_t vmki_inner_gap(const struct vmki_tree_inner *inner);
+
+/* An empty leaf or inner node from the reserved ones; there is one, by vmki_tree_reserve's promise. */
+struct vmki_tree_leaf *vmki_tree_take_leaf(struct vmki_tree *tree);
+struct vmki_tree_inner *vmki_tree_take_inner(struct vmki_tree *tree, unsigned level);
+/* Gives a node away that readers may still be in; without its children. */
+void vmki_tree_retire_node(struct vmki_tree *tree, struct vmki_tree_node *node);
+/* A node and all below it; returns the number of entries that were in it. */
+size_t vmki_tree_retire_subtree(struct vmki_tree *tree, struct vmki_tree_node *node);
+/* Sets first_start and last_end from the nodes. */
+void vmki_tree_note_ends(struct vmki_tree *tree);
+
+#endif

@@ -1,0 +1,704 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * splice.c - the one edit of a tree.
+ *
+ * A splice takes out a run of entries and puts a few others in their place:
+ *
+ *        left.slot[0]                       right.slot[0]
+ *        v                                  v
+ *   [a] [b] [c] | [d] [e] [f] | [g] [h] [i] [j] [k]          a splice of b..i by X, Y
+ *   ----left---                 --------right------
+ *
+ *   [a] [X] [Y] [j] [k]                                      what stays of left, the new, what stays of right
+ *
+ * Three ways, the cheapest that will do:
+ *   one word   a single entry changes in one of its words: stored in place;
+ *   in place   the leaf has free slots for the new entries: they are written there, then one store of `order`;
+ *   rebuild    the leaf, or the leaves at both ends, are written anew, with a sibling where that keeps nodes filled.
+ *              The new leaves replace the old ones in their parent; where that is not one pointer for one pointer the
+ *              parent is written anew as well, and so on up.  One store of a child pointer, or of the root, publishes it.
+ *
+ * THE ORDER OF STORES for readers is in node.h; each function here says which part of it it keeps.
+ */
+#include "tree/node.h"
+
+/* The cursor's slots are what stays: [0, slot) of the left path, (slot, count) of the right one, [slot, ...) in leaves. */
+enum { PART_SIBLING_BEFORE, PART_LEFT, PART_NEW, PART_RIGHT, PART_SIBLING_AFTER, NR_PARTS };
+
+enum { MADE_MAX = 3 };
+
+struct part {
+    struct vmki_tree_node *node; /* NULL for the new entries or children, and when there is no such part */
+    unsigned from;
+    unsigned to;
+};
+
+struct rebuild {
+    struct vmki_tree *tree;
+    const struct vmki_tree_entry *entries; /* the new ones of the leaf level */
+    struct vmki_cursor left;               /* path to the first entry taken out */
+    struct vmki_cursor right;              /* path to the last one; slot[0] is the first that stays */
+    struct part part[NR_PARTS];            /* of the level that is being written */
+    struct vmki_tree_child made[MADE_MAX]; /* the new nodes of the level below */
+    unsigned nr_made;
+    unsigned from; /* the children [from of left, to of right) of this level that `made` replaces */
+    unsigned to;
+    bool before_is_stale;                             /* the gap of the leaf before is not right any more */
+    unsigned nr_dead;                                 /* nodes to retire, one by one */
+    struct vmki_tree_node *dead[5 * VMKI_TREE_MAX_HEIGHT];
+};
+
+static unsigned node_max(unsigned level)
+{
+    return level ? VMKI_INNER_MAX : VMKI_LEAF_MAX;
+}
+
+static unsigned node_low(unsigned level)
+{
+    return level ? VMKI_INNER_LOW : VMKI_LEAF_LOW;
+}
+
+/* ---- Pivots and gaps above a changed node ---- */
+
+/* Gives the path's node of that level a new pivot in the nodes above it. */
+static void set_pivot(struct vmki_cursor *cursor, unsigned level, uint64_t pivot)
+{
+    unsigned height = cursor->tree->height;
+
+    for (level++; level < height; level++) {
+        vmki_store_relaxed(&vmki_inner(cursor->node[level])->pivot[cursor->slot[level]], pivot);
+        if (cursor->slot[level] > 0)
+            break;
+    }
+}
+
+/* Gives the path's node of that level a new gap in the nodes above it, as far up as that changes the largest. */
+static void set_gap(struct vmki_cursor *cursor, unsigned level, uint64_t gap)
+{
+    unsigned height = cursor->tree->height;
+
+    for (level++; level < height; level++) {
+        struct vmki_tree_inner *inner = vmki_inner(cursor->node[level]);
+        uint64_t old = inner->gap[cursor->slot[level]], largest;
+
+        if (old == gap)
+            return;
+        inner->gap[cursor->slot[level]] = gap;
+        if (level + 1 == height)
+            return;
+        largest = vmki_inner(cursor->node[level + 1])->gap[cursor->slot[level + 1]];
+        if (gap < largest) {
+            if (old < largest)
+                return;
+            gap = vmki_inner_gap(inner);
+        }
+    }
+}
+
+/* Counts the gaps of the cursor's leaf again. */
+static void refresh_gap(struct vmki_cursor *cursor)
+{
+    if (cursor->tree->height > 1)
+        set_gap(cursor, 0, vmki_leaf_gap(vmki_leaf(cursor->node[0]), vmki_cursor_leaf_limit(cursor)));
+}
+
+/* Counts the gaps of the leaf before the cursor's leaf, whose last gap reaches to an entry that has changed. */
+static void refresh_gap_before(const struct vmki_cursor *cursor)
+{
+    struct vmki_cursor before = *cursor;
+
+    while (before.node[0] && before.slot[0] > 0) /* to the first of its leaf */
+        before.slot[0] = 0;
+    if (vmki_cursor_retreat(&before))
+        refresh_gap(&before);
+}
+
+/* ---- One word ---- */
+
+static void begin_edit(struct vmki_tree_leaf *leaf)
+{
+    vmki_store_relaxed(&leaf->head.version, leaf->head.version + 1);
+    vmki_fence_release();
+}
+
+/* Moves the start of the cursor's entry.  A pivot is lowered before and raised after: it may lag, never lead. */
+static void move_start(struct vmki_cursor *cursor, uint64_t *word, uint64_t start)
+{
+    bool first = cursor->slot[0] == 0;
+
+    if (first && start < *word)
+        set_pivot(cursor, 0, start);
+    vmki_store_release(word, start);
+    if (first)
+        set_pivot(cursor, 0, start);
+}
+
+/* Does the splice if it is one entry for one, and at most one word of it changes. */
+static bool splice_word(struct vmki_cursor *cursor, const struct vmki_tree_entry *new_entry)
+{
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    unsigned rank = cursor->slot[0], at = vmki_order_slot(leaf->order, rank);
+    struct vmki_tree_slot *slot = &leaf->slot[at];
+    bool start = leaf->start[at] != new_entry->start, end = slot->end != new_entry->end;
+    bool flags = slot->flags != new_entry->flags, item = slot->item != new_entry->item;
+
+    if (start + end + flags + item > 1)
+        return false;
+    begin_edit(leaf);
+    if (start) {
+        move_start(cursor, &leaf->start[at], new_entry->start);
+    } else if (end) {
+        vmki_store_release(&slot->end, new_entry->end);
+    } else if (flags) {
+        vmki_store_release(&slot->flags, new_entry->flags);
+        return true;
+    } else if (item) {
+        vmki_store_release(&slot->item, new_entry->item);
+        return true;
+    }
+    if (end || rank > 0)
+        refresh_gap(cursor);
+    else
+        refresh_gap_before(cursor);
+    return true;
+}
+
+/* ---- In place ---- */
+
+/* The start of what follows the rank in the leaf; `limit` follows the last. */
+static uint64_t start_or(const struct vmki_tree_leaf *leaf, unsigned rank, uint64_t limit)
+{
+    return rank < vmki_order_count(leaf->order) ? vmki_leaf_start(leaf, rank) : limit;
+}
+
+/* The largest of the gaps behind the ranks from..to-1. */
+static uint64_t largest_gap(const struct vmki_tree_leaf *leaf, unsigned from, unsigned to, uint64_t limit)
+{
+    uint64_t largest = 0;
+
+    for (; from < to; from++) {
+        uint64_t next = start_or(leaf, from + 1, limit);
+        uint64_t gap = next == VMKI_NO_KEY ? 0 : next - vmki_leaf_end(leaf, from);
+
+        if (gap > largest)
+            largest = gap;
+    }
+    return largest;
+}
+
+/* Writes an entry into a free slot, which no reader looks into. */
+static void fill_slot(struct vmki_tree_leaf *leaf, unsigned at, const struct vmki_tree_entry *entry)
+{
+    struct vmki_tree_slot *slot = &leaf->slot[at];
+
+    vmki_store_relaxed(&slot->end, entry->end);
+    vmki_store_relaxed(&slot->flags, entry->flags);
+    vmki_store_relaxed(&slot->item, entry->item);
+    vmki_store_relaxed(&leaf->start[at], entry->start);
+}
+
+/*
+ * Puts the new entries for the ranks from..to-1.  The leaf has free slots for all of them, beside those of the entries
+ * that go, and keeps at least one entry.
+ */
+static void splice_slots(struct vmki_cursor *cursor, unsigned to, const struct vmki_tree_entry *new_entries,
+                         unsigned nr_new)
+{
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    unsigned from = cursor->slot[0], i;
+    uint64_t old = leaf->order, order = vmki_order_splice(old, from, to, nr_new);
+    uint64_t first = vmki_leaf_start(leaf, 0), new_first;
+
+    begin_edit(leaf);
+    for (i = 0; i < nr_new; i++)
+        fill_slot(leaf, vmki_order_slot(order, from + i), &new_entries[i]);
+    new_first = leaf->start[vmki_order_slot(order, 0)];
+    if (new_first < first)
+        set_pivot(cursor, 0, new_first);
+    vmki_store_release(&leaf->order, order);
+    for (i = from; i < to; i++)
+        vmki_store_relaxed(&leaf->start[vmki_order_slot(old, i)], VMKI_NO_KEY);
+    if (new_first > first)
+        set_pivot(cursor, 0, new_first);
+}
+
+/* As splice_slots, and keeps the gaps.  Only where the largest gap may have gone are all of them looked at. */
+static void splice_in_place(struct vmki_cursor *cursor, unsigned to, const struct vmki_tree_entry *new_entries,
+                            unsigned nr_new)
+{
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    unsigned from = cursor->slot[0], around = from > 0 ? from - 1 : 0;
+    uint64_t limit, largest, gone, come, first = vmki_leaf_start(leaf, 0);
+
+    if (cursor->tree->height < 2) {
+        splice_slots(cursor, to, new_entries, nr_new);
+        return;
+    }
+    limit = vmki_cursor_leaf_limit(cursor);
+    largest = vmki_inner(cursor->node[1])->gap[cursor->slot[1]];
+    gone = largest_gap(leaf, around, to, limit);
+    splice_slots(cursor, to, new_entries, nr_new);
+    come = largest_gap(leaf, around, from + nr_new, limit);
+    if (come >= largest)
+        set_gap(cursor, 0, come);
+    else if (gone >= largest)
+        set_gap(cursor, 0, vmki_leaf_gap(leaf, limit));
+    if (vmki_leaf_start(leaf, 0) != first)
+        refresh_gap_before(cursor);
+}
+
+/* ---- Rebuild: what goes into the new nodes of a level ---- */
+
+/* The sibling before (or after) the path's node of that level, under the same parent; NULL when there is none. */
+static struct vmki_tree_node *sibling_before(const struct rebuild *rebuild, unsigned level)
+{
+    const struct vmki_cursor *path = &rebuild->left;
+
+    if (level + 1 >= rebuild->tree->height || path->slot[level + 1] == 0)
+        return NULL;
+    return vmki_inner(path->node[level + 1])->child[path->slot[level + 1] - 1];
+}
+
+static struct vmki_tree_node *sibling_after(const struct rebuild *rebuild, unsigned level)
+{
+    const struct vmki_cursor *path = &rebuild->right;
+
+    if (level + 1 >= rebuild->tree->height || path->slot[level + 1] + 1u >= path->node[level + 1]->count)
+        return NULL;
+    return vmki_inner(path->node[level + 1])->child[path->slot[level + 1] + 1];
+}
+
+static void add_dead(struct rebuild *rebuild, struct vmki_tree_node *node)
+{
+    rebuild->dead[rebuild->nr_dead++] = node;
+}
+
+/* Writes a sibling anew too; returns what it holds. */
+static unsigned absorb(struct rebuild *rebuild, unsigned part, struct vmki_tree_node *node)
+{
+    unsigned count = vmki_node_count(node);
+
+    rebuild->part[part] = (struct part){node, 0, count};
+    add_dead(rebuild, node);
+    return count;
+}
+
+static unsigned part_size(const struct part *part)
+{
+    return part->to - part->from;
+}
+
+/* Sets what stays of the path's nodes and what comes between; returns the sum. */
+static unsigned gather(struct rebuild *rebuild, unsigned level, unsigned nr_new)
+{
+    struct vmki_tree_node *left = rebuild->left.node[level], *right = rebuild->right.node[level];
+    struct part *part = rebuild->part;
+
+    part[PART_SIBLING_BEFORE] = (struct part){NULL, 0, 0};
+    part[PART_LEFT] = (struct part){left, 0, rebuild->from};
+    part[PART_NEW] = (struct part){NULL, 0, nr_new};
+    part[PART_RIGHT] = (struct part){right, rebuild->to, vmki_node_count(right)};
+    part[PART_SIBLING_AFTER] = (struct part){NULL, 0, 0};
+    add_dead(rebuild, left);
+    if (right != left)
+        add_dead(rebuild, right);
+    return part_size(&part[PART_LEFT]) + nr_new + part_size(&part[PART_RIGHT]);
+}
+
+/* Too little for a node of its own: joins the siblings that have room for it.  Returns the new sum. */
+static unsigned join_siblings(struct rebuild *rebuild, unsigned level, unsigned total)
+{
+    struct vmki_tree_node *before = sibling_before(rebuild, level), *after = sibling_after(rebuild, level);
+    unsigned room = 2 * node_low(level);
+
+    if (total == 0) { /* nothing to join to others; but the siblings become neighbours */
+        if (!before || !after || vmki_node_count(before) + vmki_node_count(after) > room)
+            return 0;
+        return absorb(rebuild, PART_SIBLING_BEFORE, before) + absorb(rebuild, PART_SIBLING_AFTER, after);
+    }
+    if (before && total + vmki_node_count(before) <= room)
+        total += absorb(rebuild, PART_SIBLING_BEFORE, before);
+    if (after && total + vmki_node_count(after) <= room)
+        total += absorb(rebuild, PART_SIBLING_AFTER, after);
+    return total;
+}
+
+/*
+ * Too much for one node.  Divides it into two full halves or, with a sibling, into two or three: so nodes stay filled
+ * to four fifths when entries come at random.  When entries come in order, at the end or at the beginning of a full
+ * run of nodes, the full ones are left alone.  Returns the number of nodes.
+ */
+static unsigned divide(struct rebuild *rebuild, unsigned level, unsigned total, unsigned size[MADE_MAX])
+{
+    struct vmki_tree_node *before = sibling_before(rebuild, level), *after = sibling_after(rebuild, level);
+    unsigned max = node_max(level), nr_before = before ? vmki_node_count(before) : max;
+    unsigned nr_after = after ? vmki_node_count(after) : max, nr, i;
+    bool narrow = rebuild->left.node[level] == rebuild->right.node[level];
+
+    if (narrow && nr_after == max && part_size(&rebuild->part[PART_RIGHT]) == 0) {
+        size[0] = max;
+        size[1] = total - max;
+        return 2;
+    }
+    if (narrow && nr_before == max && part_size(&rebuild->part[PART_LEFT]) == 0) {
+        size[0] = total - max;
+        size[1] = max;
+        return 2;
+    }
+    if (narrow && before && (!after || nr_before <= nr_after))
+        total += absorb(rebuild, PART_SIBLING_BEFORE, before);
+    else if (narrow && after)
+        total += absorb(rebuild, PART_SIBLING_AFTER, after);
+    nr = (total + max - 1) / max;
+    for (i = 0; i < nr; i++)
+        size[i] = (total + i) / nr;
+    return nr;
+}
+
+/* ---- Rebuild: writing the new nodes of a level ---- */
+
+/* The place in the parts from which the next entry or child is taken. */
+struct source {
+    const struct rebuild *rebuild;
+    const struct part *part;
+    unsigned at;
+};
+
+static void skip_empty_parts(struct source *source)
+{
+    while (source->at == source->part->to && source->part < &source->rebuild->part[PART_SIBLING_AFTER]) {
+        source->part++;
+        source->at = source->part->from;
+    }
+}
+
+static struct source source_begin(const struct rebuild *rebuild)
+{
+    struct source source = {rebuild, rebuild->part, rebuild->part[0].from};
+
+    skip_empty_parts(&source);
+    return source;
+}
+
+static void take_entry(struct source *source, struct vmki_tree_entry *entry)
+{
+    if (source->part->node)
+        vmki_leaf_entry(vmki_leaf(source->part->node), source->at, entry);
+    else
+        *entry = source->rebuild->entries[source->at];
+    source->at++;
+    skip_empty_parts(source);
+}
+
+static void take_child(struct source *source, struct vmki_tree_child *child)
+{
+    if (source->part->node) {
+        struct vmki_tree_inner *inner = vmki_inner(source->part->node);
+
+        child->node = inner->child[source->at];
+        child->pivot = inner->pivot[source->at];
+        child->gap = inner->gap[source->at];
+    } else {
+        *child = source->rebuild->made[source->at];
+    }
+    source->at++;
+    skip_empty_parts(source);
+}
+
+static struct vmki_tree_child make_leaf(struct source *source, unsigned nr)
+{
+    struct vmki_tree_leaf *leaf = vmki_tree_take_leaf(source->rebuild->tree);
+    unsigned i;
+
+    leaf->order += nr;
+    for (i = 0; i < nr; i++) {
+        struct vmki_tree_entry entry;
+
+        take_entry(source, &entry);
+        leaf->start[i] = entry.start;
+        leaf->slot[i] = (struct vmki_tree_slot){entry.end, entry.flags, entry.item};
+    }
+    return (struct vmki_tree_child){&leaf->head, leaf->start[0], 0};
+}
+
+static struct vmki_tree_child make_inner(struct source *source, unsigned level, unsigned nr)
+{
+    struct vmki_tree_inner *inner = vmki_tree_take_inner(source->rebuild->tree, level);
+    unsigned i;
+
+    inner->head.count = (uint8_t)nr;
+    for (i = 0; i < nr; i++) {
+        struct vmki_tree_child child;
+
+        take_child(source, &child);
+        inner->pivot[i] = child.pivot;
+        inner->child[i] = child.node;
+        inner->gap[i] = child.gap;
+    }
+    return (struct vmki_tree_child){&inner->head, inner->pivot[0], vmki_inner_gap(inner)};
+}
+
+/* The start of the first entry behind the leaves that are being written. */
+static uint64_t limit_of_parts(struct rebuild *rebuild)
+{
+    struct vmki_cursor last = rebuild->right;
+
+    if (rebuild->part[PART_SIBLING_AFTER].node)
+        last.slot[1]++;
+    return vmki_cursor_leaf_limit(&last);
+}
+
+static void write_leaves(struct rebuild *rebuild, const unsigned *size, unsigned nr)
+{
+    struct source source = source_begin(rebuild);
+    uint64_t limit = limit_of_parts(rebuild);
+    unsigned i;
+
+    for (i = 0; i < nr; i++)
+        rebuild->made[i] = make_leaf(&source, size[i]);
+    for (i = nr; i-- > 0; limit = rebuild->made[i].pivot)
+        rebuild->made[i].gap = vmki_leaf_gap(vmki_leaf(rebuild->made[i].node), limit);
+}
+
+static void write_inners(struct rebuild *rebuild, unsigned level, const unsigned *size, unsigned nr)
+{
+    struct source source = source_begin(rebuild);
+    struct vmki_tree_child made[MADE_MAX];
+    unsigned i;
+
+    for (i = 0; i < nr; i++)
+        made[i] = make_inner(&source, level, size[i]);
+    for (i = 0; i < nr; i++)
+        rebuild->made[i] = made[i];
+}
+
+/*
+ * Writes the nodes of one level anew: the children (or entries) [from of left, to of right) give way to the nr_new new
+ * ones.  Leaves the new nodes in `made`, and in from and to what they replace in the level above.
+ */
+static void rewrite_level(struct rebuild *rebuild, unsigned level, unsigned nr_new)
+{
+    unsigned size[MADE_MAX], nr = 1, total = gather(rebuild, level, nr_new);
+
+    if (total > node_max(level)) {
+        nr = divide(rebuild, level, total, size);
+    } else {
+        if (total <= node_low(level))
+            total = join_siblings(rebuild, level, total);
+        size[0] = total;
+        nr = total > 0;
+    }
+    if (level)
+        write_inners(rebuild, level, size, nr);
+    else
+        write_leaves(rebuild, size, nr);
+    rebuild->nr_made = nr;
+    if (level + 1 < rebuild->tree->height) {
+        rebuild->from = rebuild->left.slot[level + 1] - (rebuild->part[PART_SIBLING_BEFORE].node ? 1u : 0u);
+        rebuild->to = rebuild->right.slot[level + 1] + (rebuild->part[PART_SIBLING_AFTER].node ? 2u : 1u);
+    }
+}
+
+/* ---- Rebuild: publishing ---- */
+
+/* One new child for one old: a single store in their parent, which stays. */
+static void publish_child(struct rebuild *rebuild, unsigned level)
+{
+    struct vmki_cursor *path = &rebuild->left;
+    struct vmki_tree_inner *parent = vmki_inner(path->node[level]);
+    const struct vmki_tree_child *made = &rebuild->made[0];
+    uint64_t pivot = parent->pivot[rebuild->from];
+
+    if (made->pivot < pivot)
+        set_pivot(path, level - 1, made->pivot);
+    vmki_store_release(&parent->child[rebuild->from], made->node);
+    if (made->pivot > pivot)
+        set_pivot(path, level - 1, made->pivot);
+    set_gap(path, level - 1, made->gap);
+}
+
+/* The new nodes become the root, below a new one if there are several.  A root with one child is left out. */
+static void publish_root(struct rebuild *rebuild)
+{
+    struct vmki_tree *tree = rebuild->tree;
+    struct vmki_tree_node *root = NULL;
+
+    if (rebuild->nr_made > 1) {
+        rebuild->part[PART_SIBLING_BEFORE] = rebuild->part[PART_LEFT] = rebuild->part[PART_RIGHT] =
+            rebuild->part[PART_SIBLING_AFTER] = (struct part){NULL, 0, 0};
+        rebuild->part[PART_NEW] = (struct part){NULL, 0, rebuild->nr_made};
+        write_inners(rebuild, tree->height, &rebuild->nr_made, 1);
+        rebuild->nr_made = 1;
+    }
+    if (rebuild->nr_made)
+        root = rebuild->made[0].node;
+    while (root && root->level && root->count == 1) {
+        add_dead(rebuild, root);
+        root = vmki_inner(root)->child[0];
+    }
+    vmki_store_release(&tree->root, root);
+    tree->height = root ? root->level + 1u : 0;
+}
+
+/* Retires what the new nodes have replaced; returns the number of entries in subtrees that were dropped whole. */
+static size_t retire_old(struct rebuild *rebuild, unsigned old_height)
+{
+    struct vmki_cursor *left = &rebuild->left, *right = &rebuild->right;
+    size_t nr_entries = 0;
+    unsigned level, i;
+
+    for (level = 1; level < old_height && left->node[level - 1] != right->node[level - 1]; level++) {
+        struct vmki_tree_inner *first = vmki_inner(left->node[level]), *last = vmki_inner(right->node[level]);
+        unsigned end = first == last ? right->slot[level] : first->head.count;
+
+        for (i = left->slot[level] + 1u; i < end; i++)
+            nr_entries += vmki_tree_retire_subtree(rebuild->tree, first->child[i]);
+        for (i = 0; first != last && i < right->slot[level]; i++)
+            nr_entries += vmki_tree_retire_subtree(rebuild->tree, last->child[i]);
+    }
+    for (i = 0; i < rebuild->nr_dead; i++)
+        vmki_tree_retire_node(rebuild->tree, rebuild->dead[i]);
+    return nr_entries;
+}
+
+/* Writes and publishes all levels that change; returns the number of entries in subtrees that were dropped whole. */
+static size_t run_rebuild(struct rebuild *rebuild, unsigned nr_new)
+{
+    unsigned level = 0, height = rebuild->tree->height;
+
+    rewrite_level(rebuild, 0, nr_new);
+    rebuild->before_is_stale = rebuild->left.slot[0] == 0 && !rebuild->part[PART_SIBLING_BEFORE].node;
+    for (level = 1; level < height; level++) {
+        if (rebuild->left.node[level] == rebuild->right.node[level] && rebuild->nr_made == 1 &&
+            rebuild->to - rebuild->from == 1) {
+            publish_child(rebuild, level);
+            break;
+        }
+        rewrite_level(rebuild, level, rebuild->nr_made);
+    }
+    if (level == height)
+        publish_root(rebuild);
+    return retire_old(rebuild, height);
+}
+
+/* ---- The splice ---- */
+
+/* The path to the last entry that starts below `until`, which exists; slot[0] is the rank behind it. */
+static void seek_last(struct vmki_cursor *cursor, struct vmki_tree *tree, uint64_t until)
+{
+    struct vmki_tree_node *node;
+
+    cursor->tree = tree;
+    for (node = tree->root; node->level; node = vmki_inner(node)->child[cursor->slot[node->level]]) {
+        cursor->node[node->level] = node;
+        cursor->slot[node->level] = (uint8_t)vmki_inner_slot(vmki_inner(node), until - 1);
+    }
+    cursor->node[0] = node;
+    cursor->slot[0] = (uint8_t)vmki_leaf_rank(vmki_leaf(node), until - 1);
+}
+
+static void splice_rebuild(struct vmki_cursor *cursor, unsigned to, bool wide, uint64_t until,
+                           const struct vmki_tree_entry *new_entries, unsigned nr_new)
+{
+    struct vmki_tree *tree = cursor->tree;
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    struct rebuild rebuild = {.tree = tree, .entries = new_entries, .left = *cursor, .right = *cursor};
+    size_t removed = to - cursor->slot[0];
+    uint64_t address = cursor->slot[0] < vmki_order_count(leaf->order) ? vmki_leaf_start(leaf, cursor->slot[0])
+                                                                        : VMKI_TREE_MAX_END;
+
+    if (nr_new)
+        address = new_entries[0].start;
+    rebuild.right.slot[0] = (uint8_t)to;
+    if (wide) {
+        seek_last(&rebuild.right, tree, until);
+        removed = vmki_order_count(leaf->order) - cursor->slot[0] + rebuild.right.slot[0];
+    }
+    rebuild.from = cursor->slot[0];
+    rebuild.to = rebuild.right.slot[0];
+    removed += run_rebuild(&rebuild, nr_new);
+    tree->nr_entries -= removed;
+    vmki_cursor_seek(cursor, tree, address);
+    if (rebuild.before_is_stale)
+        refresh_gap_before(cursor);
+}
+
+/* Whether the leaf stays filled well enough, and not empty, with that many entries. */
+static bool fills_leaf(const struct vmki_cursor *cursor, unsigned old_count, unsigned count)
+{
+    const struct vmki_tree_inner *parent;
+    unsigned slot;
+
+    if (count == 0)
+        return false;
+    if (count > VMKI_LEAF_LOW || count >= old_count || cursor->tree->height < 2)
+        return true;
+    parent = vmki_inner(cursor->node[1]);
+    slot = cursor->slot[1];
+    if (slot > 0 && count + vmki_node_count(parent->child[slot - 1]) <= 2 * VMKI_LEAF_LOW)
+        return false;
+    return slot + 1u >= parent->head.count || count + vmki_node_count(parent->child[slot + 1]) > 2 * VMKI_LEAF_LOW;
+}
+
+static void splice_empty(struct vmki_cursor *cursor, const struct vmki_tree_entry *new_entries, unsigned nr_new)
+{
+    struct vmki_tree *tree = cursor->tree;
+    struct vmki_tree_leaf *leaf = vmki_tree_take_leaf(tree);
+    unsigned i;
+
+    leaf->order += nr_new;
+    for (i = 0; i < nr_new; i++)
+        fill_slot(leaf, i, &new_entries[i]);
+    vmki_store_release(&tree->root, &leaf->head);
+    tree->height = 1;
+    tree->nr_entries = nr_new;
+    cursor->node[0] = &leaf->head;
+    cursor->slot[0] = 0;
+}
+
+/* The rank in the cursor's leaf behind the last entry that starts below `until`. */
+static unsigned rank_until(const struct vmki_cursor *cursor, uint64_t until)
+{
+    unsigned rank = until ? vmki_leaf_rank(vmki_leaf(cursor->node[0]), until - 1) : 0;
+
+    return rank > cursor->slot[0] ? rank : cursor->slot[0];
+}
+
+static void splice_leaf(struct vmki_cursor *cursor, uint64_t until, const struct vmki_tree_entry *new_entries,
+                        unsigned nr_new)
+{
+    struct vmki_tree *tree = cursor->tree;
+    unsigned count = vmki_node_count(cursor->node[0]), from = cursor->slot[0], to = rank_until(cursor, until);
+    unsigned removed = to - from;
+    bool wide = to == count && vmki_cursor_leaf_limit(cursor) < until;
+
+    if (wide) {
+        splice_rebuild(cursor, to, true, until, new_entries, nr_new);
+    } else if (removed == 1 && nr_new == 1 && splice_word(cursor, new_entries)) {
+        return;
+    } else if (removed == 0 && nr_new == 0) {
+        return;
+    } else if (count + nr_new <= VMKI_LEAF_MAX && fills_leaf(cursor, count, count - removed + nr_new)) {
+        splice_in_place(cursor, to, new_entries, nr_new);
+        tree->nr_entries -= removed;
+        if (nr_new == 0 && from == count - removed) { /* the entry after the gap is in the next leaf */
+            cursor->slot[0]--;
+            vmki_cursor_advance(cursor);
+        }
+    } else {
+        splice_rebuild(cursor, to, false, until, new_entries, nr_new);
+    }
+    tree->nr_entries += nr_new;
+}
+
+void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct vmki_tree_entry *new_entries,
+                        unsigned nr_new)
+{
+    if (until > VMKI_TREE_MAX_END)
+        until = VMKI_TREE_MAX_END;
+    if (cursor->node[0])
+        splice_leaf(cursor, until, new_entries, nr_new);
+    else if (nr_new)
+        splice_empty(cursor, new_entries, nr_new);
+    vmki_tree_note_ends(cursor->tree);
+}

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * tree.c - the life of a tree and of its nodes: reserve, take, retire, build, destroy.
+ */
+#include "tree/node.h"
+
+void vmki_tree_init(struct vmki_tree *tree, const struct vmki_tree_memory *memory)
+{
+    *tree = (struct vmki_tree){.memory = memory};
+}
+
+/* ---- Reserved nodes ---- */
+
+/*
+ * The most nodes that one splice takes from a tree of that height:
+ *   - below the root's level at most 3 a level.  There it rewrites what stays of one node, or of the two at the ends of
+ *     the range, with the new entries or children between, and at most one sibling; together never more than three
+ *     nodes full (see divide() in splice.c, which asserts nothing but the sums: 21 + 15 or 34 entries, 43 children);
+ *   - it makes at most one node more than it replaces, so the root grows by one child or six entries: 2 nodes;
+ *   - and a new root above those: 1.
+ * Nodes and subtrees inside the range are dropped whole and need none.
+ */
+static unsigned need_of_splice(unsigned height)
+{
+    return height ? 3 * height : 1;
+}
+
+/*
+ * A splice adds at most one node to a level.  So a second splice meets at most one more level, and yet another one
+ * only when the new root, of two children, has been filled.
+ */
+static unsigned need_of_splices(unsigned height, unsigned nr_splices)
+{
+    unsigned need = need_of_splice(height), i;
+
+    for (i = 1; i < nr_splices; i++)
+        need += need_of_splice((height ? height : 1) + 1 + i / 16);
+    return nr_splices ? need : 0;
+}
+
+static bool add_spare(struct vmki_tree *tree)
+{
+    struct vmki_tree_node *node = tree->memory->alloc(tree->memory->context, VMKI_NODE_SIZE);
+
+    if (!node)
+        return false;
+    *vmki_spare_link(node) = tree->spare;
+    tree->spare = node;
+    tree->nr_spare++;
+    tree->nr_nodes_bytes += VMKI_NODE_SIZE;
+    return true;
+}
+
+static struct vmki_tree_node *take_spare(struct vmki_tree *tree)
+{
+    struct vmki_tree_node *node = tree->spare;
+
+    tree->spare = *vmki_spare_link(node);
+    tree->nr_spare--;
+    return node;
+}
+
+static bool reserve_nodes(struct vmki_tree *tree, size_t nr)
+{
+    while (tree->nr_spare < nr) {
+        if (!add_spare(tree))
+            return false;
+    }
+    return true;
+}
+
+bool vmki_tree_reserve(struct vmki_tree *tree, unsigned nr_splices)
+{
+    return reserve_nodes(tree, need_of_splices(tree->height, nr_splices));
+}
+
+void vmki_tree_release_spare(struct vmki_tree *tree, unsigned keep)
+{
+    while (tree->nr_spare > keep) {
+        struct vmki_tree_node *node = take_spare(tree);
+
+        tree->nr_nodes_bytes -= VMKI_NODE_SIZE;
+        tree->memory->free(tree->memory->context, node, VMKI_NODE_SIZE);
+    }
+}
+
+struct vmki_tree_leaf *vmki_tree_take_leaf(struct vmki_tree *tree)
+{
+    struct vmki_tree_leaf *leaf = vmki_leaf(take_spare(tree));
+    unsigned i;
+
+    leaf->head = (struct vmki_tree_node){0};
+    leaf->order = VMKI_ORDER_EMPTY;
+    for (i = 0; i < VMKI_LEAF_MAX; i++)
+        leaf->start[i] = VMKI_NO_KEY;
+    return leaf;
+}
+
+struct vmki_tree_inner *vmki_tree_take_inner(struct vmki_tree *tree, unsigned level)
+{
+    struct vmki_tree_inner *inner = vmki_inner(take_spare(tree));
+    unsigned i;
+
+    inner->head = (struct vmki_tree_node){.level = (uint8_t)level};
+    for (i = 0; i < VMKI_INNER_MAX; i++)
+        inner->pivot[i] = VMKI_NO_KEY;
+    return inner;
+}
+
+/* ---- Giving nodes away ---- */
+
+void vmki_tree_retire_node(struct vmki_tree *tree, struct vmki_tree_node *node)
+{
+    tree->nr_nodes_bytes -= VMKI_NODE_SIZE;
+    tree->memory->retire(tree->memory->context, node, VMKI_NODE_SIZE);
+}
+
+/*
+ * Hands a node and all below it to `give`, children before their parents, and returns the number of entries.
+ */
+static size_t give_subtree(struct vmki_tree *tree, struct vmki_tree_node *node,
+                           void (*give)(void *context, void *node, size_t size))
+{
+    struct vmki_tree_inner *path[VMKI_TREE_MAX_HEIGHT];
+    unsigned next[VMKI_TREE_MAX_HEIGHT], depth = 0;
+    size_t nr_entries = 0;
+
+    for (;;) {
+        if (node->level) {
+            path[depth] = vmki_inner(node);
+            next[depth++] = 0;
+        } else {
+            nr_entries += vmki_node_count(node);
+            tree->nr_nodes_bytes -= VMKI_NODE_SIZE;
+            give(tree->memory->context, node, VMKI_NODE_SIZE);
+        }
+        while (depth && next[depth - 1] == path[depth - 1]->head.count) {
+            tree->nr_nodes_bytes -= VMKI_NODE_SIZE;
+            give(tree->memory->context, path[--depth], VMKI_NODE_SIZE);
+        }
+        if (!depth)
+            return nr_entries;
+        node = path[depth - 1]->child[next[depth - 1]++];
+    }
+}
+
+size_t vmki_tree_retire_subtree(struct vmki_tree *tree, struct vmki_tree_node *node)
+{
+    return give_subtree(tree, node, tree->memory->retire);
+}
+
+void vmki_tree_destroy(struct vmki_tree *tree)
+{
+    if (tree->root)
+        give_subtree(tree, tree->root, tree->memory->free);
+    vmki_tree_release_spare(tree, 0);
+    *tree = (struct vmki_tree){.memory = tree->memory};
+}
+
+/* ---- What the tree remembers of its two ends ---- */
+
+void vmki_tree_note_ends(struct vmki_tree *tree)
+{
+    struct vmki_tree_node *node = tree->root;
+
+    if (!node) {
+        tree->first_start = tree->last_end = 0;
+        return;
+    }
+    tree->first_start = node->level ? vmki_inner(node)->pivot[0] : vmki_leaf_start(vmki_leaf(node), 0);
+    while (node->level)
+        node = vmki_inner(node)->child[node->count - 1];
+    tree->last_end = vmki_leaf_end(vmki_leaf(node), vmki_node_count(node) - 1);
+}
+
+/* ---- Building ---- */
+
+/* The right edge of a tree that grows: the open node of each level. */
+struct builder {
+    struct vmki_tree *tree;
+    struct vmki_tree_leaf *leaf;
+    struct vmki_tree_inner *inner[VMKI_TREE_MAX_HEIGHT]; /* by level; [0] is unused */
+};
+
+/* Nodes of a tree of nr entries, all but the last of each level full. */
+static size_t nodes_of_build(size_t nr)
+{
+    size_t level = (nr + VMKI_LEAF_MAX - 1) / VMKI_LEAF_MAX;
+    size_t total = level;
+
+    while (level > 1) {
+        level = (level + VMKI_INNER_MAX - 1) / VMKI_INNER_MAX;
+        total += level;
+    }
+    return total;
+}
+
+static void add_child(struct vmki_tree_inner *inner, const struct vmki_tree_child *child)
+{
+    unsigned slot = inner->head.count++;
+
+    inner->pivot[slot] = child->pivot;
+    inner->child[slot] = child->node;
+    inner->gap[slot] = child->gap;
+}
+
+static struct vmki_tree_child inner_as_child(struct vmki_tree_inner *inner)
+{
+    return (struct vmki_tree_child){&inner->head, inner->pivot[0], vmki_inner_gap(inner)};
+}
+
+/* Puts a finished node of that level under its parent; a full parent is finished first. */
+static void add_to_parent(struct builder *builder, unsigned level, struct vmki_tree_child child)
+{
+    for (;;) {
+        struct vmki_tree_inner *parent = builder->inner[level + 1];
+        struct vmki_tree_child full;
+
+        if (parent && parent->head.count < VMKI_INNER_MAX) {
+            add_child(parent, &child);
+            return;
+        }
+        builder->inner[level + 1] = vmki_tree_take_inner(builder->tree, level + 1);
+        add_child(builder->inner[level + 1], &child);
+        if (!parent)
+            return;
+        full = inner_as_child(parent);
+        child = full;
+        level++;
+    }
+}
+
+/* Closes the open leaf; the next entry of the tree starts at `limit`. */
+static void finish_leaf(struct builder *builder, uint64_t limit)
+{
+    struct vmki_tree_leaf *leaf = builder->leaf;
+    struct vmki_tree_child child = {&leaf->head, vmki_leaf_start(leaf, 0), vmki_leaf_gap(leaf, limit)};
+
+    add_to_parent(builder, 0, child);
+    builder->leaf = NULL;
+}
+
+static void add_entry(struct builder *builder, const struct vmki_tree_entry *entry)
+{
+    struct vmki_tree_leaf *leaf = builder->leaf;
+    unsigned slot;
+
+    if (leaf && vmki_order_count(leaf->order) == VMKI_LEAF_MAX) {
+        finish_leaf(builder, entry->start);
+        leaf = NULL;
+    }
+    if (!leaf)
+        leaf = builder->leaf = vmki_tree_take_leaf(builder->tree);
+    slot = vmki_order_count(leaf->order++);
+    leaf->start[slot] = entry->start;
+    leaf->slot[slot] = (struct vmki_tree_slot){entry->end, entry->flags, entry->item};
+}
+
+/* Closes what is open, level by level, up to the first level with one node: the root. */
+static struct vmki_tree_node *finish_root(struct builder *builder)
+{
+    struct vmki_tree_node *root;
+    unsigned level = 1;
+
+    if (!builder->inner[1])
+        return &builder->leaf->head;
+    finish_leaf(builder, VMKI_NO_KEY);
+    for (root = &builder->inner[1]->head; builder->inner[level + 1]; level++) {
+        add_to_parent(builder, level, inner_as_child(builder->inner[level]));
+        root = &builder->inner[level + 1]->head;
+    }
+    return root;
+}
+
+bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *context, struct vmki_tree_entry *entry),
+                     void *context)
+{
+    struct builder builder = {.tree = tree};
+    struct vmki_tree_node *root;
+    size_t i;
+
+    if (!reserve_nodes(tree, nodes_of_build(nr))) {
+        vmki_tree_release_spare(tree, 0);
+        return false;
+    }
+    if (nr == 0)
+        return true;
+    for (i = 0; i < nr; i++) {
+        struct vmki_tree_entry entry;
+
+        next(context, &entry);
+        add_entry(&builder, &entry);
+    }
+    root = finish_root(&builder);
+    tree->height = root->level + 1u;
+    tree->nr_entries = nr;
+    vmki_store_release(&tree->root, root);
+    vmki_tree_note_ends(tree);
+    return true;
+}
