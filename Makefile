@@ -3,25 +3,87 @@
 # A thin front for CMake and scripts/. Every preset of CMakePresets.json builds in build/PRESET, release in build/.
 JOBS ?= $(shell nproc)
 PREFIX ?= /usr/local
+DESTDIR ?=
 SEED ?= 1
 N ?= 200
 MINUTES ?= 10
+export JOBS SEED MINUTES
 
-.DELETE_ON_ERROR:
-.PHONY: all release run test clean
+# What make leaves; the release folder holds more when tests were built there.
+PRODUCTS = vmakit_static vmakit_shared $(if $(wildcard tool/main.c),vmakit_command)
 
-all: release
+.PHONY: all help run test quick unit bench bench-quick fuzz install amalgamation mutate coverage tidy format clean
+all: build/build.ninja
+	@cmake --build build -j $(JOBS) --target $(PRODUCTS)
 
-# The compile options of a build folder are fixed by its first `cmake --preset`; ninja re-runs cmake when needed.
+help:
+	@echo 'make               build/vmakit, build/libvmakit.a, build/libvmakit.so'
+	@echo 'make run           trace some programs and compare every map with the kernel'
+	@echo 'make test          all checks and tests (quick: without sanitizers, arm64, clang-tidy; unit: ctest only)'
+	@echo 'make bench         benchmarks (bench-quick: short; FILTER=regex)'
+	@echo 'make fuzz          the oracle (OPS, SEED) and the libFuzzer targets (MINUTES each)'
+	@echo 'make install       PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
+	@echo 'make amalgamation  build/amalgamation/vmakit.c and vmakit.h'
+	@echo 'make mutate        N mutants (SEED); make coverage, make tidy, make format, make clean'
+
+# Configured once; afterwards ninja runs cmake again by itself when a file list or a CMake file changes.
 build/build.ninja: CMakePresets.json
-	cmake --preset release
+	@scripts/deps.sh build
+	@cmake --preset release >/dev/null
 
-release: build/build.ninja
-	cmake --build build -j $(JOBS) --target vmakit_static vmakit_shared vmakit_command
+run:
+	@scripts/deps.sh run
+	@$(MAKE) --no-print-directory all
+	@scripts/run.sh
 
-unit: build/build.ninja
-	cmake --build build -j $(JOBS)
-	ctest --test-dir build --output-on-failure
+test:
+	@scripts/deps.sh test
+	@scripts/test.sh
+
+quick:
+	@scripts/deps.sh test
+	@QUICK=1 scripts/test.sh
+
+unit:
+	@cmake --preset release >/dev/null
+	@cmake --build build -j $(JOBS)
+	@ctest --test-dir build -j $(JOBS) --output-on-failure -L unit
+
+bench bench-quick:
+	@scripts/deps.sh bench
+	@cmake --preset bench >/dev/null
+	@cmake --build --preset bench -j $(JOBS)
+	@scripts/bench.sh $(patsubst bench-%,%,$(filter bench-quick,$@))
+
+fuzz:
+	@scripts/deps.sh fuzz
+	@$(MAKE) --no-print-directory all
+	@cmake --preset fuzz >/dev/null
+	@cmake --build --preset fuzz -j $(JOBS)
+	@scripts/fuzz.sh
+
+install: all
+	@DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)
+
+amalgamation:
+	@scripts/deps.sh amalgamation
+	@scripts/amalgamate.sh
+
+mutate:
+	@scripts/deps.sh mutate
+	@perl scripts/mutate.pl $(N) $(SEED) $(MUTATE)
+
+coverage:
+	@scripts/deps.sh coverage
+	@scripts/coverage.sh
+
+tidy:
+	@scripts/deps.sh tidy
+	@scripts/check-tidy.sh
+
+format:
+	@scripts/deps.sh format
+	@scripts/format.sh
 
 clean:
 	rm -rf build
