@@ -143,7 +143,9 @@ for my $path (@sources) {
 
 open my $c, '>', "$out/vmakit.c" or die "$out/vmakit.c: $!\n";
 print $c $head, "#include \"vmakit.h\"\n",
-    "#if defined(__GNUC__)\n#pragma GCC diagnostic ignored \"-Wunused-function\" /* inline helpers */\n#endif\n";
+    "#if defined(__GNUC__)\n#pragma GCC diagnostic ignored \"-Wunused-function\" /* inline helpers */\n#endif\n",
+    "#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ < 14 /* it may drop calls of loops over two arrays */\n",
+    "#pragma GCC optimize(\"no-delete-null-pointer-checks\")\n#endif\n";
 for my $path (@sources) {
     (my $base = $path) =~ s{.*/|\.c$}{}g;
     my %names = map { $_ => "${base}_$_" } grep { @{$owners{$_}} > 1 } file_names($text{$path});

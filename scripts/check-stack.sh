@@ -19,7 +19,7 @@ check() { # NAME COMPILER FLAG...
     printf '%s\0' "${sources[@]}" | xargs -0 -P "$JOBS" -I{} sh -c '
         source=$1 dir=$2; shift 2
         exec "$@" -c "$source" -o "$dir/$(echo "$source" | tr / _ | sed "s/\.c$/.o/")"' sh {} "$dir" \
-        "$compiler" -std=c11 -O2 -DNDEBUG -ffreestanding -fcallgraph-info=su,da -Iinclude -Isrc \
+        "$compiler" -std=c11 -O2 -fno-delete-null-pointer-checks -DNDEBUG -ffreestanding -fcallgraph-info=su,da -Iinclude -Isrc \
         '-DVMK_SYNC_HEADER="vmakit/sync/none.h"' "$@" || fail "$name: does not compile"
     perl scripts/stack.pl "$name" "$limit" scripts/stack-calls.txt "$dir"/*.ci
 }
