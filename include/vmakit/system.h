@@ -122,7 +122,7 @@ VMK_API int vmk_system_set_sysctl(struct vmk_system *system, const struct vmk_sy
 VMK_API uint64_t vmk_system_committed(const struct vmk_system *system);
 VMK_API uint64_t vmk_system_commit_limit(const struct vmk_system *system);
 /* Sums of all address spaces, those that are gone included. */
-VMK_API void vmk_system_counters(const struct vmk_system *system, struct vmk_counters *counters);
+VMK_API void vmk_system_counters(struct vmk_system *system, struct vmk_counters *counters);
 
 /*
  * A thread begins, or stops, using the system's address spaces. With the pthread synchronisation the first lookup of a

@@ -77,6 +77,7 @@ struct vmki_overlay; /* overlay.c */
 
 struct vmk_mm {
     struct vmki_tree tree;         /* mm.lock; lock-free readers */
+    struct vmki_tree_memory tree_memory; /* constant */
     struct vmk_system *system;     /* constant */
     struct vmki_settings *shared_settings; /* a reference */
     const struct vmk_settings *settings;   /* shared_settings->values */
@@ -118,7 +119,7 @@ struct vmk_mm {
     void *notice_context;
     const struct vmk_backend_ops *backend;
     void *backend_context;
-    struct vmk_mm *system_next, *system_prev; /* system->lock */
+    struct vmki_member member;     /* of the system */
     void *user;
 };
 
@@ -202,11 +203,15 @@ bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
 struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file);
 /* Gives back an area that no reader ever saw; drops its references. */
 void vmki_mm_return_vma(struct vmk_mm *mm, struct vmk_vma *vma);
-/* Frees an area that readers may still look at, with its references; after unlock for files with a release hook. */
+/* Frees an area that readers may still look at, with its references; its file is dropped after unlock. */
 void vmki_mm_retire_vma(struct vmk_mm *mm, struct vmk_vma *vma);
-void vmki_mm_retire_ext(struct vmk_mm *mm, struct vmki_ext *ext);
-/* Called after mm.lock is released: drops files and lets retired memory go when enough has come together. */
-void vmki_mm_after_unlock(struct vmk_mm *mm);
+/* Takes mm.lock exclusively; and releases it, drops files and lets retired memory go. Verbs use nothing else. */
+void vmki_mm_lock(struct vmk_mm *mm);
+void vmki_mm_unlock(struct vmk_mm *mm);
+struct vmki_tree_memory vmki_mm_tree_memory(struct vmk_mm *mm);
+struct vmki_retired *vmki_retired_new(struct vmk_system *system);
+void vmki_retired_defer(struct vmki_retired *retired);
+void vmki_mm_memory_end(struct vmk_mm *mm);
 
 struct vmki_ext *vmki_ext_get(struct vmki_ext *ext); /* NULL stays NULL */
 void vmki_ext_put(struct vmk_mm *mm, struct vmki_ext *ext); /* may be NULL */
@@ -219,6 +224,8 @@ struct vmki_ext *vmki_ext_copy(struct vmk_mm *mm, const struct vmki_ext *base, u
 bool vmki_ext_is_empty(const struct vmki_ext *ext);
 /* The parts that count for merging: name, policy, userfaultfd context. */
 bool vmki_ext_same_identity(const struct vmki_ext *a, const struct vmki_ext *b);
+bool vmki_ext_same_policy(const struct vmki_ext *a, const struct vmki_ext *b);
+bool vmki_ext_same_name(const struct vmki_ext *a, const struct vmki_ext *b);
 
 struct vmki_anon_vma *vmki_anon_vma_new(struct vmk_mm *mm); /* one reference; NULL when memory is short */
 void vmki_anon_vma_get(struct vmki_anon_vma *anon_vma);

@@ -41,6 +41,7 @@ struct vmk_object {
 };
 
 struct vmk_file {
+    struct vmk_sync_deferred deferred; /* first; its memory waits for readers of its areas */
     struct vmk_object *object; /* a reference */
     uint32_t refs;             /* atomic */
     uint32_t mode;             /* enum vmk_file_mode */
@@ -49,7 +50,6 @@ struct vmk_file {
     const struct vmk_vm_ops *vm_ops;
     uint64_t id;
     void *user;
-    struct vmk_file *link; /* in a list of files to drop after unlock */
     size_t name_size;      /* with its zero */
     char name[];
 };

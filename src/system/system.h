@@ -13,6 +13,14 @@ struct vmki_settings {
     struct vmk_settings values;
 };
 
+/* What a system needs of each of its address spaces, which embed one. */
+struct vmki_member {
+    struct vmki_member *next, *prev; /* system->lock */
+    struct vmk_sync_rwlock *lock;    /* mm.lock, and the one inside it */
+    struct vmk_sync_mutex *inner_lock;
+    const struct vmk_counters *counters;
+};
+
 struct vmk_system {
     struct vmk_port port;
     struct vmki_settings *settings;
@@ -20,9 +28,9 @@ struct vmk_system {
     uint64_t committed;           /* pages, atomic */
     uint64_t next_id;             /* identities of anon_vmas, atomic */
     uint64_t nr_children;         /* address spaces, objects and files that are alive, atomic */
-    struct vmk_sync_mutex lock;   /* guards gone, mms; innermost */
+    struct vmk_sync_mutex lock;   /* guards gone and members */
     struct vmk_counters gone;     /* sums of address spaces that have ended */
-    struct vmk_mm *mms;           /* all address spaces, linked by system_next/prev */
+    struct vmki_member *members;  /* all address spaces */
     struct vmk_sync_mutex rmap_lock; /* guards the list of areas of every object (object.rmap) */
     const struct vmk_commit_ops *commit;
     vmk_trace_fn *trace;
@@ -45,6 +53,9 @@ uint64_t vmki_sysctl(const uint64_t *word);
 int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privileged, uint64_t total_vm,
                        unsigned page_shift);
 void vmki_commit_uncharge(struct vmk_system *system, uint64_t pages);
+
+void vmki_system_join(struct vmk_system *system, struct vmki_member *member);
+void vmki_system_part(struct vmk_system *system, struct vmki_member *member);
 
 struct vmki_settings *vmki_settings_get(struct vmki_settings *settings);
 void vmki_settings_put(struct vmk_system *system, struct vmki_settings *settings);

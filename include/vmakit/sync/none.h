@@ -19,6 +19,9 @@
 
 #include <stdbool.h>
 
+/* Defined where a deferred function is called at once: nothing then needs to wait. */
+#define VMK_SYNC_IMMEDIATE 1
+
 struct vmk_sync_rwlock {
     int unused;
 };

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * memory.c - memory of an address space: spare areas for the next call, out-of-line properties, and what waits for
+ * lock-free readers before it may be freed.
+ *
+ * Retiring cannot fail: what is retired goes on a list of mm->retired, linked through the thing itself in a word that no
+ * reader looks at. When mm.lock is released, a list that has become long is handed to the synchronisation's deferral; when
+ * no memory can be had for the next list it goes on growing until a later call. Files are dropped right after the lock
+ * is released, so that a release hook comes soon; their memory too waits for readers (object.c).
+ */
+#include "base/atomic.h"
+#include "mm/mm.h"
+
+enum { SPARE_MAX = 8, RETIRE_BATCH = 32 };
+
+/* What waits for readers: one list a kind. */
+struct vmki_retired {
+    struct vmk_sync_deferred deferred; /* first: the deferral's callback gets its address */
+    struct vmk_system *system;
+    struct vmk_vma *areas;             /* by link; their ext and anon_vma references with them */
+    struct vmki_ext *exts;
+    struct vmki_anon_vma *anon_vmas;
+    struct vmki_tree_tail *nodes;
+    struct vmk_vma *drop_files;        /* areas whose file is to be dropped after unlock, by rmap.next */
+    unsigned nr;
+};
+
+static size_t area_size(bool is_file)
+{
+    return is_file ? sizeof(struct vmki_file_vma) : sizeof(struct vmk_vma);
+}
+
+/* ---- The tree's nodes ---- */
+
+static void *node_alloc(void *context, size_t size)
+{
+    struct vmk_mm *mm = context;
+    void *node = vmki_alloc(mm->system, size, 64);
+
+    if (node == NULL)
+        mm->counters.alloc_failed++;
+    return node;
+}
+
+static void node_free(void *context, void *node, size_t size)
+{
+    struct vmk_mm *mm = context;
+
+    vmki_free(mm->system, node, size);
+}
+
+static void node_retire(void *context, void *node, size_t size)
+{
+    struct vmk_mm *mm = context;
+    struct vmki_tree_tail *tail = vmki_tree_tail(node, size);
+
+    tail->next = mm->retired->nodes;
+    tail->size = size;
+    mm->retired->nodes = tail;
+    mm->retired->nr++;
+}
+
+struct vmki_tree_memory vmki_mm_tree_memory(struct vmk_mm *mm)
+{
+    return (struct vmki_tree_memory){.alloc = node_alloc, .free = node_free, .retire = node_retire, .context = mm};
+}
+
+/* ---- Properties out of line ---- */
+
+struct vmki_ext *vmki_ext_get(struct vmki_ext *ext)
+{
+    if (ext != NULL)
+        __atomic_add_fetch(&ext->refs, 1, __ATOMIC_RELAXED);
+    return ext;
+}
+
+static void ext_free(struct vmk_system *system, struct vmki_ext *ext)
+{
+    vmki_free(system, ext, sizeof(*ext) + ext->name_size);
+}
+
+void vmki_ext_put(struct vmk_mm *mm, struct vmki_ext *ext)
+{
+    if (ext == NULL || __atomic_sub_fetch(&ext->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    ext->retired = mm->retired->exts;
+    mm->retired->exts = ext;
+    mm->retired->nr++;
+}
+
+struct vmki_ext *vmki_ext_copy(struct vmk_mm *mm, const struct vmki_ext *base, uint32_t name_size)
+{
+    struct vmki_ext *ext = vmki_alloc(mm->system, sizeof(*ext) + name_size, _Alignof(struct vmki_ext));
+
+    if (ext == NULL) {
+        mm->counters.alloc_failed++;
+        return NULL;
+    }
+    if (base != NULL)
+        memcpy(ext, base, sizeof(*ext));
+    else
+        memset(ext, 0, sizeof(*ext));
+    memset(ext->name, 0, name_size);
+    if (base != NULL && name_size >= base->name_size)
+        memcpy(ext->name, base->name, base->name_size);
+    ext->refs = 1;
+    ext->name_size = name_size;
+    return ext;
+}
+
+bool vmki_ext_is_empty(const struct vmki_ext *ext)
+{
+    return ext == NULL || (ext->ops == NULL && ext->private_data == NULL && ext->special_name == NULL &&
+                           ext->user == NULL && ext->policy.mode == VMK_MPOL_DEFAULT && ext->policy.nodes == 0 &&
+                           ext->uffd == 0 && ext->name_size == 0);
+}
+
+bool vmki_ext_same_identity(const struct vmki_ext *a, const struct vmki_ext *b)
+{
+    static const struct vmki_ext none;
+
+    if (a == b)
+        return true;
+    a = a != NULL ? a : &none;
+    b = b != NULL ? b : &none;
+    return vmki_ext_same_policy(a, b) && a->uffd == b->uffd && vmki_ext_same_name(a, b);
+}
+
+bool vmki_ext_same_policy(const struct vmki_ext *a, const struct vmki_ext *b)
+{
+    static const struct vmki_policy none;
+    const struct vmki_policy *first = a != NULL ? &a->policy : &none;
+    const struct vmki_policy *second = b != NULL ? &b->policy : &none;
+
+    return first->mode == second->mode && first->nodes == second->nodes;
+}
+
+bool vmki_ext_same_name(const struct vmki_ext *a, const struct vmki_ext *b)
+{
+    uint32_t first = a != NULL ? a->name_size : 0;
+    uint32_t second = b != NULL ? b->name_size : 0;
+
+    return first == second && (first == 0 || memcmp(a->name, b->name, first) == 0);
+}
+
+/* ---- anon_vmas ---- */
+
+struct vmki_anon_vma *vmki_anon_vma_new(struct vmk_mm *mm)
+{
+    struct vmki_anon_vma *anon_vma = vmki_alloc(mm->system, sizeof(*anon_vma), _Alignof(struct vmki_anon_vma));
+
+    if (anon_vma == NULL) {
+        mm->counters.alloc_failed++;
+        return NULL;
+    }
+    *anon_vma = (struct vmki_anon_vma){.refs = 1, .id = vmki_system_new_id(mm->system)};
+    return anon_vma;
+}
+
+void vmki_anon_vma_get(struct vmki_anon_vma *anon_vma)
+{
+    if (anon_vma != NULL)
+        __atomic_add_fetch(&anon_vma->refs, 1, __ATOMIC_RELAXED);
+}
+
+void vmki_anon_vma_put(struct vmk_mm *mm, struct vmki_anon_vma *anon_vma)
+{
+    if (anon_vma == NULL || __atomic_sub_fetch(&anon_vma->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    anon_vma->retired = mm->retired->anon_vmas;
+    mm->retired->anon_vmas = anon_vma;
+    mm->retired->nr++;
+}
+
+/* ---- Areas ---- */
+
+/* Tops up one list of spare areas. */
+static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
+{
+    struct vmk_vma **list = is_file ? &mm->spare_file : &mm->spare_anon;
+    uint32_t *nr_spare = is_file ? &mm->nr_spare_file : &mm->nr_spare_anon;
+
+    while (*nr_spare < nr) {
+        struct vmk_vma *vma = vmki_alloc(mm->system, area_size(is_file), _Alignof(struct vmki_file_vma));
+
+        if (vma == NULL) {
+            mm->counters.alloc_failed++;
+            return false;
+        }
+        vma->link = *list;
+        *list = vma;
+        (*nr_spare)++;
+    }
+    return true;
+}
+
+bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
+{
+    return reserve_areas(mm, false, nr_anon) && reserve_areas(mm, true, nr_file);
+}
+
+struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file)
+{
+    struct vmk_vma **list = is_file ? &mm->spare_file : &mm->spare_anon;
+    struct vmk_vma *vma = *list;
+
+    VMKI_CHECK(vma != NULL);
+    *list = vma->link;
+    if (is_file)
+        mm->nr_spare_file--;
+    else
+        mm->nr_spare_anon--;
+    memset(vma, 0, area_size(is_file));
+    vma->mm = mm;
+    VMKI_COUNT(mm, vma_new, 0, 0);
+    return vma;
+}
+
+/* An area's memory goes to the spare ones, or back to the port when there are enough. */
+static void area_recycle(struct vmk_mm *mm, struct vmk_vma *vma, bool is_file)
+{
+    struct vmk_vma **list = is_file ? &mm->spare_file : &mm->spare_anon;
+    uint32_t *nr_spare = is_file ? &mm->nr_spare_file : &mm->nr_spare_anon;
+
+    if (*nr_spare >= SPARE_MAX) {
+        vmki_free(mm->system, vma, area_size(is_file));
+        return;
+    }
+    vma->link = *list;
+    *list = vma;
+    (*nr_spare)++;
+}
+
+void vmki_mm_return_vma(struct vmk_mm *mm, struct vmk_vma *vma)
+{
+    bool is_file = vma->file != NULL;
+
+    vmki_anon_vma_put(mm, vma->anon_vma);
+    vmki_ext_put(mm, vma->ext);
+    if (is_file) {
+        /* Its file is dropped after unlock, so its memory waits as a retired area's does. */
+        vma->anon_vma = NULL;
+        vma->ext = NULL;
+        vmki_mm_retire_vma(mm, vma);
+        return;
+    }
+    VMKI_COUNT(mm, vma_freed, 0, 0);
+    area_recycle(mm, vma, false);
+}
+
+void vmki_mm_retire_vma(struct vmk_mm *mm, struct vmk_vma *vma)
+{
+    struct vmki_retired *retired = mm->retired;
+
+    VMKI_COUNT(mm, vma_freed, vma->start, vma->end);
+    vma->link = retired->areas;
+    retired->areas = vma;
+    retired->nr++;
+    if (vma->file != NULL) {
+        struct vmki_file_vma *area = vmki_file_vma_of(vma);
+
+        area->rmap.next = retired->drop_files != NULL ? &vmki_file_vma_of(retired->drop_files)->rmap : NULL;
+        retired->drop_files = vma;
+    }
+}
+
+/* ---- After the readers ---- */
+
+/* Frees an anon_vma or ext reference when no reader can be left. */
+static void put_now(struct vmk_system *system, struct vmki_anon_vma *anon_vma, struct vmki_ext *ext)
+{
+    if (anon_vma != NULL && __atomic_sub_fetch(&anon_vma->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        vmki_free(system, anon_vma, sizeof(*anon_vma));
+    if (ext != NULL && __atomic_sub_fetch(&ext->refs, 1, __ATOMIC_ACQ_REL) == 0)
+        ext_free(system, ext);
+}
+
+/* Frees everything on the lists. With an mm, areas become spare ones of it. */
+static void retired_free_all(struct vmki_retired *retired, struct vmk_mm *mm)
+{
+    struct vmk_system *system = retired->system;
+
+    for (struct vmk_vma *vma = retired->areas, *next; vma != NULL; vma = next) {
+        next = vma->link;
+        put_now(system, vma->anon_vma, vma->ext);
+        if (mm != NULL)
+            area_recycle(mm, vma, vma->file != NULL);
+        else
+            vmki_free(system, vma, area_size(vma->file != NULL));
+    }
+    for (struct vmki_ext *ext = retired->exts, *next; ext != NULL; ext = next) {
+        next = ext->retired;
+        ext_free(system, ext);
+    }
+    for (struct vmki_anon_vma *anon_vma = retired->anon_vmas, *next; anon_vma != NULL; anon_vma = next) {
+        next = anon_vma->retired;
+        vmki_free(system, anon_vma, sizeof(*anon_vma));
+    }
+    for (struct vmki_tree_tail *tail = retired->nodes, *next; tail != NULL; tail = next) {
+        size_t size = tail->size;
+
+        next = tail->next;
+        vmki_free(system, vmki_tree_tail_node(tail), size);
+    }
+    retired->areas = NULL;
+    retired->exts = NULL;
+    retired->anon_vmas = NULL;
+    retired->nodes = NULL;
+    retired->nr = 0;
+}
+
+static void retired_deferred(struct vmk_sync_deferred *deferred)
+{
+    struct vmki_retired *retired = (struct vmki_retired *)(void *)deferred;
+    struct vmk_system *system = retired->system;
+
+    retired_free_all(retired, NULL);
+    vmki_free(system, retired, sizeof(*retired));
+    __atomic_sub_fetch(&system->nr_children, 1, __ATOMIC_RELAXED);
+}
+
+/* A batch counts as one of the system's, so that the system outlives it. NULL when memory is short. */
+struct vmki_retired *vmki_retired_new(struct vmk_system *system)
+{
+    struct vmki_retired *retired = vmki_alloc(system, sizeof(*retired), _Alignof(struct vmki_retired));
+
+    if (retired == NULL)
+        return NULL;
+    memset(retired, 0, sizeof(*retired));
+    retired->system = system;
+    __atomic_add_fetch(&system->nr_children, 1, __ATOMIC_RELAXED);
+    return retired;
+}
+
+void vmki_retired_defer(struct vmki_retired *retired)
+{
+    vmk_sync_defer(&retired->deferred, retired_deferred);
+}
+
+static void drop_files(struct vmk_vma *first)
+{
+    for (struct vmk_vma *vma = first, *next; vma != NULL; vma = next) {
+        struct vmki_rmap_link *link = vmki_file_vma_of(vma)->rmap.next;
+
+        next = link != NULL ? &VMKI_CONTAINER_OF(link, struct vmki_file_vma, rmap)->vma : NULL;
+        vmk_file_put(vma->file);
+    }
+}
+
+#if defined(VMK_SYNC_IMMEDIATE)
+/* Nobody else can be reading: what was retired is freed at once, areas for the next call to use. */
+void vmki_mm_unlock(struct vmk_mm *mm)
+{
+    struct vmki_retired *retired = mm->retired;
+    struct vmk_vma *drop = retired->drop_files;
+
+    retired->drop_files = NULL;
+    vmk_sync_write_unlock(&mm->lock);
+    if (VMKI_UNLIKELY(drop != NULL))
+        drop_files(drop);
+    if (retired->nr != 0)
+        retired_free_all(retired, mm);
+}
+#else
+/*
+ * The areas of `drop` wait on a list that another thread may hand to the deferral as soon as the lock is free: the
+ * reader's section keeps their memory until the files are dropped.
+ */
+void vmki_mm_unlock(struct vmk_mm *mm)
+{
+    struct vmki_retired *full = NULL, *empty;
+    struct vmk_vma *drop = mm->retired->drop_files;
+
+    mm->retired->drop_files = NULL;
+    if (mm->retired->nr >= RETIRE_BATCH && (empty = vmki_retired_new(mm->system)) != NULL) {
+        full = mm->retired;
+        mm->retired = empty;
+    }
+    if (drop != NULL)
+        vmk_sync_read_enter();
+    vmk_sync_write_unlock(&mm->lock);
+    if (drop != NULL) {
+        drop_files(drop);
+        vmk_sync_read_exit();
+    }
+    if (full != NULL)
+        vmki_retired_defer(full);
+}
+#endif
+
+void vmki_mm_lock(struct vmk_mm *mm)
+{
+    vmk_sync_write_lock(&mm->lock);
+}
+
+/* The address space ends: spare areas and the list of what waits go; no verb can run any more. */
+void vmki_mm_memory_end(struct vmk_mm *mm)
+{
+    for (struct vmk_vma *vma = mm->spare_anon, *next; vma != NULL; vma = next) {
+        next = vma->link;
+        vmki_free(mm->system, vma, area_size(false));
+    }
+    for (struct vmk_vma *vma = mm->spare_file, *next; vma != NULL; vma = next) {
+        next = vma->link;
+        vmki_free(mm->system, vma, area_size(true));
+    }
+    mm->spare_anon = NULL;
+    mm->spare_file = NULL;
+    mm->nr_spare_anon = 0;
+    mm->nr_spare_file = 0;
+    vmki_retired_defer(mm->retired);
+    mm->retired = NULL;
+}

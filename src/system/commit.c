@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * commit.c - the commit charge (overcommit accounting) of a system.
+ *
+ * Mode 0 refuses a single charge beyond all memory and swap; mode 1 nothing; mode 2 keeps the sum below a limit, less a
+ * reserve for the administrator and one for the user's own recovery (proc_sys_vm(5); facts: Limits and accounting).
+ */
+#include "system/system.h"
+
+uint64_t vmk_system_commit_limit(const struct vmk_system *system)
+{
+    const struct vmk_sysctl *sysctl = &system->sysctl;
+    unsigned kb_shift = (unsigned)system->settings->values.page_shift - 10;
+    uint64_t kbytes = vmki_sysctl(&sysctl->overcommit_kbytes);
+    uint64_t limit = kbytes != 0 ? kbytes >> kb_shift
+                                 : vmki_sysctl(&sysctl->total_ram_pages) * vmki_sysctl(&sysctl->overcommit_ratio) / 100;
+
+    return limit + vmki_sysctl(&sysctl->total_swap_pages);
+}
+
+/* Mode 2: is `committed`, the new charge included, within the limit? */
+static bool commit_fits(const struct vmk_system *system, uint64_t committed, bool privileged, uint64_t total_vm,
+                        unsigned page_shift)
+{
+    uint64_t allowed = vmk_system_commit_limit(system);
+    unsigned kb_shift = page_shift - 10;
+
+    if (!privileged) {
+        uint64_t admin = vmki_sysctl(&system->sysctl.admin_reserve_kbytes) >> kb_shift;
+
+        allowed -= vmki_min(allowed, admin);
+    }
+    if (total_vm != 0) {
+        uint64_t user = vmki_sysctl(&system->sysctl.user_reserve_kbytes) >> kb_shift;
+        uint64_t reserve = vmki_min(total_vm / 32, user);
+
+        allowed -= vmki_min(allowed, reserve);
+    }
+    return committed < allowed;
+}
+
+int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privileged, uint64_t total_vm,
+                       unsigned page_shift)
+{
+    uint64_t committed;
+    bool fits = true;
+
+    if (system->commit != NULL)
+        return system->commit->charge(system->commit->context, pages, privileged);
+    committed = __atomic_add_fetch(&system->committed, pages, __ATOMIC_RELAXED);
+    switch (vmki_sysctl(&system->sysctl.overcommit_memory)) {
+    case VMK_OVERCOMMIT_ALWAYS:
+        break;
+    case VMK_OVERCOMMIT_GUESS:
+        fits = pages <= vmki_sysctl(&system->sysctl.total_ram_pages) + vmki_sysctl(&system->sysctl.total_swap_pages);
+        break;
+    default:
+        fits = commit_fits(system, committed, privileged, total_vm, page_shift);
+        break;
+    }
+    if (fits)
+        return 0;
+    __atomic_sub_fetch(&system->committed, pages, __ATOMIC_RELAXED);
+    return -VMK_ENOMEM;
+}
+
+void vmki_commit_uncharge(struct vmk_system *system, uint64_t pages)
+{
+    if (system->commit != NULL)
+        system->commit->uncharge(system->commit->context, pages);
+    else
+        __atomic_sub_fetch(&system->committed, pages, __ATOMIC_RELAXED);
+}
+
+uint64_t vmk_system_committed(const struct vmk_system *system)
+{
+    return __atomic_load_n(&system->committed, __ATOMIC_RELAXED);
+}
