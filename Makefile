@@ -46,7 +46,7 @@ quick:
 
 unit:
 	@cmake --preset release >/dev/null
-	@cmake --build build -j $(JOBS)
+	@cmake --build build -j $(JOBS) -- -k 0
 	@ctest --test-dir build -j $(JOBS) --output-on-failure -L unit
 
 bench bench-quick:

@@ -3,13 +3,16 @@
 # Every test is found by its place and its name:
 #   tests/unit/test_*.c     one cmocka program each; may include src/ headers      label unit
 #   tests/tool/test_*.c     the same for the tool's parts; may include tool/       label tool-unit
-#   tests/tool/*.sh, tests/oracle/*.sh   scripts; VMAKIT is the tool's path        label tool, oracle
+#   tests/tool/*.sh, tests/oracle/*.sh   scripts, exit 77 to skip; they see        label tool, oracle
+#       VMAKIT (the tool), VMAKIT_TESTING (the one that has --break, perhaps not built), BUILD, SRC; lib*.sh is no test
 #   examples/*.c, examples/NAME/*.c      public headers only; run, expect exit 0   label example
 # The end of a name adds a label: _threads (run under tsan), _slow (release only), _host (needs the kernel: not under
-# qemu); the others are also `portable`. tests/support/*.c and ports/mock/*.c are linked to every cmocka program.
+# qemu), _alone (changes the host: no other test beside it); cmocka programs without one are also `portable`, and so
+# are scripts named _portable: these run under qemu-aarch64 too. tests/support/*.c, tests/unit/support*.c and
+# ports/mock/*.c are linked to every cmocka program.
 set(VMAKIT_TEST_DIR ${PROJECT_BINARY_DIR}/tests)
 
-vmakit_glob(support_sources tests/support/*.c ports/mock/*.c)
+vmakit_glob(support_sources tests/support/*.c tests/unit/support*.c ports/mock/*.c)
 add_library(vmakit_test_support STATIC ${support_sources})
 target_include_directories(vmakit_test_support PUBLIC
   ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/tests/support)
@@ -21,20 +24,18 @@ if(TARGET CMOCKA::CMOCKA)
 endif()
 vmakit_warnings(vmakit_test_support)
 
-function(vmakit_test_labels variable name)
+function(vmakit_test_properties test name)
   set(labels ${ARGN})
-  if(name MATCHES "_threads$")
-    list(APPEND labels threads)
-  endif()
-  if(name MATCHES "_slow$")
-    list(APPEND labels slow)
-  endif()
-  if(name MATCHES "_host$")
-    list(APPEND labels host)
-  elseif(NOT name MATCHES "_(slow|threads)$")
+  set(serial OFF)
+  if(name MATCHES "_(threads|slow|host|alone|portable)$")
+    list(APPEND labels ${CMAKE_MATCH_1})
+    if(name MATCHES "_alone$")
+      set(serial ON)
+    endif()
+  elseif("${ARGN}" MATCHES "unit")
     list(APPEND labels portable)
   endif()
-  set(${variable} ${labels} PARENT_SCOPE)
+  set_tests_properties(${test} PROPERTIES LABELS "${labels}" TIMEOUT 300 RUN_SERIAL ${serial})
 endfunction()
 
 function(vmakit_cmocka_tests directory label)
@@ -46,8 +47,7 @@ function(vmakit_cmocka_tests directory label)
     target_link_libraries(${name} PRIVATE vmakit_test_support ${ARGN})
     vmakit_warnings(${name})
     add_test(NAME ${label}/${name} COMMAND ${name} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-    vmakit_test_labels(labels ${name} ${label})
-    set_tests_properties(${label}/${name} PROPERTIES LABELS "${labels}" TIMEOUT 300)
+    vmakit_test_properties(${label}/${name} ${name} ${label})
   endforeach()
 endfunction()
 
@@ -58,13 +58,13 @@ function(vmakit_script_tests directory label)
     if(name MATCHES "^lib")
       continue() # shared pieces of other scripts
     endif()
-    add_test(NAME ${label}/${name} COMMAND bash ${script} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
-    set(labels ${label})
-    if(name MATCHES "_slow$")
-      list(APPEND labels slow)
+    if(CMAKE_CROSSCOMPILING AND NOT name MATCHES "_portable$")
+      continue()
     endif()
-    set_tests_properties(${label}/${name} PROPERTIES LABELS "${labels}" TIMEOUT 300 SKIP_RETURN_CODE 77
-      ENVIRONMENT "VMAKIT=${PROJECT_BINARY_DIR}/vmakit;BUILD=${PROJECT_BINARY_DIR};SRC=${PROJECT_SOURCE_DIR}")
+    add_test(NAME ${label}/${name} COMMAND bash ${script} WORKING_DIRECTORY ${PROJECT_SOURCE_DIR})
+    vmakit_test_properties(${label}/${name} ${name} ${label})
+    set_tests_properties(${label}/${name} PROPERTIES SKIP_RETURN_CODE 77
+      ENVIRONMENT "VMAKIT=${VMAKIT_RUN};VMAKIT_TESTING=${PROJECT_SOURCE_DIR}/build/testing/vmakit;BUILD=${PROJECT_BINARY_DIR};SRC=${PROJECT_SOURCE_DIR}")
   endforeach()
 endfunction()
 
@@ -87,7 +87,14 @@ if(TARGET CMOCKA::CMOCKA)
   endif()
 endif()
 
-if(TARGET vmakit_command AND NOT CMAKE_CROSSCOMPILING)
+# What a script starts as the tool; under an emulator, a small script of our own.
+set(VMAKIT_RUN ${PROJECT_BINARY_DIR}/vmakit)
+if(CMAKE_CROSSCOMPILING)
+  set(VMAKIT_RUN ${PROJECT_BINARY_DIR}/vmakit-run)
+  file(WRITE ${VMAKIT_RUN} "#!/bin/sh\nexec ${CMAKE_CROSSCOMPILING_EMULATOR} ${PROJECT_BINARY_DIR}/vmakit \"$@\"\n")
+  file(CHMOD ${VMAKIT_RUN} PERMISSIONS OWNER_READ OWNER_WRITE OWNER_EXECUTE)
+endif()
+if(TARGET vmakit_command)
   vmakit_script_tests(tests/tool tool)
   vmakit_script_tests(tests/oracle oracle)
 endif()

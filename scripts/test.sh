@@ -86,10 +86,10 @@ if step build-release build release; then
     step check-lesson env LOG=$log/LastTest-release.log scripts/check-lesson.sh
     step build-clang build clang vmakit_static vmakit_shared vmakit_command
     if [ -z "${QUICK:-}" ]; then
-        step build-asan build asan && suite asan -L unit -LE slow
+        step build-asan build asan && suite asan -L 'unit|example|tool' -LE slow
         step build-tsan build tsan && suite tsan -L threads
         if command -v aarch64-linux-gnu-gcc >/dev/null && command -v qemu-aarch64 >/dev/null; then
-            step build-arm64 build arm64 && suite arm64 -L 'portable|example|arm64'
+            step build-arm64 build arm64 && suite arm64 -L 'portable|example'
         fi
         step check-tidy scripts/check-tidy.sh
     fi
