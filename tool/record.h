@@ -77,6 +77,34 @@ enum record_call {
         RECORD_CALL_COUNT
 };
 
+/* The knobs of struct vmk_sysctl and the marks of struct vmk_mm_layout, by name. */
+#define RECORD_SYSCTLS(X)                                                                                              \
+    X(max_map_count)                                                                                                   \
+    X(overcommit_memory)                                                                                               \
+    X(overcommit_ratio)                                                                                                \
+    X(overcommit_kbytes)                                                                                               \
+    X(user_reserve_kbytes)                                                                                             \
+    X(admin_reserve_kbytes)                                                                                            \
+    X(total_ram_pages)                                                                                                 \
+    X(total_swap_pages)                                                                                                \
+    X(hugetlb_free_pages)                                                                                              \
+    X(legacy_va_layout)                                                                                                \
+    X(unprivileged_userfaultfd)
+#define RECORD_MARKS(X)                                                                                                \
+    X(start_code)                                                                                                      \
+    X(end_code)                                                                                                        \
+    X(start_data)                                                                                                      \
+    X(end_data)                                                                                                        \
+    X(start_brk)                                                                                                       \
+    X(brk)                                                                                                             \
+    X(start_stack)                                                                                                     \
+    X(arg_start)                                                                                                       \
+    X(arg_end)                                                                                                         \
+    X(env_start)                                                                                                       \
+    X(env_end)                                                                                                         \
+    X(mmap_base)                                                                                                       \
+    X(mmap_legacy_base)
+
 enum { RECORD_RLIMIT_AS, RECORD_RLIMIT_DATA, RECORD_RLIMIT_STACK, RECORD_RLIMIT_MEMLOCK };
 
 /* A number, or the result of an earlier event plus a number. */
