@@ -58,68 +58,94 @@ static const struct vmki_tree_leaf *descend_below(const struct vmki_tree *tree, 
     return node ? vmki_leaf(node) : NULL;
 }
 
-/* A look into a leaf: what is read between look() and holds() belongs together if holds() says so. */
+/*
+ * A look into a leaf for an address: the entry at or before it, and the one behind.  What is read between begin_look()
+ * and holds() belongs together if holds() says so.
+ */
 struct look {
     const struct vmki_tree_leaf *leaf;
     uint64_t order;
     uint32_t version;
+    unsigned rank;   /* entries that start at or below the address */
+    uint64_t before; /* start of the last of them, if rank > 0 */
+    uint64_t behind; /* start of the next, or VMKI_NO_KEY */
 };
-
-static inline void look(struct look *look, const struct vmki_tree_leaf *leaf)
-{
-    look->leaf = leaf;
-    look->version = vmki_load_acquire(&leaf->head.version);
-    look->order = vmki_load_acquire(&leaf->order);
-}
-
-static inline bool holds(const struct look *look)
-{
-    vmki_fence_acquire();
-    return vmki_load_relaxed(&look->leaf->head.version) == look->version;
-}
 
 static inline uint64_t start_of(const struct look *look, unsigned rank)
 {
     return vmki_load_relaxed(&look->leaf->start[vmki_order_slot(look->order, rank)]);
 }
 
-static inline void read_entry(const struct look *look, unsigned rank, struct vmki_tree_entry *entry)
+/* Reads the starts beside the rank. False when they show that the rank is not the address's. */
+static inline bool fits_rank(struct look *look, uint64_t address)
+{
+    unsigned count = vmki_order_count(look->order);
+
+    if (look->rank > count)
+        return false;
+    look->before = look->rank > 0 ? start_of(look, look->rank - 1) : 0;
+    look->behind = look->rank < count ? start_of(look, look->rank) : VMKI_NO_KEY;
+    return look->before <= address && look->behind > address;
+}
+
+/* Counts along `order`, for a leaf that is between the stores of a splice; the free slots do not matter then. */
+static __attribute__((noinline)) void rank_by_order(struct look *look, uint64_t address)
+{
+    unsigned count = vmki_order_count(look->order), i;
+
+    look->rank = 0;
+    look->before = 0;
+    look->behind = VMKI_NO_KEY;
+    for (i = 0; i < count && look->behind == VMKI_NO_KEY; i++) {
+        uint64_t start = start_of(look, i);
+
+        if (start <= address) {
+            look->rank = i + 1;
+            look->before = start;
+        } else {
+            look->behind = start;
+        }
+    }
+}
+
+static inline void begin_look(struct look *look, const struct vmki_tree_leaf *leaf, uint64_t address)
+{
+    look->leaf = leaf;
+    look->version = vmki_load_acquire(&leaf->head.version);
+    look->order = vmki_load_acquire(&leaf->order);
+    look->rank = vmki_leaf_rank(leaf, address);
+    if (!fits_rank(look, address))
+        rank_by_order(look, address);
+}
+
+/*
+ * Whether the leaf is still as it was when the look began, as far as a reader can tell: no second splice has begun, so
+ * no slot was used again, and at most one word of one entry has changed; and the order is the same, so the starts in it
+ * have not become free ones.
+ */
+static inline bool holds(const struct look *look)
+{
+    vmki_fence_acquire();
+    return vmki_load_relaxed(&look->leaf->head.version) == look->version &&
+           vmki_load_relaxed(&look->leaf->order) == look->order;
+}
+
+/* The entry of that rank, with the start that was seen (it may be moving). */
+static inline void read_entry(const struct look *look, unsigned rank, uint64_t start, struct vmki_tree_entry *entry)
 {
     const struct vmki_tree_slot *slot = &look->leaf->slot[vmki_order_slot(look->order, rank)];
 
-    entry->start = start_of(look, rank);
+    entry->start = start;
     entry->end = vmki_load_relaxed(&slot->end);
     entry->flags = vmki_load_relaxed(&slot->flags);
     entry->item = vmki_load_relaxed(&slot->item);
-}
-
-/* The rank, counted along `order`, for a leaf that is between the stores of a splice. */
-static __attribute__((noinline)) unsigned rank_by_order(const struct look *look, uint64_t address)
-{
-    unsigned count = vmki_order_count(look->order), rank = 0, i;
-
-    for (i = 0; i < count; i++)
-        rank += start_of(look, i) <= address;
-    return rank;
-}
-
-/* How many entries start at or below the address. */
-static inline unsigned rank_of(const struct look *look, uint64_t address)
-{
-    unsigned count = vmki_order_count(look->order);
-    unsigned rank = vmki_leaf_rank(look->leaf, address);
-
-    if (rank > count || (rank > 0 && start_of(look, rank - 1) > address) ||
-        (rank < count && start_of(look, rank) <= address))
-        return rank_by_order(look, address);
-    return rank;
 }
 
 bool vmki_tree_find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
 {
     const struct vmki_tree_leaf *leaf;
     struct vmki_tree_entry seen;
-    struct look in;
+    struct look look;
     bool found;
 
     if (address >= VMKI_TREE_MAX_END)
@@ -128,16 +154,13 @@ bool vmki_tree_find(const struct vmki_tree *tree, vmk_addr address, struct vmki_
     if (!leaf)
         return false;
     do {
-        unsigned rank;
-
-        look(&in, leaf);
-        rank = rank_of(&in, address);
-        found = rank > 0;
+        begin_look(&look, leaf, address);
+        found = look.rank > 0;
         if (found) {
-            read_entry(&in, rank - 1, &seen);
+            read_entry(&look, look.rank - 1, look.before, &seen);
             found = seen.end > address;
         }
-    } while (!holds(&in));
+    } while (!holds(&look));
     if (found)
         *entry = seen;
     return found;
@@ -147,24 +170,21 @@ bool vmki_tree_find(const struct vmki_tree *tree, vmk_addr address, struct vmki_
 static bool next_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address, struct vmki_tree_entry *entry)
 {
     struct vmki_tree_entry seen;
-    struct look in;
+    struct look look;
     bool found;
 
     do {
-        unsigned rank;
-
-        look(&in, leaf);
-        rank = rank_of(&in, address);
-        found = rank > 0;
+        begin_look(&look, leaf, address);
+        found = look.rank > 0;
         if (found) {
-            read_entry(&in, rank - 1, &seen);
+            read_entry(&look, look.rank - 1, look.before, &seen);
             found = seen.end > address;
         }
-        if (!found && rank < vmki_order_count(in.order)) {
-            read_entry(&in, rank, &seen);
+        if (!found && look.behind != VMKI_NO_KEY) {
+            read_entry(&look, look.rank, look.behind, &seen);
             found = true;
         }
-    } while (!holds(&in));
+    } while (!holds(&look));
     if (found)
         *entry = seen;
     return found;
@@ -190,18 +210,16 @@ bool vmki_tree_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_
 static bool prev_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address, struct vmki_tree_entry *entry)
 {
     struct vmki_tree_entry seen;
-    struct look in;
-    unsigned rank;
+    struct look look;
 
     do {
-        look(&in, leaf);
-        rank = rank_of(&in, address);
-        if (rank > 0)
-            read_entry(&in, rank - 1, &seen);
-    } while (!holds(&in));
-    if (rank > 0)
+        begin_look(&look, leaf, address);
+        if (look.rank > 0)
+            read_entry(&look, look.rank - 1, look.before, &seen);
+    } while (!holds(&look));
+    if (look.rank > 0)
         *entry = seen;
-    return rank > 0;
+    return look.rank > 0;
 }
 
 bool vmki_tree_prev(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)

@@ -22,10 +22,10 @@
  *   - A pivot may lag: it is at most the first start below it and at least the last end before it, always.  (Lowered
  *     before the first entry moves down, raised after it moved up.)
  *   - Between the stores of one splice a free slot's start may still be, or be already, an address.  The rank is then
- *     wrong, which shows against `order`; vmki_leaf_rank_reader checks, and counts through `order` when it is so.
+ *     wrong, which shows against `order`; a reader checks, and counts along `order` when it is so.
  *   - A slot that was freed may be used again, and single words of an entry change in place.  `version` rises before
- *     each splice's first store; what a reader took from a leaf holds if the version was the same before and after.
- *     A reader that interrupts the writer never has to try again.
+ *     each splice's first store; what a reader took from a leaf holds if version and order were the same before and
+ *     after.  It tries again only when the writer has moved on meanwhile: never if it interrupts the writer.
  *
  * THE GAP of an entry is what lies between its end and the next entry's start, in whichever leaf; the last entry of
  * the tree has none (the space above it, and that below the first entry, are compared by themselves).
@@ -79,7 +79,7 @@ struct vmki_tree_leaf {
     uint64_t order;
     uint64_t start[VMKI_LEAF_MAX];
     struct vmki_tree_slot slot[VMKI_LEAF_MAX];
-    uint64_t unused[2];
+    uint64_t unused[2]; /* vmki_tree_tail, when retired; in an inner node that lies over gaps */
 };
 
 /* A child, as its parent knows it. */
@@ -92,6 +92,9 @@ struct vmki_tree_child {
 _Static_assert(sizeof(void *) == 8, "nodes are laid out for 64-bit pointers");
 _Static_assert(sizeof(struct vmki_tree_inner) == VMKI_NODE_SIZE, "inner nodes fill their lines");
 _Static_assert(sizeof(struct vmki_tree_leaf) == VMKI_NODE_SIZE, "leaves fill their lines");
+_Static_assert(offsetof(struct vmki_tree_leaf, unused) + sizeof(struct vmki_tree_tail) <= VMKI_NODE_SIZE &&
+                   offsetof(struct vmki_tree_inner, gap) + sizeof(struct vmki_tree_tail) <= VMKI_NODE_SIZE,
+               "readers look at no part of the tail");
 
 static inline struct vmki_tree_leaf *vmki_leaf(struct vmki_tree_node *node)
 {

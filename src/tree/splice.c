@@ -102,22 +102,21 @@ static void refresh_gap(struct vmki_cursor *cursor)
         set_gap(cursor, 0, vmki_leaf_gap(vmki_leaf(cursor->node[0]), vmki_cursor_leaf_limit(cursor)));
 }
 
-/* Counts the gaps of the leaf before the cursor's leaf, whose last gap reaches to an entry that has changed. */
+/* The same for the leaf of the entry before the cursor, whose gap reaches to what the cursor stands on now. */
 static void refresh_gap_before(const struct vmki_cursor *cursor)
 {
     struct vmki_cursor before = *cursor;
 
-    while (before.node[0] && before.slot[0] > 0) /* to the first of its leaf */
-        before.slot[0] = 0;
     if (vmki_cursor_retreat(&before))
         refresh_gap(&before);
 }
 
 /* ---- One word ---- */
 
+/* Who sees the version has all edits before; who sees a store of this edit sees the version. */
 static void begin_edit(struct vmki_tree_leaf *leaf)
 {
-    vmki_store_relaxed(&leaf->head.version, leaf->head.version + 1);
+    vmki_store_release(&leaf->head.version, leaf->head.version + 1);
     vmki_fence_release();
 }
 
@@ -216,8 +215,8 @@ static void splice_slots(struct vmki_cursor *cursor, unsigned to, const struct v
     if (new_first < first)
         set_pivot(cursor, 0, new_first);
     vmki_store_release(&leaf->order, order);
-    for (i = from; i < to; i++)
-        vmki_store_relaxed(&leaf->start[vmki_order_slot(old, i)], VMKI_NO_KEY);
+    for (i = from; i < to; i++) /* who sees one of these sees the new order */
+        vmki_store_release(&leaf->start[vmki_order_slot(old, i)], VMKI_NO_KEY);
     if (new_first > first)
         set_pivot(cursor, 0, new_first);
 }

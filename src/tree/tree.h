@@ -37,6 +37,24 @@ struct vmki_tree_memory {
     void *context;
 };
 
+/*
+ * The last words of a retired node, which no reader looks at: whoever retires it may link it there.
+ */
+struct vmki_tree_tail {
+    struct vmki_tree_tail *next;
+    size_t size;
+};
+
+static inline struct vmki_tree_tail *vmki_tree_tail(void *node, size_t size)
+{
+    return (struct vmki_tree_tail *)(void *)((char *)node + size - sizeof(struct vmki_tree_tail));
+}
+
+static inline void *vmki_tree_tail_node(struct vmki_tree_tail *tail)
+{
+    return (char *)tail + sizeof(*tail) - tail->size;
+}
+
 enum { VMKI_TREE_MAX_HEIGHT = 12, VMKI_TREE_SPLICE_MAX = 6 };
 
 struct vmki_tree_node; /* node.h */

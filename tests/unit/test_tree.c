@@ -1,0 +1,1131 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_tree.c - the tree against a plain sorted array; readers that interrupt the writer.  Threads: test_tree_threads.c.
+ *
+ * VMKIT_TREE_STEPS sets the number of random steps, VMKIT_TREE_SEED where they begin.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+#include <ucontext.h>
+
+#include <cmocka.h>
+
+#include "tree/node.h"
+
+/* ---- Memory that counts, and fails on demand ---- */
+
+struct memory {
+    struct vmki_tree_memory table;
+    size_t nr_live;
+    size_t nr_allocs;
+    size_t nr_retired;
+    size_t fail_after; /* allocations that still succeed */
+    bool keep;         /* retired nodes stay readable, on the list below */
+    void **kept;
+    size_t nr_kept;
+};
+
+static void *memory_alloc(void *context, size_t size)
+{
+    struct memory *memory = context;
+    void *node;
+
+    if (memory->fail_after == 0)
+        return NULL;
+    memory->fail_after--;
+    node = aligned_alloc(64, size);
+    assert_non_null(node);
+    memset(node, 0xa5, size);
+    memory->nr_live++;
+    memory->nr_allocs++;
+    return node;
+}
+
+static void memory_free(void *context, void *node, size_t size)
+{
+    struct memory *memory = context;
+
+    memset(node, 0x5a, size);
+    free(node);
+    memory->nr_live--;
+}
+
+static void memory_retire(void *context, void *node, size_t size)
+{
+    struct memory *memory = context;
+
+    memory->nr_retired++;
+    if (!memory->keep) {
+        memory_free(context, node, size);
+        return;
+    }
+    memory->kept = realloc(memory->kept, (memory->nr_kept + 1) * sizeof(void *));
+    memory->kept[memory->nr_kept++] = node;
+}
+
+/* ---- The tree and the array beside it ---- */
+
+struct world {
+    struct vmki_tree tree;
+    struct memory memory;
+    struct vmki_tree_entry *model;
+    size_t nr;
+    size_t room;
+    uint64_t random;
+};
+
+static uint64_t random_next(struct world *world)
+{
+    uint64_t x = world->random;
+
+    x ^= x << 13;
+    x ^= x >> 7;
+    x ^= x << 17;
+    return world->random = x;
+}
+
+static uint64_t random_below(struct world *world, uint64_t limit)
+{
+    return (random_next(world) >> 11) % limit;
+}
+
+static size_t env_number(const char *name, size_t otherwise)
+{
+    const char *text = getenv(name);
+
+    return text ? strtoul(text, NULL, 0) : otherwise;
+}
+
+static void world_init(struct world *world)
+{
+    *world = (struct world){.random = env_number("VMKIT_TREE_SEED", 88172645463325252u)};
+    world->memory.table = (struct vmki_tree_memory){memory_alloc, memory_free, memory_retire, &world->memory};
+    world->memory.fail_after = SIZE_MAX;
+    world->room = 64;
+    world->model = malloc(world->room * sizeof(*world->model));
+    vmki_tree_init(&world->tree, &world->memory.table);
+}
+
+static void world_destroy(struct world *world)
+{
+    size_t i;
+
+    vmki_tree_destroy(&world->tree);
+    assert_null(world->tree.root);
+    for (i = 0; i < world->memory.nr_kept; i++)
+        memory_free(&world->memory, world->memory.kept[i], VMKI_NODE_SIZE);
+    free(world->memory.kept);
+    assert_int_equal(world->memory.nr_live, 0);
+    free(world->model);
+}
+
+/* An entry whose flags and item follow from its ends, so that a mixed one shows. */
+static struct vmki_tree_entry entry_of(uint64_t start, uint64_t end)
+{
+    return (struct vmki_tree_entry){start, end, start * 3 + end, (void *)(uintptr_t)((start ^ end << 20) | 1)};
+}
+
+static bool entry_equal(const struct vmki_tree_entry *a, const struct vmki_tree_entry *b)
+{
+    return a->start == b->start && a->end == b->end && a->flags == b->flags && a->item == b->item;
+}
+
+static void check_entry(const struct vmki_tree_entry *got, const struct vmki_tree_entry *want)
+{
+    if (entry_equal(got, want))
+        return;
+    print_error("got [%#lx, %#lx), want [%#lx, %#lx)\n", (unsigned long)got->start, (unsigned long)got->end,
+                (unsigned long)want->start, (unsigned long)want->end);
+    fail();
+}
+
+/* Index of the first entry that ends above the address. */
+static size_t model_seek(const struct world *world, uint64_t address)
+{
+    size_t low = 0, high = world->nr;
+
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+
+        if (world->model[middle].end > address)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return low;
+}
+
+static void model_splice(struct world *world, size_t from, size_t to, const struct vmki_tree_entry *entries, unsigned nr)
+{
+    if (world->nr + nr > world->room) {
+        world->room = 2 * world->room + nr;
+        world->model = realloc(world->model, world->room * sizeof(*world->model));
+    }
+    memmove(world->model + from + nr, world->model + to, (world->nr - to) * sizeof(*world->model));
+    if (nr)
+        memcpy(world->model + from, entries, nr * sizeof(*entries));
+    world->nr = world->nr - (to - from) + nr;
+}
+
+static void check_valid(const struct world *world)
+{
+    const char *broken = vmki_tree_validate(&world->tree);
+
+    if (broken)
+        fail_msg("the tree is not valid: %s", broken);
+    assert_int_equal(world->tree.nr_entries, world->nr);
+    assert_int_equal(world->tree.nr_nodes_bytes, (world->memory.nr_live - world->memory.nr_kept) * VMKI_NODE_SIZE);
+}
+
+/* Everything, in both directions. */
+static void check_all(struct world *world)
+{
+    struct vmki_cursor cursor;
+    struct vmki_tree_entry entry;
+    size_t i;
+    bool there = vmki_cursor_seek(&cursor, &world->tree, 0);
+
+    check_valid(world);
+    for (i = 0; i < world->nr; i++) {
+        assert_true(there && vmki_cursor_entry(&cursor, &entry));
+        check_entry(&entry, &world->model[i]);
+        there = vmki_cursor_advance(&cursor);
+    }
+    assert_false(there);
+    assert_false(vmki_cursor_entry(&cursor, &entry));
+    while (i-- > 0) {
+        assert_true(vmki_cursor_retreat(&cursor));
+        assert_true(vmki_cursor_entry(&cursor, &entry));
+        check_entry(&entry, &world->model[i]);
+    }
+    assert_false(vmki_cursor_retreat(&cursor));
+}
+
+/* What stands under the cursor and beside it. */
+static void check_cursor(const struct world *world, const struct vmki_cursor *cursor, size_t index)
+{
+    struct vmki_tree_entry entry;
+
+    assert_int_equal(vmki_cursor_entry(cursor, &entry), index < world->nr);
+    if (index < world->nr)
+        check_entry(&entry, &world->model[index]);
+    assert_int_equal(vmki_cursor_before(cursor, &entry), index > 0);
+    if (index > 0)
+        check_entry(&entry, &world->model[index - 1]);
+    assert_int_equal(vmki_cursor_after(cursor, &entry), index + 1 < world->nr);
+    if (index + 1 < world->nr)
+        check_entry(&entry, &world->model[index + 1]);
+}
+
+static void check_lookups(const struct world *world, uint64_t address)
+{
+    size_t index = model_seek(world, address), before = index;
+    struct vmki_tree_entry mark = {1, 2, 3, NULL}, entry = mark;
+    bool found = index < world->nr && world->model[index].start <= address;
+
+    assert_int_equal(vmki_tree_find(&world->tree, address, &entry), found);
+    check_entry(&entry, found ? &world->model[index] : &mark);
+    entry = mark;
+    assert_int_equal(vmki_tree_next(&world->tree, address, &entry), index < world->nr);
+    check_entry(&entry, index < world->nr ? &world->model[index] : &mark);
+    if (before < world->nr && world->model[before].start < address)
+        before++;
+    entry = mark;
+    assert_int_equal(vmki_tree_prev(&world->tree, address, &entry), before > 0);
+    check_entry(&entry, before > 0 ? &world->model[before - 1] : &mark);
+}
+
+/* One splice on both sides, with the cursor's promise checked. */
+static void splice(struct world *world, uint64_t address, uint64_t until, const struct vmki_tree_entry *entries,
+                   unsigned nr)
+{
+    struct vmki_cursor cursor;
+    size_t from = model_seek(world, address), to = from;
+    unsigned spare;
+
+    while (to < world->nr && world->model[to].start < until)
+        to++;
+    assert_true(vmki_tree_reserve(&world->tree, 1));
+    spare = world->tree.nr_spare;
+    assert_int_equal(vmki_cursor_seek(&cursor, &world->tree, address), from < world->nr);
+    vmki_cursor_splice(&cursor, until, entries, nr);
+    assert_true(world->tree.nr_spare <= spare);
+    model_splice(world, from, to, entries, nr);
+    check_cursor(world, &cursor, from);
+}
+
+static void insert(struct world *world, uint64_t start, uint64_t end)
+{
+    struct vmki_tree_entry entry = entry_of(start, end);
+
+    splice(world, start, 0, &entry, 1);
+}
+
+/* n entries [10i+2, 10i+6), in random order. */
+static void fill(struct world *world, unsigned n)
+{
+    unsigned *order = malloc((n + 1) * sizeof(*order)), i;
+
+    for (i = 0; i < n; i++) {
+        unsigned other = (unsigned)random_below(world, i + 1);
+
+        order[i] = order[other];
+        order[other] = i;
+    }
+    for (i = 0; i < n; i++)
+        insert(world, order[i] * 10u + 2, order[i] * 10u + 6);
+    free(order);
+}
+
+/* Entries [20i+8, 20i+12 to 14). */
+static void build_next(void *context, struct vmki_tree_entry *entry)
+{
+    struct world *world = context;
+    size_t i = world->nr++;
+
+    *entry = entry_of(i * 20 + 8, i * 20 + 12 + i % 3);
+    world->nr--;
+    model_splice(world, i, i, entry, 1);
+}
+
+/* ---- Directed tests ---- */
+
+static void test_empty(void **state)
+{
+    struct world world;
+    struct vmki_cursor cursor;
+    uint64_t start;
+
+    (void)state;
+    world_init(&world);
+    assert_int_equal(world.memory.nr_allocs, 0);
+    check_all(&world);
+    check_lookups(&world, 0);
+    check_lookups(&world, UINT64_MAX);
+    assert_false(vmki_cursor_seek(&cursor, &world.tree, 0));
+    assert_false(vmki_cursor_advance(&cursor));
+    assert_false(vmki_cursor_retreat(&cursor));
+    check_cursor(&world, &cursor, 0);
+    vmki_cursor_splice(&cursor, 100, NULL, 0);
+    check_all(&world);
+    assert_true(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){5, 50, 45, 0, 0}, &start));
+    assert_int_equal(start, 5);
+    assert_true(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){5, 50, 10, 0, 0}, &start));
+    assert_int_equal(start, 5);
+    assert_false(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){5, 50, 46, 0, 0}, &start));
+    world_destroy(&world);
+}
+
+static void test_one_entry(void **state)
+{
+    static const uint64_t ends[][2] = {{0, 1}, {7, 9}, {0, VMKI_TREE_MAX_END}, {VMKI_TREE_MAX_END - 1, VMKI_TREE_MAX_END}};
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+        uint64_t start = ends[i][0], end = ends[i][1];
+        struct world world;
+
+        world_init(&world);
+        insert(&world, start, end);
+        check_all(&world);
+        assert_int_equal(world.tree.nr_nodes_bytes - world.tree.nr_spare * VMKI_NODE_SIZE, VMKI_NODE_SIZE);
+        check_lookups(&world, 0);
+        check_lookups(&world, start);
+        check_lookups(&world, start + 1);
+        check_lookups(&world, end - 1);
+        check_lookups(&world, end);
+        check_lookups(&world, end + 1);
+        check_lookups(&world, UINT64_MAX - 1);
+        check_lookups(&world, UINT64_MAX);
+        splice(&world, 0, UINT64_MAX, NULL, 0);
+        check_all(&world);
+        assert_null(world.tree.root);
+        world_destroy(&world);
+    }
+}
+
+/* A change of one word neither takes a node nor gives one away. */
+static void test_one_word(void **state)
+{
+    static const unsigned sizes[] = {1, 15, 16, 300};
+    size_t s;
+
+    (void)state;
+    for (s = 0; s < 4; s++) {
+        struct world world;
+        size_t i, retired;
+
+        world_init(&world);
+        fill(&world, sizes[s]);
+        assert_true(vmki_tree_reserve(&world.tree, 1));
+        retired = world.memory.nr_retired;
+        for (i = 0; i < world.nr; i++) {
+            struct vmki_tree_entry entry = world.model[i];
+            uint64_t start = entry.start, end = entry.end;
+            unsigned step;
+
+            for (step = 0; step < 9; step++) {
+                entry.start = step == 1 ? start - 2 : step == 2 ? start + 1 : start;
+                entry.end = step == 4 ? end + 4 : step == 5 ? end - 1 : end;
+                entry.flags += step == 7;
+                entry.item = (char *)entry.item + (step == 8);
+                splice(&world, start + 1, end, &entry, 1);
+                check_valid(&world);
+            }
+        }
+        check_all(&world);
+        assert_int_equal(world.memory.nr_retired, retired);
+        world_destroy(&world);
+    }
+}
+
+/* Every run of entries out of trees of many sizes, nothing or up to six put in its place. */
+static void test_splice_everywhere(void **state)
+{
+    static const unsigned sizes[] = {1, 2, 7, 14, 15, 16, 17, 31, 46, 64, 200, 340};
+    size_t s;
+
+    (void)state;
+    for (s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        unsigned n = sizes[s], step = 1 + n / 40, from, to, nr;
+
+        for (from = 0; from <= n; from += step) {
+            for (to = from; to <= n; to += step) {
+                for (nr = 0; nr <= VMKI_TREE_SPLICE_MAX; nr += 1 + n / 60) {
+                    struct vmki_tree_entry entries[VMKI_TREE_SPLICE_MAX];
+                    struct world world;
+                    unsigned i;
+
+                    world_init(&world);
+                    world.memory.nr_allocs = 0;
+                    assert_true(vmki_tree_build(&world.tree, n, build_next, &world));
+                    for (i = 0; i < nr; i++)
+                        entries[i] = entry_of(from * 20 + i, from * 20 + i + 1);
+                    splice(&world, from * 20, to > from ? to * 20 : 0, entries, nr);
+                    check_all(&world);
+                    world_destroy(&world);
+                }
+            }
+        }
+    }
+}
+
+/* Random inserts, then the same out in another order: every shape of merge. */
+static void test_fill_and_drain(void **state)
+{
+    unsigned n, round;
+
+    (void)state;
+    for (n = 1; n < 1500; n = n * 3 / 2 + 1) {
+        struct world world;
+
+        world_init(&world);
+        for (round = 0; round < 2; round++) {
+            fill(&world, n);
+            check_all(&world);
+            while (world.nr) {
+                size_t victim = round ? random_below(&world, world.nr) : 0;
+                struct vmki_tree_entry gone = world.model[victim];
+
+                splice(&world, gone.start, gone.end, NULL, 0);
+                if (world.nr % 16 == 0)
+                    check_valid(&world);
+            }
+            check_all(&world);
+            assert_null(world.tree.root);
+        }
+        world_destroy(&world);
+    }
+}
+
+static void test_build(void **state)
+{
+    size_t n;
+
+    (void)state;
+    for (n = 0; n < 9000; n = n < 700 ? n + 1 : n * 5 / 4) {
+        struct world world;
+        size_t nodes, fail;
+
+        world_init(&world);
+        assert_true(vmki_tree_build(&world.tree, n, build_next, &world));
+        check_all(&world);
+        nodes = world.memory.nr_allocs;
+        assert_int_equal(world.tree.nr_spare, 0);
+        assert_true(nodes * VMKI_NODE_SIZE <= n * 36 + 3 * VMKI_NODE_SIZE);
+        if (n)
+            insert(&world, n / 2 * 20, n / 2 * 20 + 1);
+        check_all(&world);
+        splice(&world, 0, UINT64_MAX, NULL, 0);
+        for (fail = 0; n < 100 && fail < nodes; fail++) {
+            vmki_tree_release_spare(&world.tree, 0);
+            world.memory.fail_after = fail;
+            assert_false(vmki_tree_build(&world.tree, n, build_next, &world));
+            check_all(&world);
+            assert_int_equal(world.memory.nr_live, 0);
+        }
+        world_destroy(&world);
+    }
+}
+
+/* Entries that come in order, up or down, leave full nodes behind. */
+static void test_in_order(void **state)
+{
+    unsigned down, i;
+
+    (void)state;
+    for (down = 0; down < 2; down++) {
+        struct world world;
+
+        world_init(&world);
+        for (i = 0; i < 5000; i++) {
+            unsigned at = down ? 4999 - i : i;
+
+            insert(&world, at * 10u, at * 10u + 5);
+        }
+        check_all(&world);
+        vmki_tree_release_spare(&world.tree, 0);
+        assert_true(world.tree.nr_nodes_bytes < 5000 * 37);
+        world_destroy(&world);
+    }
+}
+
+/* ---- Memory that runs short ---- */
+
+static void test_reserve_fails(void **state)
+{
+    static const unsigned sizes[] = {0, 1, 15, 16, 500, 6000};
+    size_t s;
+    unsigned splices, fail;
+
+    (void)state;
+    for (s = 0; s < 6; s++) {
+        for (splices = 1; splices < 40; splices += 6) {
+            struct world world;
+
+            world_init(&world);
+            assert_true(vmki_tree_build(&world.tree, sizes[s], build_next, &world));
+            for (fail = 0;; fail++) {
+                vmki_tree_release_spare(&world.tree, 0);
+                world.memory.fail_after = fail;
+                if (vmki_tree_reserve(&world.tree, splices))
+                    break;
+                assert_int_equal(world.tree.nr_spare, fail);
+                if (fail % 8 == 0)
+                    check_all(&world);
+            }
+            assert_int_equal(world.tree.nr_spare, fail);
+            assert_true(vmki_tree_reserve(&world.tree, splices));
+            vmki_tree_release_spare(&world.tree, 1);
+            assert_int_equal(world.tree.nr_spare, 1);
+            check_all(&world);
+            world_destroy(&world);
+        }
+    }
+}
+
+/* What reserve promises for several splices is enough: no allocation happens in a splice, nor is NULL taken. */
+static void test_reserve_is_enough(void **state)
+{
+    unsigned round, i;
+
+    (void)state;
+    for (round = 0; round < 400; round++) {
+        struct world world;
+        unsigned nr = 1 + round % 60;
+
+        world_init(&world);
+        if (round % 3)
+            assert_true(vmki_tree_build(&world.tree, random_below(&world, round % 3 == 1 ? 40 : 5000), build_next, &world));
+        vmki_tree_release_spare(&world.tree, 0);
+        assert_true(vmki_tree_reserve(&world.tree, nr));
+        world.memory.fail_after = 0;
+        for (i = 0; i < nr; i++) {
+            struct vmki_tree_entry entries[VMKI_TREE_SPLICE_MAX];
+            struct vmki_cursor cursor;
+            uint64_t base = round % 2 ? 100000 + i * 10 : 100000 - i * 10;
+            unsigned k;
+
+            for (k = 0; k < VMKI_TREE_SPLICE_MAX; k++)
+                entries[k] = entry_of(base + k, base + k + 1);
+            vmki_cursor_seek(&cursor, &world.tree, base);
+            vmki_cursor_splice(&cursor, 0, entries, VMKI_TREE_SPLICE_MAX);
+            model_splice(&world, model_seek(&world, base), model_seek(&world, base), entries, VMKI_TREE_SPLICE_MAX);
+        }
+        check_all(&world);
+        world_destroy(&world);
+    }
+}
+
+/* Entries that come and go keep their nodes filled, and mostly need none. */
+static void test_churn_stays_small(void **state)
+{
+    struct world world;
+    size_t i, allocs;
+
+    (void)state;
+    world_init(&world);
+    fill(&world, 4000);
+    vmki_tree_release_spare(&world.tree, 0);
+    assert_true(world.tree.nr_nodes_bytes < 4000 * 45);
+    allocs = world.memory.nr_allocs;
+    for (i = 0; i < 40000; i++) {
+        size_t victim = random_below(&world, world.nr);
+        struct vmki_tree_entry gone = world.model[victim];
+        uint64_t at;
+
+        splice(&world, gone.start, gone.end, NULL, 0);
+        do
+            at = random_below(&world, 8000) * 5;
+        while (model_seek(&world, at) < world.nr && world.model[model_seek(&world, at)].start < at + 5);
+        insert(&world, at, at + 5);
+    }
+    check_all(&world);
+    vmki_tree_release_spare(&world.tree, 0);
+    assert_true(world.tree.nr_nodes_bytes < 4000 * 55);
+    assert_true(world.memory.nr_allocs - allocs < 40000 / 4);
+    world_destroy(&world);
+}
+
+/* ---- Gap search ---- */
+
+/* The highest and the lowest place by looking at each gap. */
+static bool model_gap(const struct world *world, const struct vmki_gap_query *query, uint64_t *highest, uint64_t *lowest)
+{
+    uint64_t mask = query->align ? query->align - 1 : 0;
+    bool found = false;
+    size_t i;
+
+    for (i = 0; i <= world->nr && query->len; i++) {
+        uint64_t from = i ? world->model[i - 1].end : 0, to = i < world->nr ? world->model[i].start : UINT64_MAX;
+        uint64_t up, down;
+
+        from = from < query->low ? query->low : from;
+        to = to > query->high ? query->high : to;
+        if (to <= from || to - from < query->len)
+            continue;
+        to -= query->len;
+        down = (to - query->offset) & mask;
+        up = (query->offset - from) & mask;
+        if (down > to - from)
+            continue;
+        *highest = to - down;
+        if (!found)
+            *lowest = from + up;
+        found = true;
+    }
+    return found;
+}
+
+static void check_gaps(const struct world *world, const struct vmki_gap_query *query)
+{
+    uint64_t highest = 1, lowest = 1, start = 12345;
+    bool found = model_gap(world, query, &highest, &lowest);
+
+    assert_int_equal(vmki_tree_gap_highest(&world->tree, query, &start), found);
+    assert_int_equal(start, found ? highest : 12345);
+    start = 12345;
+    assert_int_equal(vmki_tree_gap_lowest(&world->tree, query, &start), found);
+    assert_int_equal(start, found ? lowest : 12345);
+}
+
+static void test_gap_limits(void **state)
+{
+    static const unsigned sizes[] = {0, 1, 2, 15, 16, 100, 1000};
+    static const uint64_t lens[] = {0, 1, 3, 4, 5, 6, 100, 9990, UINT64_MAX - 10, UINT64_MAX};
+    static const uint64_t edges[] = {0, 1, 2, 3, 5, 6, 7, 11, 12, 16, 150, 9991, 9996, 9997, 10000, 1u << 20,
+                                     VMKI_TREE_MAX_END - 1, VMKI_TREE_MAX_END, VMKI_TREE_MAX_END + 1, UINT64_MAX - 1,
+                                     UINT64_MAX};
+    static const uint64_t aligns[][2] = {{0, 0}, {1, 0}, {2, 1}, {4, 7}, {8, 3}, {64, 60}, {1u << 13, 5},
+                                         {UINT64_C(1) << 63, 0}};
+    enum { NR_EDGES = sizeof(edges) / sizeof(edges[0]) };
+    size_t s, l, low, high, a;
+
+    (void)state;
+    for (s = 0; s < 7; s++) {
+        struct world world;
+
+        world_init(&world);
+        fill(&world, sizes[s]);
+        for (l = 0; l < sizeof(lens) / sizeof(lens[0]); l++) {
+            for (low = 0; low < NR_EDGES; low++) {
+                for (high = 0; high < NR_EDGES; high++) {
+                    for (a = 0; a < sizeof(aligns) / sizeof(aligns[0]); a++) {
+                        struct vmki_gap_query query = {edges[low], edges[high], lens[l], aligns[a][0], aligns[a][1]};
+
+                        check_gaps(&world, &query);
+                    }
+                }
+            }
+        }
+        world_destroy(&world);
+    }
+}
+
+/* Spaces of the whole range and of a few bytes, at both ends. */
+static void test_gap_ends(void **state)
+{
+    struct world world;
+    uint64_t start = 0;
+
+    (void)state;
+    world_init(&world);
+    insert(&world, 0, VMKI_TREE_MAX_END);
+    assert_false(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 1, 0, 0}, &start));
+    assert_false(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 1, 0, 0}, &start));
+    assert_true(
+        vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END + 4, 4, 0, 0}, &start));
+    assert_int_equal(start, VMKI_TREE_MAX_END);
+    splice(&world, 0, 1, (struct vmki_tree_entry[]){entry_of(8, VMKI_TREE_MAX_END - 8)}, 1);
+    assert_true(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 0}, &start));
+    assert_int_equal(start, 0);
+    assert_true(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 0}, &start));
+    assert_int_equal(start, VMKI_TREE_MAX_END - 8);
+    assert_false(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 1}, &start));
+    world_destroy(&world);
+}
+
+/* ---- Random steps ---- */
+
+struct mix {
+    uint64_t space;    /* addresses */
+    uint64_t max_len;  /* of an entry */
+    uint64_t max_span; /* of a splice, now and then */
+    unsigned check_every;
+};
+
+/* Some entries, ascending, in [low, high). */
+static unsigned random_entries(struct world *world, const struct mix *mix, uint64_t low, uint64_t high,
+                               struct vmki_tree_entry *entries)
+{
+    unsigned want = (unsigned)random_below(world, VMKI_TREE_SPLICE_MAX + 1), nr = 0;
+
+    if (random_below(world, 3))
+        want = want > 2;
+    while (nr < want) {
+        uint64_t start = low + random_below(world, mix->max_len), end = start + 1 + random_below(world, mix->max_len);
+
+        if (end > high)
+            break;
+        entries[nr++] = entry_of(start, end);
+        low = end;
+    }
+    return nr;
+}
+
+/* The entry again with one thing changed, or two. */
+static void random_change(struct world *world, const struct vmki_tree_entry *old, uint64_t low, uint64_t high,
+                          struct vmki_tree_entry *entry)
+{
+    unsigned what = (unsigned)random_below(world, 6);
+
+    *entry = *old;
+    if (what == 0 || what == 5)
+        entry->flags = random_next(world);
+    if (what == 1)
+        entry->item = (void *)(uintptr_t)(random_next(world) | 1);
+    if (what == 2 || what == 4)
+        entry->start = low + random_below(world, entry->end - low);
+    if (what == 3 || what == 4)
+        entry->end = entry->start + 1 + random_below(world, high - entry->start);
+}
+
+static void random_splice(struct world *world, const struct mix *mix)
+{
+    uint64_t address = random_below(world, mix->space), until = address + random_below(world, 2 * mix->max_len);
+    struct vmki_tree_entry entries[VMKI_TREE_SPLICE_MAX];
+    size_t from = model_seek(world, address), to = from;
+    uint64_t low = from ? world->model[from - 1].end : 0, high;
+    unsigned nr;
+
+    switch (random_below(world, 40)) {
+    case 0:
+    case 1:
+        until = address + random_below(world, mix->max_span);
+        break;
+    case 2:
+        until = random_below(world, 100) ? 0 : UINT64_MAX;
+        break;
+    default:
+        break;
+    }
+    while (to < world->nr && world->model[to].start < until)
+        to++;
+    high = to < world->nr ? world->model[to].start : 2 * mix->space;
+    if (to == from + 1 && random_below(world, 3) == 0) {
+        random_change(world, &world->model[from], low, high, &entries[0]);
+        nr = 1;
+    } else {
+        nr = random_entries(world, mix, to == from && address > low ? address : low, high, entries);
+    }
+    splice(world, address, until, entries, nr);
+}
+
+static void random_gap(struct world *world, const struct mix *mix)
+{
+    struct vmki_gap_query query = {
+        random_below(world, 2 * mix->space),     random_below(world, 2 * mix->space + 8),
+        1 + random_below(world, 3 * mix->max_len), UINT64_C(1) << random_below(world, 6),
+        random_below(world, 100),
+    };
+
+    if (random_below(world, 2))
+        query.low = 0;
+    if (random_below(world, 2))
+        query.align = 0;
+    check_gaps(world, &query);
+}
+
+static void random_steps(const struct mix *mix, size_t steps)
+{
+    struct world world;
+    size_t step;
+
+    world_init(&world);
+    for (step = 0; step < steps; step++) {
+        random_splice(&world, mix);
+        check_lookups(&world, random_below(&world, 2 * mix->space));
+        if (world.nr)
+            check_lookups(&world, world.model[random_below(&world, world.nr)].end - random_below(&world, 2));
+        if (world.nr < 1000 || step % 64 == 0)
+            random_gap(&world, mix);
+        if (step % mix->check_every == 0)
+            check_all(&world);
+        if (step % 1000 == 0)
+            vmki_tree_release_spare(&world.tree, 2);
+    }
+    check_all(&world);
+    world_destroy(&world);
+}
+
+static void test_random_small(void **state)
+{
+    size_t steps = env_number("VMKIT_TREE_STEPS", 100000);
+
+    (void)state;
+    random_steps(&(struct mix){60, 3, 40, 1}, steps);
+    random_steps(&(struct mix){400, 4, 100, 1}, steps / 2);
+    random_steps(&(struct mix){3000, 5, 600, 4}, steps / 2);
+}
+
+static void test_random_large(void **state)
+{
+    size_t steps = env_number("VMKIT_TREE_STEPS", 100000);
+
+    (void)state;
+    random_steps(&(struct mix){100000, 6, 3000, 500}, steps / 2);
+    random_steps(&(struct mix){3000000, 6, 300, 20000}, steps);
+}
+
+/* ---- The validator sees what is broken ---- */
+
+static void expect_broken(const struct world *world, const char *what)
+{
+    if (!vmki_tree_validate(&world->tree))
+        fail_msg("not seen: %s", what);
+}
+
+#define BREAK(place, value)                                                                                            \
+    do {                                                                                                               \
+        __typeof__(place) before = (place);                                                                            \
+        (place) = (value);                                                                                             \
+        expect_broken(&world, #place);                                                                                 \
+        (place) = before;                                                                                              \
+        check_valid(&world);                                                                                           \
+    } while (0)
+
+static void test_validate(void **state)
+{
+    struct world world;
+    struct vmki_tree_inner *root, *inner;
+    struct vmki_tree_leaf *leaf;
+    unsigned slot;
+
+    (void)state;
+    world_init(&world);
+    fill(&world, 1500);
+    check_valid(&world);
+    root = vmki_inner(world.tree.root);
+    inner = vmki_inner(root->child[1]);
+    leaf = vmki_leaf(inner->child[1]);
+    slot = vmki_order_slot(leaf->order, 1);
+    BREAK(world.tree.nr_entries, 1501);
+    BREAK(world.tree.height, 2);
+    BREAK(world.tree.first_start, 3);
+    BREAK(world.tree.last_end, 3);
+    BREAK(world.tree.nr_spare, world.tree.nr_spare + 1);
+    BREAK(world.tree.nr_nodes_bytes, 512);
+    BREAK(root->gap[1], root->gap[1] + 1);
+    BREAK(root->pivot[1], root->pivot[1] - 1);
+    BREAK(root->head.level, 1);
+    BREAK(inner->gap[1], inner->gap[1] + 1);
+    BREAK(inner->pivot[1], inner->pivot[1] + 1);
+    BREAK(inner->pivot[inner->head.count - 1], VMKI_NO_KEY);
+    BREAK(inner->head.count, 0);
+    BREAK(inner->child[1], inner->child[0]);
+    BREAK(inner->child[1], &inner->head);
+    BREAK(leaf->order, leaf->order - 1);
+    BREAK(leaf->order, leaf->order ^ 0x30);
+    BREAK(leaf->order, 0);
+    BREAK(leaf->start[slot], leaf->start[slot] + 100000);
+    BREAK(leaf->start[slot], leaf->start[slot] - 7);
+    BREAK(leaf->slot[slot].end, leaf->start[slot]);
+    BREAK(leaf->slot[slot].end, leaf->slot[slot].end + 7);
+    BREAK(leaf->slot[slot].item, NULL);
+    world_destroy(&world);
+}
+
+/* ---- Readers that interrupt the writer ---- */
+
+#if defined(__x86_64__) && !defined(VMKI_THREAD_SANITIZER)
+
+/*
+ * The processor's trap flag makes a SIGTRAP after every instruction of a splice.  The handler looks up many addresses:
+ * all answers together must be those from before the splice or those from after it, and once after, always after.
+ */
+static struct {
+    const struct world *before;
+    const struct world *after;
+    uint64_t probe[24];
+    unsigned nr_probes;
+    bool has_changed;
+    bool is_broken;
+    size_t nr_instructions;
+} stepping;
+
+static bool same_answers(const struct world *world)
+{
+    const struct vmki_tree *tree = &stepping.before->tree;
+    unsigned i;
+
+    for (i = 0; i < stepping.nr_probes; i++) {
+        uint64_t address = stepping.probe[i];
+        size_t index = model_seek(world, address);
+        bool next = index < world->nr, find = next && world->model[index].start <= address, prev;
+        struct vmki_tree_entry entry;
+
+        if (vmki_tree_find(tree, address, &entry) != find || (find && !entry_equal(&entry, &world->model[index])))
+            return false;
+        if (vmki_tree_next(tree, address, &entry) != next || (next && !entry_equal(&entry, &world->model[index])))
+            return false;
+        index += next && world->model[index].start < address;
+        prev = index > 0;
+        if (vmki_tree_prev(tree, address, &entry) != prev || (prev && !entry_equal(&entry, &world->model[index - 1])))
+            return false;
+    }
+    return true;
+}
+
+static void on_trap(int signal)
+{
+    (void)signal;
+    stepping.nr_instructions++;
+    if (stepping.has_changed || !same_answers(stepping.before)) {
+        stepping.has_changed = true;
+        if (!same_answers(stepping.after))
+            stepping.is_broken = true;
+    }
+}
+
+static __attribute__((noinline)) void trap_on(void)
+{
+    __asm__ volatile("pushfq\n\torq $0x100, (%%rsp)\n\tpopfq" ::: "cc", "memory");
+}
+
+static __attribute__((noinline)) void trap_off(void)
+{
+    __asm__ volatile("pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq" ::: "cc", "memory");
+}
+
+static void step_splice(struct world *world, struct world *after, uint64_t address, uint64_t until,
+                        const struct vmki_tree_entry *entries, unsigned nr)
+{
+    struct vmki_cursor cursor;
+    size_t from = model_seek(world, address), to = from, i;
+
+    while (to < world->nr && world->model[to].start < until)
+        to++;
+    after->nr = 0;
+    for (i = 0; i < world->nr; i++)
+        model_splice(after, i, i, &world->model[i], 1);
+    model_splice(after, from, to, entries, nr);
+    stepping.before = world;
+    stepping.after = after;
+    stepping.has_changed = stepping.is_broken = false;
+    stepping.nr_probes = 0;
+    for (i = from > 5 ? from - 5 : 0; i < from + 5 && i < after->nr; i++) {
+        stepping.probe[stepping.nr_probes++] = after->model[i].start;
+        stepping.probe[stepping.nr_probes++] = after->model[i].end;
+    }
+    stepping.probe[stepping.nr_probes++] = address;
+    stepping.probe[stepping.nr_probes++] = until;
+    stepping.probe[stepping.nr_probes++] = until + 20;
+    assert_true(vmki_tree_reserve(&world->tree, 1));
+    vmki_cursor_seek(&cursor, &world->tree, address);
+    trap_on();
+    vmki_cursor_splice(&cursor, until, entries, nr);
+    trap_off();
+    assert_false(stepping.is_broken);
+    assert_true(same_answers(after));
+    model_splice(world, from, to, entries, nr);
+}
+
+static void random_step_splice(struct world *world, struct world *after)
+{
+    struct vmki_tree_entry entries[VMKI_TREE_SPLICE_MAX];
+    struct mix mix = {1200, 6, 100, 1};
+    uint64_t address = random_below(world, mix.space), until = 0, low, high;
+    size_t from = model_seek(world, address), to = from;
+    unsigned nr;
+
+    if (random_below(world, 2))
+        until = address + random_below(world, random_below(world, 8) ? 12 : 300);
+    while (to < world->nr && world->model[to].start < until)
+        to++;
+    low = from ? world->model[from - 1].end : 0;
+    high = to < world->nr ? world->model[to].start : 2 * mix.space;
+    if (to == from + 1 && random_below(world, 2)) {
+        random_change(world, &world->model[from], low, high, &entries[0]);
+        nr = 1;
+    } else {
+        nr = random_entries(world, &mix, to == from && address > low ? address : low, high, entries);
+    }
+    step_splice(world, after, address, until, entries, nr);
+}
+
+static void test_every_instruction(void **state)
+{
+    size_t steps = env_number("VMKIT_TREE_STEPS", 100000) / 2000, i;
+    struct sigaction action = {.sa_handler = on_trap}, old;
+    struct world world, after;
+
+    (void)state;
+    world_init(&world);
+    world_init(&after);
+    world.memory.keep = true;
+    sigaction(SIGTRAP, &action, &old);
+    for (i = 0; i < steps; i++)
+        random_step_splice(&world, &after);
+    sigaction(SIGTRAP, &old, NULL);
+    assert_true(stepping.nr_instructions > steps * 20 || steps == 0);
+    check_all(&world);
+    world_destroy(&after);
+    world_destroy(&world);
+}
+
+#endif
+
+/* A timer's signal at any moment: every tenth entry stays throughout, and each entry that is seen is whole. */
+static struct {
+    struct vmki_tree *tree;
+    volatile sig_atomic_t nr_signals;
+    volatile sig_atomic_t nr_missed;
+    volatile sig_atomic_t nr_mixed;
+    uint64_t at;
+} interrupted;
+
+enum { NR_STABLE = 40, STABLE_STEP = 100 };
+
+static void look_around(uint64_t address)
+{
+    struct vmki_tree_entry entry, want;
+    uint64_t stable = address / STABLE_STEP * STABLE_STEP;
+
+    if (!vmki_tree_find(interrupted.tree, stable, &entry) || entry.start != stable)
+        interrupted.nr_missed++;
+    if (!vmki_tree_next(interrupted.tree, address, &entry) || entry.start > stable + STABLE_STEP)
+        interrupted.nr_missed++;
+    want = entry_of(entry.start, entry.end);
+    interrupted.nr_mixed += !entry_equal(&entry, &want);
+    if (!vmki_tree_prev(interrupted.tree, address + 1, &entry) || entry.start < stable)
+        interrupted.nr_missed++;
+    want = entry_of(entry.start, entry.end);
+    interrupted.nr_mixed += !entry_equal(&entry, &want);
+}
+
+static void on_timer(int signal)
+{
+    unsigned i;
+
+    (void)signal;
+    interrupted.nr_signals++;
+    for (i = 0; i < 20; i++) {
+        interrupted.at = interrupted.at * 25214903917u + 11;
+        look_around((interrupted.at >> 20) % ((NR_STABLE - 1) * STABLE_STEP));
+    }
+}
+
+static void test_signal_reader(void **state)
+{
+    struct sigaction action = {.sa_handler = on_timer, .sa_flags = SA_RESTART}, old;
+    struct itimerval often = {{0, 300}, {0, 300}}, never = {{0, 0}, {0, 0}};
+    size_t steps = env_number("VMKIT_TREE_STEPS", 100000) / 5, i;
+    struct world world;
+
+    (void)state;
+    world_init(&world);
+    world.memory.keep = true;
+    for (i = 0; i < NR_STABLE; i++)
+        insert(&world, i * STABLE_STEP, i * STABLE_STEP + 4);
+    interrupted.tree = &world.tree;
+    sigaction(SIGALRM, &action, &old);
+    setitimer(ITIMER_REAL, &often, NULL);
+    for (i = 0; i < steps; i++) {
+        uint64_t base = random_below(&world, NR_STABLE - 1) * STABLE_STEP, room = STABLE_STEP;
+        uint64_t low = base + 4 + random_below(&world, room - 4), high = low + random_below(&world, base + room - low + 1);
+        struct vmki_tree_entry entries[VMKI_TREE_SPLICE_MAX];
+        size_t from = model_seek(&world, low), to = from;
+        unsigned nr = 0;
+
+        if (from < world.nr && world.model[from].start < low)
+            low = world.model[from].start;
+        while (to < world.nr && world.model[to].start < high)
+            to++;
+        if (to > from && world.model[to - 1].end > high)
+            high = world.model[to - 1].end;
+        for (; nr < 4 && low + 2 * nr + 2 <= high; nr++)
+            entries[nr] = entry_of(low + 2 * nr, low + 2 * nr + 2);
+        splice(&world, low, high, entries, random_below(&world, 2) ? nr : 0);
+    }
+    setitimer(ITIMER_REAL, &never, NULL);
+    sigaction(SIGALRM, &old, NULL);
+    assert_int_equal(interrupted.nr_missed, 0);
+    assert_int_equal(interrupted.nr_mixed, 0);
+    check_all(&world);
+    world_destroy(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_empty),
+        cmocka_unit_test(test_one_entry),
+        cmocka_unit_test(test_one_word),
+        cmocka_unit_test(test_splice_everywhere),
+        cmocka_unit_test(test_fill_and_drain),
+        cmocka_unit_test(test_build),
+        cmocka_unit_test(test_in_order),
+        cmocka_unit_test(test_reserve_fails),
+        cmocka_unit_test(test_reserve_is_enough),
+        cmocka_unit_test(test_churn_stays_small),
+        cmocka_unit_test(test_gap_limits),
+        cmocka_unit_test(test_gap_ends),
+        cmocka_unit_test(test_random_small),
+        cmocka_unit_test(test_random_large),
+        cmocka_unit_test(test_validate),
+#if defined(__x86_64__) && !defined(VMKI_THREAD_SANITIZER)
+        cmocka_unit_test(test_every_instruction),
+#endif
+        cmocka_unit_test(test_signal_reader),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
