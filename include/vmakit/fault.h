@@ -54,7 +54,8 @@ enum vmk_signal_code {
     VMK_SEGV_MAPERR = 1,
     VMK_SEGV_ACCERR = 2,
     VMK_SEGV_PKUERR = 4,
-    VMK_BUS_ADRERR = 2
+    VMK_BUS_ADRERR = 2,
+    VMK_BUS_MCEERR_AR = 4
 };
 
 enum vmk_fault_flags {
@@ -63,7 +64,10 @@ enum vmk_fault_flags {
     VMK_FAULT_PRESENT = 1u << 2,    /* the page is present: a write is a protection fault (case 4) */
     VMK_FAULT_HAS_TABLE = 1u << 3,  /* a page table exists below the huge-page entry: no huge page can come */
     VMK_FAULT_GUARD = 1u << 4,      /* the page is a guard page (MADV_GUARD_INSTALL) */
-    VMK_FAULT_NO_GROW = 1u << 5     /* never grow a stack (GUP without the owner) */
+    VMK_FAULT_NO_GROW = 1u << 5,    /* never grow a stack (process_vm_writev, MADV_POPULATE_*, mlock) */
+    VMK_FAULT_PKEY = 1u << 6,       /* the processor reports a violation of the area's protection key */
+    VMK_FAULT_UFFD_WP = 1u << 7,    /* the present page is write-protected through userfaultfd */
+    VMK_FAULT_CACHED = 1u << 8      /* the object holds the page: a userfaultfd minor fault, not a missing one */
 };
 
 struct vmk_fault_request {
@@ -91,8 +95,31 @@ struct vmk_fault {
  * return value is negative only for -VMK_ERR_MISUSE. Takes mm.lock shared, or exclusive to grow a stack.
  */
 VMK_API int vmk_mm_fault(struct vmk_mm *mm, const struct vmk_fault_request *request, struct vmk_fault *fault);
-/* The same for an area that the caller has found: checks that the address lies in it. mm.lock held. */
+/*
+ * The same for an area that the caller has found, with mm.lock held in either way: never grows a stack.
+ * -VMK_ERR_MISUSE too when the address does not lie in the area.
+ */
 VMK_API int vmk_vma_fault(struct vmk_vma *vma, const struct vmk_fault_request *request, struct vmk_fault *fault);
+
+/* How a userfaultfd's owner has answered a fault that was PENDING. */
+enum vmk_fault_answer {
+    VMK_FAULT_FILLED,      /* UFFDIO_COPY, ZEROPAGE, CONTINUE, MOVE: the page is there now */
+    VMK_FAULT_UNPROTECTED, /* UFFDIO_WRITEPROTECT without the WP mode */
+    VMK_FAULT_WOKEN,       /* UFFDIO_WAKE, unregistered or closed: nothing was done, the fault comes again */
+    VMK_FAULT_POISONED     /* UFFDIO_POISON: SIGBUS */
+};
+/*
+ * Resumes a fault by its token: 0 and *fault as vmk_mm_fault fills it in (RETRY: ask again), or -VMK_ERR_MISUSE for what is no
+ * token. The area may have changed or gone in the meantime. Takes mm.lock shared.
+ */
+VMK_API int vmk_fault_complete(struct vmk_mm *mm, uint64_t token, enum vmk_fault_answer answer,
+                               struct vmk_fault *fault);
+
+/*
+ * A debugger's access to memory without pages of its own (IO, PFNMAP): calls the `access` hook of each area. Returns the
+ * bytes done, which may be fewer, or -VMK_EIO when there are none: other memory's contents are the embedder's.
+ */
+VMK_API int64_t vmk_mm_access(struct vmk_mm *mm, vmk_addr address, void *buffer, size_t len, bool write);
 
 #ifdef __cplusplus
 }

@@ -161,9 +161,9 @@ static int overlay_call(struct vmk_mm *mm, vmk_addr start, vmk_addr end, bool tr
         return -VMK_EINVAL;
     if (start == end)
         return 0;
-    vmk_sync_write_lock(&mm->lock);
+    vmki_mm_lock(mm);
     error = overlay_change(mm, start, end, track);
-    vmk_sync_write_unlock(&mm->lock);
+    vmki_mm_unlock(mm);
     return error;
 }
 

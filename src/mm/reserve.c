@@ -40,9 +40,9 @@ int vmk_mm_reserve_range(struct vmk_mm *mm, vmk_addr start, vmk_addr end)
 {
     int error;
 
-    vmk_sync_write_lock(&mm->lock);
+    vmki_mm_lock(mm);
     error = reserve_range_locked(mm, start, end);
-    vmk_sync_write_unlock(&mm->lock);
+    vmki_mm_unlock(mm);
     return error;
 }
 
@@ -50,13 +50,13 @@ int vmk_mm_unreserve_range(struct vmk_mm *mm, vmk_addr start, vmk_addr end)
 {
     int error = 0;
 
-    vmk_sync_write_lock(&mm->lock);
+    vmki_mm_lock(mm);
     if (!reserve_range_is_valid(mm, start, end))
         error = -VMK_EINVAL;
     else if (!vmki_tree_reserve(&mm->reserved, 1)) /* a range that is cut in two needs a node */
         error = -VMK_ERR_HOST_NOMEM;
     else
         vmki_ranges_remove(&mm->reserved, start, end);
-    vmk_sync_write_unlock(&mm->lock);
+    vmki_mm_unlock(mm);
     return error;
 }

@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/* fault.h - what faults need of each other's files. The cases are numbered in docs/faults.md. */
+#ifndef VMKI_FAULT_H
+#define VMKI_FAULT_H
+
+#include "mm/mm.h"
+
+/* 0 or -VMK_EACCES: may memory with these flags be accessed so (enum vmk_access)? */
+int vmki_check_access(const struct vmk_settings *settings, vmk_vm_flags flags, unsigned access);
+
+/*
+ * Grows the GROWSDOWN area above `address` so that it contains it. mm.lock exclusive; the address is page aligned and lies
+ * below the area, with no other area in between. 0; -VMK_EPERM below mmap_min_addr; -VMK_ENOMEM for a neighbour in the
+ * guard gap or a limit (the area may have got an anon_vma all the same, as in Linux); -VMK_ERR_HOST_NOMEM; what a backend
+ * says. An error leaves the bounds as they were.
+ */
+int vmki_stack_grow(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr address);
+
+#endif
