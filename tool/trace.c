@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* trace.c - the command `vmakit trace`: options, the tracer's life, the summary. */
+#include "trace.h"
+
+#include <argp.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "commands.h"
+
+enum {
+    OPTION_RANDOM = 0x100,
+    OPTION_RECORD,
+    OPTION_JSON,
+    OPTION_MAP,
+    OPTION_FOLLOW,
+    OPTION_CHECK,
+    OPTION_KEEP_GOING,
+    OPTION_BARE
+};
+
+static const struct argp_option trace_option_table[] = {
+    {"check", OPTION_CHECK, "every|N|exit", 0,
+     "Compare the maps after every call, every N calls, or at exit only (default: every, less often once the maps are "
+     "large)",
+     0},
+    {"follow", OPTION_FOLLOW, "yes|no", 0, "Mirror the children of CMD too (default: yes)", 0},
+    {"json", OPTION_JSON, "FILE", 0, "Write the summary and the last maps as JSON", 0},
+    {"keep-going", OPTION_KEEP_GOING, NULL, 0,
+     "After a divergence go on with the other address spaces; the diverged one is no longer mirrored", 0},
+    {"map", OPTION_MAP, NULL, 0, "Draw the map that CMD has at its end", 0},
+    {"quiet", 'q', NULL, 0, "Print only divergences and the last line", 0},
+    {"random", OPTION_RANDOM, NULL, 0, "Leave the layout randomised", 0},
+    {"record", OPTION_RECORD, "FILE", 0, "Write a trace that vmakit replay reads (-: standard output)", 0},
+    {"bare", OPTION_BARE, NULL, 0, "Leave results out of the record", 0},
+    {0},
+};
+
+static error_t parse_check(const char *text, struct trace_options *options)
+{
+    char *end;
+    if (strcmp(text, "every") == 0) {
+        options->check = TRACE_CHECK_EVERY;
+        return 0;
+    }
+    if (strcmp(text, "exit") == 0) {
+        options->check = TRACE_CHECK_EXIT;
+        return 0;
+    }
+    errno = 0;
+    options->check = TRACE_CHECK_SOME;
+    options->check_interval = strtoull(text, &end, 10);
+    if (errno != 0 || *text < '0' || *text > '9' || *end != '\0' || options->check_interval == 0)
+        return EINVAL;
+    return 0;
+}
+
+static error_t parse_option(int key, char *argument, struct argp_state *state)
+{
+    struct trace_options *options = state->input;
+    switch (key) {
+    case OPTION_RANDOM:
+        options->random = true;
+        return 0;
+    case OPTION_RECORD:
+        options->record = argument;
+        return 0;
+    case OPTION_JSON:
+        options->json = argument;
+        return 0;
+    case OPTION_MAP:
+        options->map = true;
+        return 0;
+    case OPTION_BARE:
+        options->bare = true;
+        return 0;
+    case OPTION_KEEP_GOING:
+        options->keep_going = true;
+        return 0;
+    case 'q':
+        options->quiet = true;
+        return 0;
+    case OPTION_FOLLOW:
+        options->no_follow = strcmp(argument, "no") == 0;
+        if (!options->no_follow && strcmp(argument, "yes") != 0)
+            argp_error(state, "--follow=%s: it is yes or no", argument);
+        return 0;
+    case OPTION_CHECK:
+        if (parse_check(argument, options) != 0)
+            argp_error(state, "--check=%s: it is every, a number of calls from 1, or exit", argument);
+        return 0;
+    case ARGP_KEY_ARG:
+        options->command = &state->argv[state->next - 1];
+        state->next = state->argc;
+        return 0;
+    case ARGP_KEY_NO_ARGS:
+        argp_error(state, "no command to trace");
+        return 0;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+}
+
+static const struct argp trace_argp = {
+    .options = trace_option_table,
+    .parser = parse_option,
+    .args_doc = "CMD [ARGUMENT...]",
+    .doc = "Runs CMD and mirrors every memory call into the engine: its result is predicted when the call is entered, "
+           "and the areas are compared with the kernel's."
+           "\vThe summary goes to standard error. The exit status is CMD's own (128 + N for signal N); 120 after a "
+           "divergence, 121 when CMD cannot be traced or mirrored, 126 and 127 when it cannot be executed or found.",
+};
+
+/* Each open file description that is mapped costs the tracer a descriptor. */
+static void raise_descriptor_limit(struct tracer *tracer)
+{
+    getrlimit(RLIMIT_NOFILE, &tracer->descriptors);
+    struct rlimit limit = tracer->descriptors;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int create_system(struct tracer *tracer)
+{
+    struct vmk_system_options options;
+    vmk_system_options_init(&options, vmk_port_linux());
+    int error = kview_probe(&options.settings, &options.sysctl);
+    if (error == 0)
+        error = vmk_system_create(&options, &tracer->system);
+    if (error != 0)
+        fprintf(stderr, "vmakit: trace: this kernel cannot be mirrored: error %d\n", -error);
+    return error;
+}
+
+static int open_record(struct tracer *tracer)
+{
+    const char *path = tracer->options.record;
+    if (path == NULL)
+        return 0;
+    int error = record_open(path, &tracer->record);
+    if (error != 0) {
+        fprintf(stderr, "vmakit: trace: %s: %s\n", path, strerror(-error));
+        return error;
+    }
+    struct vmk_sysctl sysctl;
+    vmk_system_sysctl(tracer->system, &sysctl);
+    record_strip_results(tracer->record, tracer->options.bare);
+    record_settings(tracer->record, vmk_system_settings(tracer->system), &sysctl);
+    return 0;
+}
+
+static void choose_interval(struct tracer *tracer)
+{
+    switch (tracer->options.check) {
+    case TRACE_CHECK_SOME:
+        tracer->interval = tracer->options.check_interval;
+        break;
+    case TRACE_CHECK_EXIT:
+        tracer->interval = 0;
+        break;
+    default:
+        tracer->interval = 1;
+    }
+}
+
+static void free_all(struct tracer *tracer)
+{
+    while (tracer->tasks != NULL)
+        trace_task_free(tracer, tracer->tasks);
+    while (tracer->processes != NULL) {
+        struct trace_process *next = tracer->processes->next;
+        free(tracer->processes->report);
+        free(tracer->processes);
+        tracer->processes = next;
+    }
+    kview_free(&tracer->view);
+    vmk_system_destroy(tracer->system);
+}
+
+/* Everything that is written at the end; an exit status when that fails. */
+static int finish(struct tracer *tracer, int status)
+{
+    int failed = 0;
+    if (tracer->record != NULL) {
+        int error = record_close(tracer->record);
+        if (error != 0) {
+            fprintf(stderr, "vmakit: trace: %s: %s\n", tracer->options.record, strerror(-error));
+            failed = EXIT_NO_RESOURCE;
+        }
+    }
+    if (tracer->options.json != NULL && trace_write_json(tracer, tracer->options.json) != 0)
+        failed = EXIT_NO_RESOURCE;
+    trace_summary(tracer, stderr);
+    if (tracer->divergences != 0)
+        return EXIT_TRACE_DIVERGED;
+    if (tracer->nr_unmirrored != 0)
+        return EXIT_TRACE_FAILED;
+    return failed != 0 ? failed : status;
+}
+
+int cmd_trace(int argc, char **argv)
+{
+    struct tracer tracer = {.options = {.check = TRACE_CHECK_AUTO}};
+    tracer.last_process = &tracer.processes;
+    if (argp_parse(&trace_argp, argc, argv, ARGP_IN_ORDER, NULL, &tracer.options) != 0)
+        return EXIT_USAGE;
+    choose_interval(&tracer);
+    if (create_system(&tracer) != 0)
+        return EXIT_TRACE_FAILED;
+    if (open_record(&tracer) != 0) {
+        free_all(&tracer);
+        return EXIT_NO_RESOURCE;
+    }
+    raise_descriptor_limit(&tracer);
+    int status = trace_start(&tracer);
+    if (status == 0) {
+        status = trace_loop(&tracer);
+        int failed = trace_start_failed(&tracer);
+        status = failed != 0 ? failed : finish(&tracer, status);
+    }
+    free_all(&tracer);
+    return status;
+}

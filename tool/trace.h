@@ -1,0 +1,322 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace.h - inside `vmakit trace`: a program under ptrace, mirrored call by call into the engine.
+ *
+ *   trace.c          the command: options, the summary
+ *   trace_ptrace.c   starting the program, the stop loop, holding threads back
+ *   trace_filter.c   the seccomp filter
+ *   trace_process.c  tasks, processes, address spaces: their coming and going
+ *   trace_calls.c    from a system call to an engine request, and its result
+ *   trace_files.c    open file descriptions and what they open
+ *   trace_pages.c    what the engine cannot know: written pages, grown stacks
+ *   trace_check.c    comparing with the kernel, reporting a divergence
+ *   trace_record.c   the record, and the last calls for a divergence's report
+ *   trace_ARCH.c     what differs between architectures
+ *
+ * Order of the engine = order of the kernel: of the tasks that share an address space only one at a time is inside a
+ * memory call (trace_space.owner), and the others that could touch memory are stopped meanwhile.
+ */
+#ifndef VMAKIT_TOOL_TRACE_H
+#define VMAKIT_TOOL_TRACE_H
+
+#include <linux/audit.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include "kview.h"
+#include "record.h"
+#include "vmakit/vmakit.h"
+
+struct tracer;
+struct trace_task;
+struct trace_call;
+
+/* ---- System calls ---- */
+
+/* X(kind, name): the calls that the filter stops. The kind travels in the filter's return data. */
+#define TRACE_CALLS(X)                                                                                                 \
+    X(MMAP, mmap)                                                                                                      \
+    X(MUNMAP, munmap)                                                                                                  \
+    X(MPROTECT, mprotect)                                                                                              \
+    X(PKEY_MPROTECT, pkey_mprotect)                                                                                    \
+    X(MREMAP, mremap)                                                                                                  \
+    X(BRK, brk)                                                                                                        \
+    X(MADVISE, madvise)                                                                                                \
+    X(PROCESS_MADVISE, process_madvise)                                                                                \
+    X(MLOCK, mlock)                                                                                                    \
+    X(MLOCK2, mlock2)                                                                                                  \
+    X(MUNLOCK, munlock)                                                                                                \
+    X(MLOCKALL, mlockall)                                                                                              \
+    X(MUNLOCKALL, munlockall)                                                                                          \
+    X(MSEAL, mseal)                                                                                                    \
+    X(MSYNC, msync)                                                                                                    \
+    X(REMAP_FILE_PAGES, remap_file_pages)                                                                              \
+    X(SHMAT, shmat)                                                                                                    \
+    X(SHMDT, shmdt)                                                                                                    \
+    X(IO_SETUP, io_setup)                                                                                              \
+    X(IO_DESTROY, io_destroy)                                                                                          \
+    X(MBIND, mbind)                                                                                                    \
+    X(SET_MEMPOLICY, set_mempolicy)                                                                                    \
+    X(SET_MEMPOLICY_HOME_NODE, set_mempolicy_home_node)                                                                \
+    X(PKEY_ALLOC, pkey_alloc)                                                                                          \
+    X(PKEY_FREE, pkey_free)                                                                                            \
+    X(MAP_SHADOW_STACK, map_shadow_stack)                                                                              \
+    X(PRCTL, prctl)                                                                                                    \
+    X(ARCH_PRCTL, arch_prctl)                                                                                          \
+    X(PERSONALITY, personality)                                                                                        \
+    X(SETRLIMIT, setrlimit)                                                                                            \
+    X(PRLIMIT64, prlimit64)                                                                                            \
+    X(IOCTL, ioctl)                                                                                                    \
+    X(TRUNCATE, truncate)                                                                                              \
+    X(FTRUNCATE, ftruncate)                                                                                            \
+    X(CAPSET, capset)                                                                                                  \
+    X(SETUID, setuid)                                                                                                  \
+    X(SETREUID, setreuid)                                                                                              \
+    X(SETRESUID, setresuid)                                                                                            \
+    X(FORK, fork)                                                                                                      \
+    X(VFORK, vfork)                                                                                                    \
+    X(CLONE, clone)                                                                                                    \
+    X(CLONE3, clone3)                                                                                                  \
+    X(EXECVE, execve)                                                                                                  \
+    X(EXECVEAT, execveat)                                                                                              \
+    X(PTRACE, ptrace)
+
+enum trace_call_kind {
+    TRACE_CALL_NONE,
+#define TRACE_CALL_KIND(kind, name) TRACE_CALL_##kind,
+    TRACE_CALLS(TRACE_CALL_KIND)
+#undef TRACE_CALL_KIND
+        TRACE_CALL_FOREIGN, /* of another architecture's table: int 0x80, x32 */
+    TRACE_CALL_COUNT
+};
+
+const char *trace_call_name(enum trace_call_kind kind);
+
+/* What the return value of a call is compared with. */
+enum trace_expect {
+    TRACE_EXPECT_ANY,    /* the engine does not say */
+    TRACE_EXPECT_STATUS, /* 0 or the error */
+    TRACE_EXPECT_VALUE,  /* the value, or the error */
+    TRACE_EXPECT_BREAK,  /* brk: always the value */
+    TRACE_EXPECT_AIO     /* status, and the context written to memory */
+};
+
+/* A call in progress. */
+struct trace_call {
+    enum trace_call_kind kind;
+    uint64_t args[6];
+    uint64_t clone_flags, uffd_features;
+    uint64_t file, file_size; /* for the record: id of the file, size of a segment or ring */
+    int file_error;
+    uint64_t nodes, uffd[3];
+    char name[VMK_VMA_NAME_MAX];
+    bool mirrored; /* the engine ran it: counted */
+    bool placed;   /* the kernel chooses the address */
+    enum trace_expect expect;
+    struct vmk_result result;
+    char text[160]; /* "mmap(0, 8192, 3, 34, -1, 0)" */
+};
+
+/* ---- Files ---- */
+
+struct trace_object;
+
+/* Open file descriptions that are mapped somewhere, by device and inode. */
+struct trace_files {
+    struct trace_object *buckets[256];
+    uint64_t next_id;
+    bool kcmp_missing;
+};
+
+/* ---- Address spaces, processes, tasks ---- */
+
+struct trace_space {
+    struct trace_space *next;
+    struct vmk_mm *mm;
+    unsigned nr_tasks;
+    struct trace_task *owner;           /* inside a memory call; others wait */
+    const struct trace_process *limits; /* whose limits the engine has now */
+    unsigned limits_generation;
+    int maps_fd, pagemap_fd; /* of /proc; they follow the address space, not the process */
+    bool lost;               /* diverged, or something that cannot be mirrored: let run, no longer compared */
+    bool unfinished;         /* a task was killed inside a call: nobody knows whether it happened */
+    bool uses_uffd;
+    int uffd_fd;
+    uint64_t uffd_features, uffd_context;
+    struct trace_origin *origins;
+    uint32_t personality;
+    uint64_t imported_peak;              /* VmPeak at execve, kB: it may be higher than what was mapped */
+    struct trace_short *recent, *before; /* trace_record.c: the last calls, for a divergence */
+    bool changed;                        /* since the last comparison */
+    uint64_t since_check;
+};
+
+struct trace_process {
+    struct trace_process *next;
+    pid_t tgid;
+    char name[32];
+    unsigned nr_tasks;
+    bool ignored; /* --follow=no: a child that only has to be kept going */
+    struct vmk_rlimits rlimits;
+    unsigned limits_generation;
+    uint64_t calls[TRACE_CALL_COUNT], nr_calls;
+    uint64_t nr_placed, nr_predicted, divergences;
+    uint64_t areas, peak_areas;
+    char *report; /* --json: the last map, as text */
+};
+
+enum trace_state {
+    TRACE_NEW, /* stopped at its first stop, its parent's event has not come yet */
+    TRACE_RUNNING,
+    TRACE_HELD,    /* stopped; its stop waits until the owner of its space is done */
+    TRACE_IN_CALL, /* the owner, on its way to the end of a call */
+    TRACE_EXITING,
+    TRACE_ENDED
+};
+
+struct trace_task {
+    struct trace_task *next;
+    pid_t tid;
+    struct trace_process *process;
+    struct trace_space *space;
+    enum trace_state state;
+    bool known;         /* its parent's event came */
+    bool stopped_early; /* its first stop came before that */
+    int held_status;
+    int pidfd;
+    struct trace_call call;
+};
+
+enum trace_check { TRACE_CHECK_AUTO, TRACE_CHECK_EVERY, TRACE_CHECK_SOME, TRACE_CHECK_EXIT };
+
+struct trace_options {
+    bool random, map, no_follow, quiet, keep_going, bare;
+    enum trace_check check;
+    uint64_t check_interval;
+    const char *record, *json;
+    char **command;
+};
+
+struct tracer {
+    struct trace_options options;
+    struct vmk_system *system;
+    struct trace_files files;
+    struct trace_task *tasks;
+    struct trace_process *processes, **last_process;
+    struct trace_space *spaces;
+    struct kview view;
+    struct record_writer *record;
+    uint64_t nr_calls, divergences, nr_unmirrored, nr_checks, areas_read;
+    uint64_t interval;         /* compare every so many calls; 0: only at the end */
+    struct rlimit descriptors; /* RLIMIT_NOFILE as CMD is to have it */
+    pid_t first;               /* CMD itself */
+    int first_status;          /* its wait status */
+    int failure_fd;            /* tells why CMD could not be started */
+    bool stop;                 /* kill everything and end */
+    int exit_status;           /* when stop */
+};
+
+/* ---- Architecture ---- */
+
+struct trace_arch {
+    uint32_t audit_arch;
+    const char *name;
+    /* Numbers of calls that the installed libseccomp may not know; 0 ends. */
+    struct {
+        enum trace_call_kind kind;
+        int number;
+    } numbers[8];
+};
+extern const struct trace_arch trace_arch_native;
+
+/* ---- trace_filter.c ---- */
+int trace_filter_load(bool *gave_up_privileges); /* in the child, before exec: 0 or -errno */
+
+/* ---- trace_ptrace.c ---- */
+int trace_start(struct tracer *tracer); /* 0, or an exit status after a message */
+int trace_loop(struct tracer *tracer);
+int trace_start_failed(struct tracer *tracer);
+void trace_end(struct tracer *tracer, int exit_status); /* give up: everything is killed */
+bool trace_read_memory(const struct trace_task *task, uint64_t address, void *buffer, size_t len);
+bool trace_read_text(const struct trace_task *task, uint64_t address, char *buffer, size_t size);
+
+/* ---- trace_process.c ---- */
+struct trace_task *trace_task_find(struct tracer *tracer, pid_t tid);
+struct trace_task *trace_task_new(struct tracer *tracer, pid_t tid);
+void trace_task_free(struct tracer *tracer, struct trace_task *task);
+struct trace_process *trace_process_new(struct tracer *tracer, pid_t tgid);
+void trace_process_read(struct trace_process *process, pid_t tid); /* name and limits */
+void trace_process_read_limits(struct trace_process *process, pid_t tid);
+void trace_process_note_areas(struct tracer *tracer, struct trace_process *process, struct trace_space *space);
+void trace_space_enter(struct trace_space *space, struct trace_task *task);
+void trace_space_share(struct tracer *tracer, struct trace_task *parent, struct trace_task *child);
+void trace_space_leave(struct tracer *tracer, struct trace_task *task);
+int trace_space_exec(struct tracer *tracer, struct trace_task *task);
+int trace_space_fork(struct tracer *tracer, struct trace_task *parent, struct trace_task *child);
+void trace_space_use_limits(struct trace_space *space, const struct trace_process *process);
+void trace_space_read_capabilities(struct trace_space *space, pid_t tid);
+bool trace_space_is_last(const struct tracer *tracer, const struct trace_task *task);
+int trace_proc_open(pid_t tid, const char *what);
+
+/* ---- trace_calls.c ---- */
+/* Runs the engine; false when the call does not need its end to be seen. */
+bool trace_call_enter(struct tracer *tracer, struct trace_task *task);
+void trace_call_leave(struct tracer *tracer, struct trace_task *task, int64_t value);
+bool trace_call_is_memory(enum trace_call_kind kind);
+/* Something that the engine cannot follow: says so and stops mirroring. */
+void trace_cannot(struct tracer *tracer, struct trace_task *task, const char *what);
+
+/* ---- trace_files.c ---- */
+/* A reference to the description behind a descriptor; NULL with *error (-VMK_EBADF) when there is none. */
+struct vmk_file *trace_files_get(struct tracer *tracer, struct trace_task *task, int fd, int *error);
+struct vmk_file *trace_files_shm(struct tracer *tracer, int shmid, uint64_t *size);
+struct vmk_file *trace_files_aio(struct tracer *tracer);
+/* Is it known what the driver's mmap does? */
+bool trace_files_device_is_known(const struct vmk_file *file);
+void trace_files_for_each(const struct tracer *tracer, void (*visit)(void *context, struct vmk_file *file),
+                          void *context);
+uint32_t trace_files_mode(const struct vmk_file *file);
+bool trace_files_recorded(const struct vmk_file *file); /* is it in the record already? Then it is from now on */
+/* The files of an image just executed: kview_import's callback; one description for each inode. */
+struct trace_exec_files {
+    struct tracer *tracer;
+    struct vmk_file *files[8];
+    uint64_t devices[8], inodes[8];
+    size_t nr_files;
+};
+struct vmk_file *trace_files_of_image(void *context, const struct kview_area *area);
+void trace_exec_files_end(struct trace_exec_files *files);
+/* The size of a file has changed, by truncate or otherwise. */
+void trace_files_refresh(struct tracer *tracer);
+int trace_task_pidfd(struct trace_task *task);
+
+/* ---- trace_record.c ---- */
+void trace_record_file(struct tracer *tracer, struct trace_task *task, struct vmk_file *file);
+void trace_record_exec(struct tracer *tracer, struct trace_task *task);
+void trace_record_begin_call(struct tracer *tracer, struct trace_task *task);
+void trace_record_call(struct tracer *tracer, struct trace_task *task, int64_t value);
+void trace_record_advice(struct tracer *tracer, struct trace_task *task, const struct vmk_madvise_request *request,
+                         int64_t value);
+void trace_record_told(struct tracer *tracer, struct trace_task *task, enum record_call call, const uint64_t *args,
+                       size_t nr_args);
+void trace_record_fault(struct tracer *tracer, struct trace_task *task, const struct vmk_fault_request *request);
+void trace_record_child(struct tracer *tracer, struct trace_task *parent, struct trace_task *child, bool shares);
+void trace_record_exit(struct tracer *tracer, struct trace_task *task);
+void trace_record_space_end(struct trace_space *space);
+/* The last calls of an address space, with its areas before them, as a record. */
+void trace_record_print_recent(struct trace_space *space, FILE *out);
+
+/* ---- trace_pages.c ---- */
+void trace_pages_feed(struct tracer *tracer, struct trace_task *task);
+
+/* ---- trace_check.c ---- */
+/* Compares the map; false after a divergence, which has been reported. `when` is "after", "at the end of" ... */
+bool trace_check_map(struct tracer *tracer, struct trace_task *task, const char *when);
+void trace_check_after_call(struct tracer *tracer, struct trace_task *task);
+void trace_diverged(struct tracer *tracer, struct trace_task *task, const char *what);
+void trace_keep_map(struct tracer *tracer, struct trace_task *task); /* for --map and --json */
+void trace_summary(struct tracer *tracer, FILE *out);
+int trace_write_json(struct tracer *tracer, const char *path);
+
+#endif

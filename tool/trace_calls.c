@@ -1,0 +1,641 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace_calls.c - from a system call to a request of the engine, and from its end to a comparison of results.
+ *
+ * `enter` runs the engine when the kernel is about to run the call; `leave` sees what the kernel made of it. Calls that
+ * change something that the engine is only told of (limits, personality, capabilities) are applied in `leave`, when the
+ * kernel has accepted them.
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <linux/sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "trace.h"
+
+struct call_type {
+    const char *name;
+    unsigned nr_args;
+    bool memory; /* the tasks of the address space are held meanwhile */
+    void (*enter)(struct tracer *tracer, struct trace_task *task, struct trace_call *call);
+    void (*leave)(struct tracer *tracer, struct trace_task *task, struct trace_call *call, int64_t value);
+};
+
+static const struct call_type call_types[TRACE_CALL_COUNT];
+
+const char *trace_call_name(enum trace_call_kind kind)
+{
+    return call_types[kind].name;
+}
+
+bool trace_call_is_memory(enum trace_call_kind kind)
+{
+    return call_types[kind].memory;
+}
+
+void trace_cannot(struct tracer *tracer, struct trace_task *task, const char *what)
+{
+    fprintf(stderr, "vmakit: trace: %d (%s): %s: %s; from here on it is not mirrored\n", (int)task->process->tgid,
+            task->process->name, task->call.text[0] != '\0' ? task->call.text : "at execve", what);
+    tracer->nr_unmirrored++;
+    if (task->space != NULL)
+        task->space->lost = true;
+}
+
+/* ---- The pieces that most calls share ---- */
+
+/* The engine has run the call: what the kernel is expected to return. */
+static void expect(struct trace_call *call, enum trace_expect what)
+{
+    call->mirrored = true;
+    call->expect = what;
+}
+
+/* X(kind, verb, expectation, fields of the request by arguments a[0] ...) */
+#define SIMPLE_CALLS(X)                                                                                                \
+    X(munmap, munmap, TRACE_EXPECT_STATUS, .address = a[0], .len = a[1])                                               \
+    X(mprotect, mprotect, TRACE_EXPECT_STATUS, .address = a[0], .len = a[1], .prot = a[2], .pkey = -1)                 \
+    X(pkey_mprotect, mprotect, TRACE_EXPECT_STATUS, .address = a[0], .len = a[1], .prot = a[2], .pkey = (int)a[3])     \
+    X(brk, brk, TRACE_EXPECT_BREAK, .address = a[0])                                                                   \
+    X(madvise, madvise, TRACE_EXPECT_STATUS, .address = a[0], .len = a[1], .advice = (int)a[2])                        \
+    X(mlock, mlock, TRACE_EXPECT_STATUS, .address = a[0], .len = a[1])                                                 \
+    X(mlock2, mlock, TRACE_EXPECT_STATUS, .address = a[0], .len = a[1], .flags = (uint32_t)a[2])                       \
+    X(munlock, munlock, TRACE_EXPECT_STATUS, .address = a[0], .len = a[1])                                             \
+    X(mlockall, mlockall, TRACE_EXPECT_STATUS, .flags = (uint32_t)a[0])                                                \
+    X(munlockall, munlockall, TRACE_EXPECT_STATUS, .reserved = 0)                                                      \
+    X(mseal, mseal, TRACE_EXPECT_STATUS, .address = a[0], .len = a[1], .flags = a[2])                                  \
+    X(msync, msync, TRACE_EXPECT_STATUS, .address = a[0], .len = a[1], .flags = (uint32_t)a[2])                        \
+    X(remap_file_pages, remap_file_pages, TRACE_EXPECT_STATUS, .address = a[0], .size = a[1], .prot = a[2],            \
+      .pgoff = a[3], .flags = (uint32_t)a[4])                                                                          \
+    X(shmdt, shmdt, TRACE_EXPECT_STATUS, .address = a[0])                                                              \
+    X(io_destroy, aio_destroy, TRACE_EXPECT_STATUS, .context = a[0])                                                   \
+    X(pkey_alloc, pkey, TRACE_EXPECT_VALUE, .flags = a[0], .rights = a[1])                                             \
+    X(pkey_free, pkey, TRACE_EXPECT_STATUS, .free = true, .pkey = (int)a[0])
+
+#define SIMPLE_ENTER(name, verb, what, ...)                                                                            \
+    static void enter_##name(struct tracer *tracer, struct trace_task *task, struct trace_call *call)                  \
+    {                                                                                                                  \
+        (void)tracer;                                                                                                  \
+        const uint64_t *a = call->args;                                                                                \
+        (void)a;                                                                                                       \
+        struct vmk_##verb##_request request = {__VA_ARGS__};                                                           \
+        vmk_##verb(task->space->mm, &request, &call->result);                                                          \
+        expect(call, what);                                                                                            \
+    }
+SIMPLE_CALLS(SIMPLE_ENTER)
+
+/* ---- mmap and its like ---- */
+
+static void enter_mmap(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    struct vmk_mmap_request request = {
+        .address = call->args[0],
+        .len = call->args[1],
+        .prot = (uint32_t)call->args[2],
+        .flags = (uint32_t)call->args[3],
+        .offset = call->args[5],
+    };
+    if ((request.flags & VMK_MAP_ANONYMOUS) == 0)
+        request.file = trace_files_get(tracer, task, (int)call->args[4], &request.file_error);
+    if (task->space->lost)
+        return;
+    call->placed = (request.flags & (VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE)) == 0;
+    call->file = request.file != NULL ? vmk_file_id(request.file) : 0;
+    call->file_error = request.file_error;
+    vmk_mmap(task->space->mm, &request, &call->result);
+    expect(call, TRACE_EXPECT_VALUE);
+    if (request.file != NULL) {
+        trace_record_file(tracer, task, request.file);
+        bool strange = call->result.error == 0 &&
+                       vmk_object_kind_of(vmk_file_object(request.file)) == VMK_OBJECT_DEVICE &&
+                       !trace_files_device_is_known(request.file);
+        vmk_file_put(request.file);
+        if (strange)
+            trace_cannot(tracer, task, "maps a device whose driver is not known");
+    }
+}
+
+static void enter_mremap(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    (void)tracer;
+    struct vmk_mremap_request request = {
+        .old_address = call->args[0],
+        .old_len = call->args[1],
+        .new_len = call->args[2],
+        .flags = call->args[3],
+        .new_address = call->args[4],
+    };
+    vmk_mremap(task->space->mm, &request, &call->result);
+    call->placed =
+        (request.flags & VMK_MREMAP_FIXED) == 0 && call->result.error == 0 && call->result.value != request.old_address;
+    expect(call, TRACE_EXPECT_VALUE);
+}
+
+static void enter_shmat(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    struct vmk_shmat_request request = {.address = call->args[1], .flags = (uint32_t)call->args[2]};
+    request.file = trace_files_shm(tracer, (int)call->args[0], &request.size);
+    if (request.file == NULL)
+        return; /* no such segment: the kernel refuses it too */
+    call->placed = call->args[1] == 0;
+    call->file = vmk_file_id(request.file);
+    call->file_size = request.size;
+    vmk_shmat(task->space->mm, &request, &call->result);
+    trace_record_file(tracer, task, request.file);
+    vmk_file_put(request.file);
+    expect(call, TRACE_EXPECT_VALUE);
+}
+
+/* The ring's size, from the number of events that the caller asks for. */
+static uint64_t aio_ring_bytes(uint64_t nr_events, uint64_t page)
+{
+    uint64_t cpus = (uint64_t)sysconf(_SC_NPROCESSORS_CONF);
+    if (nr_events < cpus * 4)
+        nr_events = cpus * 4;
+    nr_events = nr_events * 2 + 2;
+    uint64_t bytes = 32 + nr_events * 32;
+    return (bytes + page - 1) & ~(page - 1);
+}
+
+static void enter_io_setup(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    uint64_t context;
+    if (!trace_read_memory(task, call->args[1], &context, sizeof(context)) || context != 0 ||
+        (uint32_t)call->args[0] == 0)
+        return; /* refused before any area comes */
+    const struct vmk_settings *settings = vmk_mm_settings(task->space->mm);
+    struct vmk_aio_setup_request request = {
+        .file = trace_files_aio(tracer),
+        .len = aio_ring_bytes((uint32_t)call->args[0], UINT64_C(1) << settings->page_shift),
+    };
+    call->placed = true;
+    call->file = vmk_file_id(request.file);
+    call->file_size = request.len;
+    vmk_aio_setup(task->space->mm, &request, &call->result);
+    trace_record_file(tracer, task, request.file);
+    vmk_file_put(request.file);
+    expect(call, TRACE_EXPECT_AIO);
+}
+
+/* ---- Advice to another process ---- */
+
+static struct trace_task *task_of_pidfd(struct tracer *tracer, struct trace_task *task, int fd)
+{
+    char what[32], text[1024];
+    snprintf(what, sizeof(what), "fdinfo/%d", fd);
+    int info = trace_proc_open(task->tid, what);
+    if (info < 0)
+        return NULL;
+    ssize_t len = read(info, text, sizeof(text) - 1);
+    close(info);
+    text[len > 0 ? len : 0] = '\0';
+    const char *line = strstr(text, "\nPid:");
+    return line != NULL ? trace_task_find(tracer, (pid_t)strtol(line + 5, NULL, 10)) : NULL;
+}
+
+static void enter_process_madvise(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    struct iovec ranges[64];
+    uint64_t nr = call->args[2], total = 0;
+    struct trace_task *target = task_of_pidfd(tracer, task, (int)call->args[0]);
+    if (target == NULL || target->space == NULL || nr == 0 || nr > 64 || call->args[4] != 0 ||
+        !trace_read_memory(task, call->args[1], ranges, nr * sizeof(ranges[0])))
+        return;
+    if (target->space != task->space)
+        trace_pages_feed(tracer, target);
+    for (uint64_t i = 0; i < nr && !target->space->lost; i++) {
+        struct vmk_madvise_request request = {
+            .address = (uintptr_t)ranges[i].iov_base,
+            .len = ranges[i].iov_len,
+            .advice = (int)call->args[3],
+            .remote = target->space != task->space,
+        };
+        vmk_madvise(target->space->mm, &request, &call->result);
+        trace_record_advice(tracer, target, &request, call->result.error);
+        if (call->result.error != 0)
+            break;
+        total += request.len;
+    }
+    if (total != 0) {
+        call->result.error = 0;
+        call->result.value = total;
+    }
+    expect(call, TRACE_EXPECT_VALUE);
+}
+
+/* ---- Memory policy ---- */
+
+static uint64_t read_nodes(struct trace_task *task, uint64_t address, uint64_t max_node)
+{
+    uint64_t nodes = 0;
+    if (address != 0 && max_node > 1)
+        trace_read_memory(task, address, &nodes, sizeof(nodes));
+    return nodes;
+}
+
+static void enter_mbind(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    (void)tracer;
+    struct vmk_mbind_request request = {
+        .address = call->args[0],
+        .len = call->args[1],
+        .mode = (uint32_t)call->args[2],
+        .nodes = call->nodes = read_nodes(task, call->args[3], call->args[4]),
+        .max_node = call->args[4],
+        .flags = (uint32_t)call->args[5],
+    };
+    vmk_mbind(task->space->mm, &request, &call->result);
+    expect(call, TRACE_EXPECT_STATUS);
+}
+
+static void enter_set_mempolicy(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    (void)tracer;
+    struct vmk_set_mempolicy_request request = {
+        .mode = (uint32_t)call->args[0],
+        .nodes = call->nodes = read_nodes(task, call->args[1], call->args[2]),
+        .max_node = call->args[2],
+    };
+    vmk_set_mempolicy(task->space->mm, &request, &call->result);
+    expect(call, TRACE_EXPECT_STATUS);
+}
+
+/* ---- prctl ---- */
+
+enum { PRCTL_SET_MM = 35, PRCTL_THP_DISABLE = 41, PRCTL_MDWE = 65, PRCTL_MEMORY_MERGE = 67, PRCTL_VMA = 0x53564d41 };
+
+static void enter_vma_name(struct trace_task *task, struct trace_call *call)
+{
+    char text[VMK_VMA_NAME_MAX + 1];
+    struct vmk_name_request request = {.address = call->args[2], .len = call->args[3]};
+    if (call->args[1] != 0)
+        return; /* no other attribute is known */
+    if (call->args[4] != 0) {
+        if (!trace_read_text(task, call->args[4], text, sizeof(text)))
+            return;
+        request.text = text;
+        snprintf(call->name, sizeof(call->name), "%.*s", (int)sizeof(call->name) - 1, text);
+    }
+    vmk_name(task->space->mm, &request, &call->result);
+    expect(call, TRACE_EXPECT_STATUS);
+}
+
+static void enter_option(struct trace_task *task, struct trace_call *call, enum vmk_option option)
+{
+    struct vmk_set_option_request request = {.option = option, .value = call->args[1]};
+    if (call->args[2] != 0 || call->args[3] != 0 || call->args[4] != 0)
+        return; /* refused, or a form that is not known: leave_prctl decides */
+    vmk_set_option(task->space->mm, &request, &call->result);
+    expect(call, TRACE_EXPECT_STATUS);
+}
+
+static void enter_prctl(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    (void)tracer;
+    switch ((uint32_t)call->args[0]) {
+    case PRCTL_VMA:
+        enter_vma_name(task, call);
+        break;
+    case PRCTL_THP_DISABLE:
+        enter_option(task, call, VMK_OPTION_THP_DISABLE);
+        break;
+    case PRCTL_MDWE:
+        enter_option(task, call, VMK_OPTION_MDWE);
+        break;
+    case PRCTL_MEMORY_MERGE:
+        enter_option(task, call, VMK_OPTION_MEMORY_MERGE);
+        break;
+    default: {
+        struct vmk_set_mm_request request = {.field = (int)call->args[1], .value = call->args[2]};
+        if (request.field < VMK_MM_START_CODE || request.field > VMK_MM_ENV_END)
+            return;
+        vmk_set_mm(task->space->mm, &request, &call->result);
+        expect(call, TRACE_EXPECT_STATUS);
+    }
+    }
+}
+
+static void leave_prctl(struct tracer *tracer, struct trace_task *task, struct trace_call *call, int64_t value)
+{
+    /* The auxiliary vector, the executable's name and questions change no area. */
+    bool harmless =
+        (uint32_t)call->args[0] == PRCTL_SET_MM && (call->args[1] == 12 || call->args[1] == 13 || call->args[1] == 15);
+    if (!call->mirrored && value >= 0 && !harmless)
+        trace_cannot(tracer, task, "a form of prctl that is not known");
+}
+
+/* ---- userfaultfd ---- */
+
+enum { UFFD_API_NUMBER = 0x3f, UFFD_REGISTER_NUMBER = 0, UFFD_EVENT_FORK = 1 << 1, UFFD_EVENT_REMAP = 1 << 2 };
+
+/* A context is named by the process and the descriptor that it was first used through. */
+static uint64_t uffd_context(const struct trace_task *task, int fd)
+{
+    return ((uint64_t)task->process->tgid << 32) | ((uint32_t)fd + 1);
+}
+
+static void enter_ioctl(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    uint64_t words[4] = {0};
+    bool is_register = (call->args[1] & 0xff) == UFFD_REGISTER_NUMBER;
+    if ((call->args[1] & 0xff) == UFFD_API_NUMBER ||
+        !trace_read_memory(task, call->args[2], words, is_register ? sizeof(words) : 2 * sizeof(words[0])))
+        return;
+    (void)tracer;
+    struct vmk_uffd_request request = {
+        .action = is_register ? VMK_UFFD_REGISTER : VMK_UFFD_UNREGISTER,
+        .context = uffd_context(task, (int)call->args[0]),
+        .features_fork = (task->space->uffd_features & UFFD_EVENT_FORK) != 0,
+        .features_remap = (task->space->uffd_features & UFFD_EVENT_REMAP) != 0,
+        .mode = is_register ? words[2] : 0,
+        .address = words[0],
+        .len = words[1],
+    };
+    task->space->uses_uffd = true;
+    task->space->uffd_fd = (int)call->args[0];
+    task->space->uffd_context = request.context;
+    memcpy(call->uffd, words, sizeof(call->uffd));
+    vmk_uffd(task->space->mm, &request, &call->result);
+    expect(call, TRACE_EXPECT_STATUS);
+}
+
+static void leave_ioctl(struct tracer *tracer, struct trace_task *task, struct trace_call *call, int64_t value)
+{
+    uint64_t words[3];
+    (void)tracer;
+    if ((call->args[1] & 0xff) == UFFD_API_NUMBER && value == 0 &&
+        trace_read_memory(task, call->args[2], words, sizeof(words)))
+        task->space->uffd_features = call->uffd_features;
+}
+
+/* The features asked for stand in memory before the call, those that exist after it. */
+static void note_uffd_features(struct trace_task *task, struct trace_call *call)
+{
+    uint64_t words[3];
+    if (call->kind == TRACE_CALL_IOCTL && (call->args[1] & 0xff) == UFFD_API_NUMBER &&
+        trace_read_memory(task, call->args[2], words, sizeof(words)))
+        call->uffd_features = words[1];
+}
+
+/* A closed userfaultfd takes its registrations along; close itself is not traced. */
+static void notice_closed_uffd(struct tracer *tracer, struct trace_task *task)
+{
+    struct trace_space *space = task->space;
+    char what[32], path[64], target[64];
+    if (space->uffd_context == 0)
+        return;
+    snprintf(what, sizeof(what), "fd/%d", space->uffd_fd);
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)task->process->tgid, what);
+    ssize_t len = readlink(path, target, sizeof(target) - 1);
+    target[len > 0 ? len : 0] = '\0';
+    if (strstr(target, "userfaultfd") != NULL)
+        return;
+    struct vmk_uffd_request request = {.action = VMK_UFFD_CLOSE, .context = space->uffd_context};
+    vmk_uffd(space->mm, &request, NULL);
+    trace_record_told(tracer, task, RECORD_uffd_close, &space->uffd_context, 1);
+    space->uffd_context = 0;
+    space->uses_uffd = false;
+}
+
+/* ---- What the engine is told when the kernel has agreed ---- */
+
+static void leave_personality(struct tracer *tracer, struct trace_task *task, struct trace_call *call, int64_t value)
+{
+    if (value < 0 || (uint32_t)call->args[0] == UINT32_MAX)
+        return;
+    vmk_mm_set_personality(task->space->mm, (uint32_t)call->args[0]);
+    task->space->personality = (uint32_t)call->args[0];
+    trace_record_told(tracer, task, RECORD_personality, call->args, 1);
+}
+
+static void leave_limits(struct tracer *tracer, struct trace_task *task, struct trace_call *call, int64_t value)
+{
+    pid_t target = call->kind == TRACE_CALL_PRLIMIT64 ? (pid_t)call->args[0] : 0;
+    struct trace_task *other = target != 0 ? trace_task_find(tracer, target) : task;
+    if (value != 0 || other == NULL || other->process == NULL)
+        return;
+    trace_process_read_limits(other->process, other->tid);
+    if (other->space == NULL)
+        return;
+    const struct vmk_rlimits *now = &other->process->rlimits;
+    const struct vmk_rlimit limits[] = {now->as, now->data, now->stack, now->memlock};
+    for (uint64_t which = RECORD_RLIMIT_AS; which <= RECORD_RLIMIT_MEMLOCK; which++)
+        trace_record_told(tracer, other, RECORD_rlimit, (uint64_t[]){which, limits[which].soft, limits[which].hard}, 3);
+}
+
+static void leave_capabilities(struct tracer *tracer, struct trace_task *task, struct trace_call *call, int64_t value)
+{
+    (void)call;
+    if (value != 0)
+        return;
+    trace_space_read_capabilities(task->space, task->tid);
+    uint64_t capabilities = vmk_mm_capabilities(task->space->mm);
+    trace_record_told(tracer, task, RECORD_capabilities, &capabilities, 1);
+}
+
+static void leave_unknown(struct tracer *tracer, struct trace_task *task, struct trace_call *call, int64_t value)
+{
+    (void)call;
+    if (value >= 0)
+        trace_cannot(tracer, task, "maps or changes memory in a way that is not mirrored");
+}
+
+/* ---- Tasks and programs ---- */
+
+static void enter_clone(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    (void)tracer;
+    switch (call->kind) {
+    case TRACE_CALL_CLONE:
+        call->clone_flags = call->args[0];
+        break;
+    case TRACE_CALL_CLONE3:
+        trace_read_memory(task, call->args[0], &call->clone_flags, sizeof(call->clone_flags));
+        break;
+    case TRACE_CALL_VFORK:
+        call->clone_flags = CLONE_VM | CLONE_VFORK;
+        break;
+    default:
+        break;
+    }
+}
+
+static void enter_ptrace(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    (void)call;
+    fprintf(stderr,
+            "vmakit: trace: %d (%s) wants to trace a process itself (ptrace). A process can have one tracer only, and "
+            "vmakit is it already: debuggers and strace cannot be traced\n",
+            (int)task->process->tgid, task->process->name);
+    trace_end(tracer, EXIT_TRACE_FAILED);
+}
+
+static void enter_foreign(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    (void)call;
+    trace_cannot(tracer, task,
+                 "a system call of another architecture (32-bit or x32), whose address spaces are not "
+                 "supported");
+}
+
+/* ---- The table ---- */
+
+#define CALL(KIND, name, nr_args, memory, enter, leave) [TRACE_CALL_##KIND] = {#name, nr_args, memory, enter, leave}
+static const struct call_type call_types[TRACE_CALL_COUNT] = {
+    CALL(NONE, none, 0, false, NULL, NULL),
+    CALL(MMAP, mmap, 6, true, enter_mmap, NULL),
+    CALL(MUNMAP, munmap, 2, true, enter_munmap, NULL),
+    CALL(MPROTECT, mprotect, 3, true, enter_mprotect, NULL),
+    CALL(PKEY_MPROTECT, pkey_mprotect, 4, true, enter_pkey_mprotect, NULL),
+    CALL(MREMAP, mremap, 5, true, enter_mremap, NULL),
+    CALL(BRK, brk, 1, true, enter_brk, NULL),
+    CALL(MADVISE, madvise, 3, true, enter_madvise, NULL),
+    CALL(PROCESS_MADVISE, process_madvise, 5, true, enter_process_madvise, NULL),
+    CALL(MLOCK, mlock, 2, true, enter_mlock, NULL),
+    CALL(MLOCK2, mlock2, 3, true, enter_mlock2, NULL),
+    CALL(MUNLOCK, munlock, 2, true, enter_munlock, NULL),
+    CALL(MLOCKALL, mlockall, 1, true, enter_mlockall, NULL),
+    CALL(MUNLOCKALL, munlockall, 0, true, enter_munlockall, NULL),
+    CALL(MSEAL, mseal, 3, true, enter_mseal, NULL),
+    CALL(MSYNC, msync, 3, true, enter_msync, NULL),
+    CALL(REMAP_FILE_PAGES, remap_file_pages, 5, true, enter_remap_file_pages, NULL),
+    CALL(SHMAT, shmat, 3, true, enter_shmat, NULL),
+    CALL(SHMDT, shmdt, 1, true, enter_shmdt, NULL),
+    CALL(IO_SETUP, io_setup, 2, true, enter_io_setup, NULL),
+    CALL(IO_DESTROY, io_destroy, 1, true, enter_io_destroy, NULL),
+    CALL(MBIND, mbind, 6, true, enter_mbind, NULL),
+    CALL(SET_MEMPOLICY, set_mempolicy, 3, true, enter_set_mempolicy, NULL),
+    CALL(SET_MEMPOLICY_HOME_NODE, set_mempolicy_home_node, 4, true, NULL, leave_unknown),
+    CALL(PKEY_ALLOC, pkey_alloc, 2, true, enter_pkey_alloc, NULL),
+    CALL(PKEY_FREE, pkey_free, 1, true, enter_pkey_free, NULL),
+    CALL(MAP_SHADOW_STACK, map_shadow_stack, 3, true, NULL, leave_unknown),
+    CALL(PRCTL, prctl, 5, true, enter_prctl, leave_prctl),
+    CALL(ARCH_PRCTL, arch_prctl, 2, true, NULL, leave_unknown),
+    CALL(PERSONALITY, personality, 1, true, NULL, leave_personality),
+    CALL(SETRLIMIT, setrlimit, 2, true, NULL, leave_limits),
+    CALL(PRLIMIT64, prlimit64, 4, true, NULL, leave_limits),
+    CALL(IOCTL, ioctl, 3, true, enter_ioctl, leave_ioctl),
+    CALL(TRUNCATE, truncate, 2, true, NULL, NULL),
+    CALL(FTRUNCATE, ftruncate, 2, true, NULL, NULL),
+    CALL(CAPSET, capset, 2, true, NULL, leave_capabilities),
+    CALL(SETUID, setuid, 1, true, NULL, leave_capabilities),
+    CALL(SETREUID, setreuid, 2, true, NULL, leave_capabilities),
+    CALL(SETRESUID, setresuid, 3, true, NULL, leave_capabilities),
+    CALL(FORK, fork, 0, true, enter_clone, NULL),
+    CALL(VFORK, vfork, 0, true, enter_clone, NULL),
+    CALL(CLONE, clone, 5, true, enter_clone, NULL),
+    CALL(CLONE3, clone3, 2, true, enter_clone, NULL),
+    CALL(EXECVE, execve, 3, false, NULL, NULL),
+    CALL(EXECVEAT, execveat, 5, false, NULL, NULL),
+    CALL(PTRACE, ptrace, 4, false, enter_ptrace, NULL),
+    CALL(FOREIGN, foreign, 6, false, enter_foreign, NULL),
+};
+
+/* ---- In and out ---- */
+
+static void say_call(struct trace_call *call)
+{
+    const struct call_type *type = &call_types[call->kind];
+    int len = snprintf(call->text, sizeof(call->text), "%s(", type->name);
+    for (unsigned i = 0; i < type->nr_args; i++)
+        len += snprintf(call->text + len, sizeof(call->text) - (size_t)len, "%s0x%" PRIx64, i != 0 ? ", " : "",
+                        call->args[i]);
+    snprintf(call->text + len, sizeof(call->text) - (size_t)len, ")");
+}
+
+static bool needs_file_sizes(enum trace_call_kind kind, const struct trace_call *call)
+{
+    return kind == TRACE_CALL_MLOCK || kind == TRACE_CALL_MLOCK2 || kind == TRACE_CALL_MLOCKALL ||
+           (kind == TRACE_CALL_MADVISE && call->args[2] >= VMK_MADV_POPULATE_READ);
+}
+
+bool trace_call_enter(struct tracer *tracer, struct trace_task *task)
+{
+    struct trace_call *call = &task->call;
+    const struct call_type *type = &call_types[call->kind];
+    say_call(call);
+    if (task->space->lost && type->memory && type->enter != enter_clone)
+        return false;
+    if (type->memory) {
+        trace_space_use_limits(task->space, task->process);
+        notice_closed_uffd(tracer, task);
+        note_uffd_features(task, call);
+        if (needs_file_sizes(call->kind, call))
+            trace_files_refresh(tracer);
+    }
+    if (type->enter != NULL)
+        type->enter(tracer, task, call);
+    if (task->space->lost && type->enter != enter_clone)
+        return false;
+    if (call->mirrored && call->result.error <= -VMK_ERR_UNSUPPORTED) {
+        char what[80];
+        snprintf(what, sizeof(what), "the engine cannot do this (error %d of its own)", -call->result.error);
+        trace_cannot(tracer, task, what);
+        return false;
+    }
+    return type->memory;
+}
+
+static int64_t expected_value(const struct trace_call *call)
+{
+    if (call->expect == TRACE_EXPECT_BREAK)
+        return (int64_t)call->result.value;
+    if (call->result.error != 0)
+        return call->result.error;
+    return call->expect == TRACE_EXPECT_VALUE ? (int64_t)call->result.value : 0;
+}
+
+static void say_value(char *text, size_t size, int64_t value)
+{
+    if (value < 0 && value > -4096)
+        snprintf(text, size, "error %d (%s)", (int)-value, strerror((int)-value));
+    else
+        snprintf(text, size, "0x%" PRIx64, (uint64_t)value);
+}
+
+static bool compare_result(struct tracer *tracer, struct trace_task *task, int64_t value)
+{
+    struct trace_call *call = &task->call;
+    int64_t wanted = expected_value(call), got = value;
+    if (call->expect == TRACE_EXPECT_AIO && value == 0 && wanted == 0) {
+        trace_read_memory(task, call->args[1], &got, sizeof(got));
+        wanted = (int64_t)call->result.value;
+    }
+    trace_record_call(tracer, task, got);
+    if (call->placed && (value >= 0 || value < -4095)) {
+        task->process->nr_placed++;
+        task->process->nr_predicted += got == wanted;
+    }
+    if (got == wanted)
+        return true;
+    char kernel[80], engine[80], what[400];
+    say_value(kernel, sizeof(kernel), got);
+    say_value(engine, sizeof(engine), wanted);
+    snprintf(what, sizeof(what), "%s: the kernel returned %s, the engine %s", call->text, kernel, engine);
+    trace_diverged(tracer, task, what);
+    return false;
+}
+
+void trace_call_leave(struct tracer *tracer, struct trace_task *task, int64_t value)
+{
+    struct trace_call *call = &task->call;
+    const struct call_type *type = &call_types[call->kind];
+    if (type->enter == enter_clone || (value <= -512 && value >= -516))
+        return; /* forks count at their event; an interrupted call comes again */
+    if (type->leave != NULL)
+        type->leave(tracer, task, call, value);
+    if (task->space->lost || !call->mirrored)
+        return;
+    task->process->calls[call->kind]++;
+    task->process->nr_calls++;
+    tracer->nr_calls++;
+    task->space->changed = true;
+    if (compare_result(tracer, task, value))
+        trace_check_after_call(tracer, task);
+}

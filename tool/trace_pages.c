@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace_pages.c - what the engine cannot know of a program: which memory it has written, and how far its stack has grown.
+ *
+ * Looked at when a call is entered, with every task of the address space stopped. A private page of its own in an area
+ * without an anon_vma means that a fault has made one; the engine is given that fault. Several areas first written
+ * between two calls are fed in the order of their addresses: the true order cannot be seen. It matters only when three
+ * or more adjacent areas that could share an anon_vma are first written in between, from the outside inwards.
+ * A page that is gone again (MADV_DONTNEED by another route, truncate) leaves no trace: docs/limits.md.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "trace.h"
+
+/* The kernel's interface, for systems whose headers are older than it: Documentation/admin-guide/mm/pagemap.rst. */
+struct page_region_abi {
+    uint64_t start, end, categories;
+};
+struct pm_scan_abi {
+    uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+    uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
+};
+#define SCAN_FILE        UINT64_C(0x04)
+#define SCAN_PRESENT     UINT64_C(0x08)
+#define SCAN_SWAPPED     UINT64_C(0x10)
+#define SCAN_ZERO        UINT64_C(0x20)
+#define SCAN_HUGE        UINT64_C(0x40)
+#define PAGEMAP_SCAN_ABI _IOWR('f', 16, struct pm_scan_abi)
+
+struct procmap_query_abi {
+    uint64_t size, query_flags, query_addr, vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;
+    uint32_t dev_major, dev_minor, vma_name_size, build_id_size;
+    uint64_t vma_name_addr, build_id_addr;
+};
+#define PROCMAP_QUERY_ABI _IOWR('f', 17, struct procmap_query_abi)
+
+#define PAGEMAP_PRESENT (UINT64_C(1) << 63)
+#define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
+#define PAGEMAP_FILE    (UINT64_C(1) << 61)
+
+/* ---- Presence ---- */
+
+/* One pagemap entry a page: before PAGEMAP_SCAN (6.7). The zero page counts as written memory there. */
+static bool find_page_by_reading(int fd, vmk_addr start, vmk_addr end, unsigned page_shift, vmk_addr *found)
+{
+    uint64_t entries[512];
+    for (vmk_addr at = start; at < end;) {
+        uint64_t nr = (end - at) >> page_shift;
+        size_t want = (nr < 512 ? (size_t)nr : 512) * sizeof(entries[0]);
+        ssize_t got = pread(fd, entries, want, (off_t)((at >> page_shift) * sizeof(entries[0])));
+        if (got <= 0)
+            return false;
+        for (size_t i = 0; i < (size_t)got / sizeof(entries[0]); i++) {
+            if ((entries[i] & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED)) != 0 && (entries[i] & PAGEMAP_FILE) == 0) {
+                *found = at + ((vmk_addr)i << page_shift);
+                return true;
+            }
+        }
+        at += ((vmk_addr)got / sizeof(entries[0])) << page_shift;
+    }
+    return false;
+}
+
+/* The first page of [start, end) that has all of `require` and none of `refuse`, and is present or swapped out. */
+static int find_page(int fd, vmk_addr start, vmk_addr end, uint64_t require, uint64_t refuse, vmk_addr *found)
+{
+    struct page_region_abi region = {0};
+    struct pm_scan_abi scan = {
+        .size = sizeof(scan),
+        .start = start,
+        .end = end,
+        .vec = (uint64_t)(uintptr_t)&region,
+        .vec_len = 1,
+        .max_pages = 1,
+        .category_inverted = refuse,
+        .category_mask = require | refuse,
+        .category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
+        .return_mask = SCAN_PRESENT,
+    };
+    int nr = ioctl(fd, PAGEMAP_SCAN_ABI, &scan);
+    if (nr < 0)
+        return -errno;
+    *found = region.start;
+    return nr;
+}
+
+static bool could_gain_anon_vma(const struct vmk_vma_info *area)
+{
+    const vmk_vm_flags never = VMK_VM_SHARED | VMK_VM_MAYSHARE | VMK_VM_HUGETLB | VMK_VM_PFNMAP | VMK_VM_IO;
+    return area->anon_vma == 0 && !area->anon_vma_unknown && (area->flags & never) == 0 &&
+           (area->flags & VMK_VM_WRITE) != 0;
+}
+
+static void feed_fault(struct tracer *tracer, struct trace_task *task, vmk_addr address, unsigned access,
+                       unsigned flags)
+{
+    struct vmk_fault_request request = {.address = address, .access = access, .flags = VMK_FAULT_USER | flags};
+    struct vmk_fault fault;
+    vmk_mm_fault(task->space->mm, &request, &fault);
+    trace_record_fault(tracer, task, &request);
+}
+
+static void feed_area(struct tracer *tracer, struct trace_task *task, const struct vmk_vma_info *area)
+{
+    const struct trace_space *space = task->space;
+    vmk_addr page;
+    int nr = find_page(space->pagemap_fd, area->start, area->end, 0, SCAN_FILE | SCAN_ZERO, &page);
+    if (nr < 0) {
+        const struct vmk_settings *settings = vmk_system_settings(tracer->system);
+        nr = find_page_by_reading(space->pagemap_fd, area->start, area->end, (unsigned)settings->page_shift, &page);
+    }
+    if (nr > 0)
+        feed_fault(tracer, task, page, VMK_ACCESS_WRITE, VMK_FAULT_HAS_TABLE);
+    else if (find_page(space->pagemap_fd, area->start, area->end, SCAN_ZERO | SCAN_HUGE, 0, &page) > 0)
+        feed_fault(tracer, task, page, VMK_ACCESS_READ, 0); /* a huge zero page: a read can have made an anon_vma */
+}
+
+static void feed_writes(struct tracer *tracer, struct trace_task *task)
+{
+    const struct trace_space *space = task->space;
+    struct vmk_vma_info area = {.size = sizeof(area)};
+    vmk_addr cursor = 0;
+    if (space->pagemap_fd < 0)
+        return;
+    while (vmk_mm_next(space->mm, &cursor, &area) == 0)
+        if (could_gain_anon_vma(&area))
+            feed_area(tracer, task, &area);
+}
+
+/* ---- Stacks ---- */
+
+/* Where the kernel's area that covers `end - 1` starts; 0 when there is none. */
+static vmk_addr kernel_start_of(struct tracer *tracer, struct trace_task *task, vmk_addr address)
+{
+    struct procmap_query_abi query = {.size = sizeof(query), .query_addr = address};
+    if (ioctl(task->space->maps_fd, PROCMAP_QUERY_ABI, &query) == 0)
+        return query.vma_start;
+    if (errno != ENOTTY && errno != EINVAL)
+        return 0;
+    if (kview_read(&tracer->view, task->tid, 0) != 0)
+        return 0;
+    for (size_t i = 0; i < tracer->view.nr_areas; i++)
+        if (tracer->view.areas[i].start <= address && address < tracer->view.areas[i].end)
+            return tracer->view.areas[i].start;
+    return 0;
+}
+
+/* A grown stack is a fault at its new end that the engine must allow. */
+static void feed_growth(struct tracer *tracer, struct trace_task *task, const struct vmk_vma_info *area)
+{
+    vmk_addr start = kernel_start_of(tracer, task, area->start);
+    if (start == 0 || start >= area->start)
+        return;
+    struct vmk_fault_request request = {.address = start, .access = VMK_ACCESS_WRITE, .flags = VMK_FAULT_USER};
+    struct vmk_fault fault;
+    char what[160];
+    trace_record_fault(tracer, task, &request);
+    if (vmk_mm_fault(task->space->mm, &request, &fault) == 0 && fault.outcome != VMK_FAULT_SIGNAL &&
+        fault.start == start)
+        return;
+    snprintf(what, sizeof(what), "the stack grew down to %llx in the kernel; the engine refused it, case %x",
+             (unsigned long long)start, fault.fault_case);
+    trace_diverged(tracer, task, what);
+}
+
+void trace_pages_feed(struct tracer *tracer, struct trace_task *task)
+{
+    struct trace_space *space = task->space;
+    struct vmk_vma_info area = {.size = sizeof(area)};
+    vmk_addr cursor = 0;
+    trace_space_use_limits(space, task->process);
+    trace_record_begin_call(tracer, task);
+    while (!space->lost && vmk_mm_next(space->mm, &cursor, &area) == 0)
+        if ((area.flags & VMK_VM_GROWSDOWN) != 0)
+            feed_growth(tracer, task, &area);
+    if (!space->lost)
+        feed_writes(tracer, task);
+}

@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+/* trace_process.c - tasks, processes and address spaces: how they come, change and go. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "trace.h"
+
+static void *allocate(size_t size)
+{
+    void *memory = calloc(1, size);
+    if (memory == NULL) {
+        fprintf(stderr, "vmakit: trace: out of memory\n");
+        exit(EXIT_NO_RESOURCE);
+    }
+    return memory;
+}
+
+/* ---- Reading /proc ---- */
+
+int trace_proc_open(pid_t tid, const char *what)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%d/%s", (int)tid, what);
+    return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Reads a small file whole, zero-terminated. */
+static bool read_proc(pid_t tid, const char *what, char *buffer, size_t size)
+{
+    int fd = trace_proc_open(tid, what);
+    if (fd < 0)
+        return false;
+    size_t len = 0;
+    ssize_t got;
+    while (len < size - 1 && (got = read(fd, buffer + len, size - 1 - len)) > 0)
+        len += (size_t)got;
+    close(fd);
+    buffer[len] = '\0';
+    return len > 0;
+}
+
+/* The number after "NAME:" of status, in the base given; 0 when it is not there. */
+static uint64_t status_number(const char *status, const char *name, int base)
+{
+    const char *line = strstr(status, name);
+    return line != NULL ? strtoull(line + strlen(name), NULL, base) : 0;
+}
+
+static struct vmk_rlimit read_limit(pid_t tid, int which)
+{
+    struct rlimit64 limit = {RLIM64_INFINITY, RLIM64_INFINITY};
+    prlimit64(tid, (enum __rlimit_resource)which, NULL, &limit);
+    return (struct vmk_rlimit){limit.rlim_cur, limit.rlim_max};
+}
+
+/* ---- Tasks ---- */
+
+struct trace_task *trace_task_find(struct tracer *tracer, pid_t tid)
+{
+    for (struct trace_task *task = tracer->tasks; task != NULL; task = task->next)
+        if (task->tid == tid)
+            return task;
+    return NULL;
+}
+
+struct trace_task *trace_task_new(struct tracer *tracer, pid_t tid)
+{
+    struct trace_task *task = allocate(sizeof(*task));
+    task->tid = tid;
+    task->state = TRACE_NEW;
+    task->pidfd = -1;
+    task->next = tracer->tasks;
+    tracer->tasks = task;
+    return task;
+}
+
+void trace_task_free(struct tracer *tracer, struct trace_task *task)
+{
+    trace_space_leave(tracer, task);
+    if (task->pidfd >= 0)
+        close(task->pidfd);
+    if (task->process != NULL)
+        task->process->nr_tasks--;
+    struct trace_task **link = &tracer->tasks;
+    while (*link != task)
+        link = &(*link)->next;
+    *link = task->next;
+    free(task);
+}
+
+/* ---- Processes ---- */
+
+struct trace_process *trace_process_new(struct tracer *tracer, pid_t tgid)
+{
+    struct trace_process *process = allocate(sizeof(*process));
+    process->tgid = tgid;
+    snprintf(process->name, sizeof(process->name), "?");
+    *tracer->last_process = process;
+    tracer->last_process = &process->next;
+    return process;
+}
+
+void trace_process_read(struct trace_process *process, pid_t tid)
+{
+    char name[sizeof(process->name)];
+    if (read_proc(tid, "comm", name, sizeof(name))) {
+        name[strcspn(name, "\n")] = '\0';
+        memcpy(process->name, name, sizeof(name));
+    }
+    trace_process_read_limits(process, tid);
+}
+
+void trace_process_read_limits(struct trace_process *process, pid_t tid)
+{
+    process->rlimits.as = read_limit(tid, RLIMIT_AS);
+    process->rlimits.data = read_limit(tid, RLIMIT_DATA);
+    process->rlimits.stack = read_limit(tid, RLIMIT_STACK);
+    process->rlimits.memlock = read_limit(tid, RLIMIT_MEMLOCK);
+    process->limits_generation++;
+}
+
+void trace_process_note_areas(struct tracer *tracer, struct trace_process *process, struct trace_space *space)
+{
+    (void)tracer;
+    struct vmk_mm_stats stats = {.size = sizeof(stats)};
+    vmk_mm_get_stats(space->mm, &stats);
+    process->areas = stats.nr_vmas;
+    if (stats.peak_vmas > process->peak_areas)
+        process->peak_areas = stats.peak_vmas;
+}
+
+/* ---- Address spaces ---- */
+
+static struct trace_space *space_new(struct tracer *tracer, struct vmk_mm *mm, pid_t tid)
+{
+    struct trace_space *space = allocate(sizeof(*space));
+    space->mm = mm;
+    space->maps_fd = trace_proc_open(tid, "maps");
+    space->pagemap_fd = trace_proc_open(tid, "pagemap");
+    space->next = tracer->spaces;
+    tracer->spaces = space;
+    return space;
+}
+
+static void space_free(struct tracer *tracer, struct trace_space *space)
+{
+    struct trace_space **link = &tracer->spaces;
+    while (*link != space)
+        link = &(*link)->next;
+    *link = space->next;
+    if (space->maps_fd >= 0)
+        close(space->maps_fd);
+    if (space->pagemap_fd >= 0)
+        close(space->pagemap_fd);
+    trace_record_space_end(space);
+    vmk_mm_put(space->mm);
+    free(space);
+}
+
+void trace_space_enter(struct trace_space *space, struct trace_task *task)
+{
+    task->space = space;
+    space->nr_tasks++;
+}
+
+void trace_space_leave(struct tracer *tracer, struct trace_task *task)
+{
+    struct trace_space *space = task->space;
+    task->space = NULL;
+    if (space != NULL && --space->nr_tasks == 0)
+        space_free(tracer, space);
+}
+
+/* Is this the last task that keeps the address space alive? */
+bool trace_space_is_last(const struct tracer *tracer, const struct trace_task *task)
+{
+    if (task->space == NULL)
+        return false;
+    for (const struct trace_task *other = tracer->tasks; other != NULL; other = other->next)
+        if (other != task && other->space == task->space && other->state != TRACE_EXITING)
+            return false;
+    return true;
+}
+
+/* Tasks of different processes may share an address space (vfork): the limits are the caller's. */
+void trace_space_use_limits(struct trace_space *space, const struct trace_process *process)
+{
+    if (space->limits == process && space->limits_generation == process->limits_generation)
+        return;
+    vmk_mm_set_rlimits(space->mm, &process->rlimits);
+    space->limits = process;
+    space->limits_generation = process->limits_generation;
+}
+
+static uint32_t capabilities_of(pid_t tid)
+{
+    static const struct {
+        unsigned bit;
+        uint32_t capability;
+    } table[] = {
+        {14, VMK_CAP_IPC_LOCK},  {21, VMK_CAP_SYS_ADMIN}, {24, VMK_CAP_SYS_RESOURCE},
+        {17, VMK_CAP_SYS_RAWIO}, {23, VMK_CAP_SYS_NICE},  {19, VMK_CAP_SYS_PTRACE},
+    };
+    char status[8192];
+    uint32_t capabilities = 0;
+    if (!read_proc(tid, "status", status, sizeof(status)))
+        return 0;
+    uint64_t effective = status_number(status, "\nCapEff:", 16);
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+        if ((effective >> table[i].bit & 1) != 0)
+            capabilities |= table[i].capability;
+    return capabilities;
+}
+
+void trace_space_read_capabilities(struct trace_space *space, pid_t tid)
+{
+    vmk_mm_set_capabilities(space->mm, capabilities_of(tid));
+}
+
+/* The numbered fields of /proc/PID/stat; field 1 is the pid. The name in brackets may contain anything. */
+static bool read_stat_fields(pid_t tid, uint64_t *fields, size_t nr_fields)
+{
+    char text[2048];
+    if (!read_proc(tid, "stat", text, sizeof(text)))
+        return false;
+    char *at = strrchr(text, ')');
+    if (at == NULL || at[1] != ' ')
+        return false;
+    at += 3; /* past the state, field 3 */
+    for (size_t i = 4; i < nr_fields; i++)
+        fields[i] = strtoull(at, &at, 10);
+    return true;
+}
+
+static bool read_marks(pid_t tid, struct vmk_mm_layout *layout)
+{
+    uint64_t fields[52] = {0};
+    if (!read_stat_fields(tid, fields, 52))
+        return false;
+    layout->start_code = fields[26];
+    layout->end_code = fields[27];
+    layout->start_stack = fields[28];
+    layout->start_data = fields[45];
+    layout->end_data = fields[46];
+    layout->start_brk = layout->brk = fields[47]; /* the heap is empty at exec */
+    layout->arg_start = fields[48];
+    layout->arg_end = fields[49];
+    layout->env_start = fields[50];
+    layout->env_end = fields[51];
+    return true;
+}
+
+/*
+ * /proc does not show mmap_base. What the kernel places itself at exec (the interpreter or a static PIE, then vvar and
+ * vdso) goes to the highest gap below it: the end of the highest area below the stack is mmap_base.
+ */
+static vmk_addr observed_mmap_base(const struct kview *view)
+{
+    vmk_addr base = 0;
+    for (size_t i = 0; i < view->nr_areas; i++) {
+        if (strcmp(view->areas[i].name, "[stack]") == 0)
+            break;
+        base = view->areas[i].end;
+    }
+    return base;
+}
+
+static int exec_options(struct trace_task *task, struct vmk_mm_options *options, char *status, size_t size)
+{
+    char text[32];
+    vmk_mm_options_init(options);
+    if (!read_proc(task->tid, "status", status, size))
+        return -ESRCH;
+    options->rlimits = task->process->rlimits;
+    options->capabilities = capabilities_of(task->tid);
+    if (read_proc(task->tid, "personality", text, sizeof(text)))
+        options->personality = (uint32_t)strtoul(text, NULL, 16);
+    return 0;
+}
+
+/* Options of prctl that an address space keeps from before exec. */
+static void import_switches(struct vmk_mm *mm, const char *status)
+{
+    const char *thp = strstr(status, "\nTHP_enabled:");
+    if (thp != NULL && status_number(status, "\nTHP_enabled:", 10) == 0) {
+        struct vmk_set_option_request request = {.option = VMK_OPTION_THP_DISABLE, .value = 1};
+        vmk_set_option(mm, &request, NULL);
+    }
+}
+
+static int import(struct tracer *tracer, struct trace_task *task, struct vmk_mm *mm)
+{
+    struct trace_exec_files files = {.tracer = tracer};
+    int error = kview_import(&tracer->view, mm, trace_files_of_image, &files);
+    trace_exec_files_end(&files);
+    if (error != 0)
+        fprintf(stderr, "vmakit: trace: %d (%s): its areas at execve cannot be taken over: error %d\n", (int)task->tid,
+                task->process->name, -error);
+    return error;
+}
+
+/* A fresh address space: the only time that areas are read from the kernel into the mirror. */
+int trace_space_exec(struct tracer *tracer, struct trace_task *task)
+{
+    struct vmk_mm_options options;
+    struct vmk_mm_layout layout;
+    char status[8192];
+    trace_process_read(task->process, task->tid);
+    if (exec_options(task, &options, status, sizeof(status)) != 0 ||
+        kview_read(&tracer->view, task->tid, KVIEW_FLAGS | KVIEW_STATUS) != 0)
+        return 0; /* it vanished; its death is reported next */
+    if ((options.personality & VMK_ADDR_NO_RANDOMIZE) == 0)
+        options.mmap_base = observed_mmap_base(&tracer->view);
+    struct vmk_mm *mm;
+    int error = vmk_mm_create(tracer->system, &options, &mm);
+    if (error != 0) {
+        fprintf(stderr, "vmakit: trace: no mirror for process %d: error %d\n", (int)task->tid, -error);
+        return EXIT_NO_RESOURCE;
+    }
+    struct trace_space *space = space_new(tracer, mm, task->tid);
+    trace_space_enter(space, task);
+    vmk_mm_get_layout(mm, &layout);
+    if (read_marks(task->tid, &layout))
+        vmk_mm_set_layout(mm, &layout);
+    if (import(tracer, task, mm) != 0)
+        return EXIT_NO_RESOURCE;
+    import_switches(mm, status);
+    space->personality = options.personality;
+    space->imported_peak = tracer->view.status.peak;
+    trace_record_exec(tracer, task);
+    space->changed = true;
+    if (tracer->interval == 1)
+        trace_check_map(tracer, task, "after execve");
+    return 0;
+}
+
+/* A thread, or a child between vfork and execve. */
+void trace_space_share(struct tracer *tracer, struct trace_task *parent, struct trace_task *child)
+{
+    trace_space_enter(parent->space, child);
+    if (child->process != parent->process && !parent->space->lost)
+        trace_record_child(tracer, parent, child, true);
+}
+
+/* At the event of fork: the child's copy is made, and nobody has run since the parent's pages were looked at. */
+int trace_space_fork(struct tracer *tracer, struct trace_task *parent, struct trace_task *child)
+{
+    struct vmk_mm *mm;
+    trace_space_use_limits(parent->space, parent->process);
+    int error = vmk_mm_fork(parent->space->mm, &mm);
+    if (error != 0) {
+        char what[96];
+        snprintf(what, sizeof(what), "fork succeeded in the kernel, error %d in the engine", -error);
+        trace_diverged(tracer, parent, what);
+        return error;
+    }
+    struct trace_space *space = space_new(tracer, mm, child->tid);
+    space->lost = parent->space->lost;
+    space->unfinished = parent->space->unfinished;
+    space->changed = true;
+    space->personality = parent->space->personality;
+    space->imported_peak = parent->space->imported_peak;
+    trace_space_enter(space, child);
+    trace_record_child(tracer, parent, child, false);
+    parent->process->calls[parent->call.kind]++;
+    parent->process->nr_calls++;
+    tracer->nr_calls++;
+    return 0;
+}

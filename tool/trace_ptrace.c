@@ -1,0 +1,488 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * trace_ptrace.c - starting the program and the stop loop.
+ *
+ * Tasks are seized, so that a thread can be interrupted without a signal. A stop whose address space has an owner (a task
+ * inside a memory call) is held until that call ends: the next one is predicted from the state that it really finds.
+ */
+#include "trace.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "commands.h"
+
+#define TRACE_PTRACE_OPTIONS                                                                                           \
+    (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |    \
+     PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT)
+
+/* ---- Small things ---- */
+
+bool trace_read_memory(const struct trace_task *task, uint64_t address, void *buffer, size_t len)
+{
+    struct iovec local = {.iov_base = buffer, .iov_len = len};
+    struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = len};
+    return process_vm_readv(task->tid, &local, 1, &remote, 1, 0) == (ssize_t)len;
+}
+
+bool trace_read_text(const struct trace_task *task, uint64_t address, char *buffer, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (!trace_read_memory(task, address + i, &buffer[i], 1))
+            return false;
+        if (buffer[i] == '\0')
+            return true;
+    }
+    buffer[size - 1] = '\0';
+    return true;
+}
+
+static long ask(enum __ptrace_request request, pid_t tid, uintptr_t address, uintptr_t data)
+{
+    return ptrace(request, tid, (void *)address, (void *)data);
+}
+
+/* A task that vanished meanwhile reports its death through waitpid. */
+static void resume(struct trace_task *task, int signal)
+{
+    ask(task->state == TRACE_IN_CALL ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, 0, (uintptr_t)signal);
+}
+
+static void go_on(struct trace_task *task)
+{
+    task->state = TRACE_RUNNING;
+    resume(task, 0);
+}
+
+static bool is_mirrored(const struct trace_task *task)
+{
+    return task->space != NULL && !task->space->lost && !task->process->ignored;
+}
+
+/* ---- Holding back the tasks that share an address space ---- */
+
+static bool must_wait(const struct trace_task *task)
+{
+    const struct trace_space *space = task->space;
+    return space != NULL && space->owner != NULL && space->owner != task && !space->uses_uffd;
+}
+
+/* A thread asleep in a call cannot touch memory; to interrupt it could be seen by the program. */
+static bool is_on_cpu(pid_t tid)
+{
+    char text[256];
+    int fd = trace_proc_open(tid, "stat");
+    if (fd < 0)
+        return false;
+    ssize_t len = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    if (len <= 0)
+        return false;
+    text[len] = '\0';
+    const char *state = strrchr(text, ')');
+    return state != NULL && state[1] == ' ' && state[2] == 'R';
+}
+
+static void on_stop(struct tracer *tracer, struct trace_task *task, int status);
+
+/* Makes `task` the owner of its space and stops whatever could touch memory during its call. */
+static void take_space(struct tracer *tracer, struct trace_task *task)
+{
+    struct trace_space *space = task->space;
+    space->owner = task;
+    if (space->nr_tasks < 2 || space->uses_uffd)
+        return;
+    struct trace_task *next;
+    for (struct trace_task *other = tracer->tasks; other != NULL; other = next) {
+        next = other->next;
+        if (other->space != space || other->state != TRACE_RUNNING || other == task || !is_on_cpu(other->tid))
+            continue;
+        int status;
+        if (ask(PTRACE_INTERRUPT, other->tid, 0, 0) == 0 && waitpid(other->tid, &status, __WALL) == other->tid)
+            on_stop(tracer, other, status);
+    }
+}
+
+static void give_space(struct trace_task *task)
+{
+    if (task->space != NULL && task->space->owner == task)
+        task->space->owner = NULL;
+}
+
+static struct trace_task *next_ready(struct tracer *tracer)
+{
+    for (struct trace_task *task = tracer->tasks; task != NULL; task = task->next)
+        if (task->state == TRACE_HELD && !must_wait(task))
+            return task;
+    return NULL;
+}
+
+/* ---- The ends of a call ---- */
+
+static void on_entry(struct tracer *tracer, struct trace_task *task)
+{
+    struct __ptrace_syscall_info info;
+    struct trace_call *call = &task->call;
+    memset(call, 0, sizeof(*call));
+    if (ask(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), (uintptr_t)&info) <= 0 ||
+        info.op != PTRACE_SYSCALL_INFO_SECCOMP || info.seccomp.ret_data >= TRACE_CALL_COUNT) {
+        go_on(task);
+        return;
+    }
+    call->kind = (enum trace_call_kind)info.seccomp.ret_data;
+    for (int i = 0; i < 6; i++)
+        call->args[i] = info.seccomp.args[i];
+    if (task->space == NULL || task->process->ignored) {
+        go_on(task);
+        return;
+    }
+    if (is_mirrored(task) && trace_call_is_memory(call->kind)) {
+        take_space(tracer, task);
+        trace_pages_feed(tracer, task);
+    }
+    if (tracer->stop)
+        return;
+    if (trace_call_enter(tracer, task) && !tracer->stop) {
+        task->state = TRACE_IN_CALL;
+        resume(task, 0);
+        return;
+    }
+    give_space(task);
+    if (!tracer->stop)
+        go_on(task);
+}
+
+static void on_leave(struct tracer *tracer, struct trace_task *task)
+{
+    struct __ptrace_syscall_info info;
+    if (task->state == TRACE_IN_CALL && ask(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), (uintptr_t)&info) > 0 &&
+        info.op == PTRACE_SYSCALL_INFO_EXIT && is_mirrored(task))
+        trace_call_leave(tracer, task, info.exit.rval);
+    give_space(task);
+    if (!tracer->stop)
+        go_on(task);
+}
+
+/* ---- Tasks come and go ---- */
+
+static void start_child(struct tracer *tracer, struct trace_task *child)
+{
+    if (is_mirrored(child) && child->space->nr_tasks == 1 && tracer->interval == 1)
+        trace_check_map(tracer, child, "in the child after fork");
+    if (!tracer->stop)
+        go_on(child);
+}
+
+static void on_new_child(struct tracer *tracer, struct trace_task *parent)
+{
+    unsigned long message = 0;
+    ask(PTRACE_GETEVENTMSG, parent->tid, 0, (uintptr_t)&message);
+    pid_t tid = (pid_t)message;
+    struct trace_task *child = trace_task_find(tracer, tid);
+    if (child == NULL)
+        child = trace_task_new(tracer, tid);
+    uint64_t flags = parent->call.clone_flags;
+    child->known = true;
+    if ((flags & CLONE_THREAD) != 0) {
+        child->process = parent->process;
+    } else {
+        child->process = trace_process_new(tracer, tid);
+        memcpy(child->process->name, parent->process->name, sizeof(child->process->name));
+        child->process->rlimits = parent->process->rlimits;
+        child->process->limits_generation = 1;
+        child->process->ignored = parent->process->ignored || tracer->options.no_follow;
+    }
+    child->process->nr_tasks++;
+    if (parent->space != NULL && !child->process->ignored) {
+        if ((flags & CLONE_VM) != 0)
+            trace_space_share(tracer, parent, child);
+        else
+            trace_space_fork(tracer, parent, child);
+    }
+    give_space(parent);
+    if (tracer->stop)
+        return;
+    go_on(parent);
+    if (child->stopped_early)
+        start_child(tracer, child);
+}
+
+static void on_exec(struct tracer *tracer, struct trace_task *task)
+{
+    unsigned long message = 0;
+    ask(PTRACE_GETEVENTMSG, task->tid, 0, (uintptr_t)&message);
+    pid_t former = (pid_t)message;
+    if (former != task->tid) { /* another thread called execve and took the leader's number */
+        struct trace_task *caller = trace_task_find(tracer, former);
+        if (caller != NULL)
+            trace_task_free(tracer, caller);
+    }
+    give_space(task);
+    trace_space_leave(tracer, task);
+    if (task->pidfd >= 0) /* it may be of a thread that is no more */
+        close(task->pidfd);
+    task->pidfd = -1;
+    if (task->process->ignored) {
+        go_on(task);
+        return;
+    }
+    int status = trace_space_exec(tracer, task);
+    if (status != 0)
+        trace_end(tracer, status);
+    else if (!tracer->stop)
+        go_on(task);
+}
+
+/* The address space is still there: the last moment to compare it. */
+static void on_exit_event(struct tracer *tracer, struct trace_task *task)
+{
+    if (task->space != NULL && task->space->owner == task) {
+        task->space->unfinished = true;
+        give_space(task);
+    }
+    bool last = trace_space_is_last(tracer, task);
+    task->state = TRACE_EXITING;
+    if (last && is_mirrored(task)) {
+        if (!task->space->unfinished) {
+            trace_pages_feed(tracer, task);
+            if (!tracer->stop && !task->space->lost && task->space->changed)
+                trace_check_map(tracer, task, "at exit");
+        }
+        trace_process_note_areas(tracer, task->process, task->space);
+        trace_keep_map(tracer, task);
+        trace_record_exit(tracer, task);
+    }
+    if (!tracer->stop)
+        ask(PTRACE_CONT, task->tid, 0, 0);
+}
+
+static void on_death(struct tracer *tracer, struct trace_task *task, int status)
+{
+    if (task->space != NULL && task->space->owner == task)
+        task->space->unfinished = true;
+    give_space(task);
+    if (task->tid == tracer->first)
+        tracer->first_status = status;
+    trace_task_free(tracer, task);
+}
+
+/* ---- The loop ---- */
+
+static void on_event(struct tracer *tracer, struct trace_task *task, int event, int signal)
+{
+    switch (event) {
+    case PTRACE_EVENT_SECCOMP:
+        on_entry(tracer, task);
+        break;
+    case PTRACE_EVENT_FORK:
+    case PTRACE_EVENT_VFORK:
+    case PTRACE_EVENT_CLONE:
+        on_new_child(tracer, task);
+        break;
+    case PTRACE_EVENT_EXEC:
+        on_exec(tracer, task);
+        break;
+    case PTRACE_EVENT_STOP:
+        if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU) {
+            task->state = TRACE_RUNNING;
+            ask(PTRACE_LISTEN, task->tid, 0, 0);
+            break;
+        }
+        if (task->state != TRACE_IN_CALL)
+            task->state = TRACE_RUNNING;
+        resume(task, 0);
+        break;
+    default:
+        resume(task, 0);
+    }
+}
+
+static void on_stop(struct tracer *tracer, struct trace_task *task, int status)
+{
+    if (WIFEXITED(status) || WIFSIGNALED(status)) {
+        on_death(tracer, task, status);
+        return;
+    }
+    if (!WIFSTOPPED(status))
+        return;
+    int event = (int)((unsigned)status >> 16), signal = WSTOPSIG(status);
+    if (event == PTRACE_EVENT_EXIT) { /* may be on the way to a SIGKILL: never waits */
+        on_exit_event(tracer, task);
+        return;
+    }
+    if (task->state == TRACE_NEW && !task->known) {
+        task->stopped_early = true;
+        return;
+    }
+    if (must_wait(task)) {
+        task->held_status = status;
+        task->state = TRACE_HELD;
+        return;
+    }
+    if (task->state == TRACE_NEW) {
+        start_child(tracer, task);
+        return;
+    }
+    if (task->state == TRACE_HELD)
+        task->state = TRACE_RUNNING;
+    if (event != 0) {
+        on_event(tracer, task, event, signal);
+    } else if (signal == (SIGTRAP | 0x80)) {
+        on_leave(tracer, task);
+    } else {
+        task->state = TRACE_RUNNING;
+        resume(task, signal);
+    }
+}
+
+int trace_loop(struct tracer *tracer)
+{
+    while (!tracer->stop) {
+        struct trace_task *task = next_ready(tracer);
+        if (task != NULL) {
+            on_stop(tracer, task, task->held_status);
+            continue;
+        }
+        int status;
+        pid_t tid = waitpid(-1, &status, __WALL);
+        if (tid < 0 && errno == EINTR)
+            continue;
+        if (tid < 0)
+            break; /* no child is left */
+        task = trace_task_find(tracer, tid);
+        if (task == NULL && WIFSTOPPED(status))
+            task = trace_task_new(tracer, tid);
+        if (task != NULL)
+            on_stop(tracer, task, status);
+    }
+    if (tracer->stop) {
+        for (struct trace_task *task = tracer->tasks; task != NULL; task = task->next)
+            kill(task->tid, SIGKILL);
+        int status;
+        pid_t tid;
+        while ((tid = waitpid(-1, &status, __WALL)) > 0 || (tid < 0 && errno == EINTR))
+            if (tid > 0 && WIFSTOPPED(status))
+                ask(PTRACE_CONT, tid, 0, 0);
+        return tracer->exit_status;
+    }
+    if (WIFSIGNALED(tracer->first_status))
+        return 128 + WTERMSIG(tracer->first_status);
+    return WEXITSTATUS(tracer->first_status);
+}
+
+void trace_end(struct tracer *tracer, int exit_status)
+{
+    if (!tracer->stop)
+        tracer->exit_status = exit_status;
+    tracer->stop = true;
+}
+
+/* ---- Starting the program ---- */
+
+/* What the child tells its parent when it cannot become CMD. */
+struct child_failure {
+    int error;
+    enum { CHILD_FILTER, CHILD_EXEC } where;
+};
+
+static void tell(int fd, struct child_failure failure)
+{
+    ssize_t written = write(fd, &failure, sizeof(failure));
+    _exit(written == (ssize_t)sizeof(failure) ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE);
+}
+
+static void child_main(const struct tracer *tracer, int go, int failure)
+{
+    const struct trace_options *options = &tracer->options;
+    char byte;
+    while (read(go, &byte, 1) < 0 && errno == EINTR)
+        ;
+    close(go);
+    unsigned long persona = (unsigned long)personality(0xffffffff);
+    persona = options->random ? persona & ~(unsigned long)ADDR_NO_RANDOMIZE : persona | ADDR_NO_RANDOMIZE;
+    personality(persona);
+    setrlimit(RLIMIT_NOFILE, &tracer->descriptors);
+    bool gave_up;
+    int error = trace_filter_load(&gave_up);
+    if (error != 0)
+        tell(failure, (struct child_failure){-error, CHILD_FILTER});
+    signal(SIGINT, SIG_DFL);
+    signal(SIGQUIT, SIG_DFL);
+    execvp(options->command[0], options->command);
+    tell(failure, (struct child_failure){errno, CHILD_EXEC});
+}
+
+static int seize_failed(int error, pid_t pid)
+{
+    fprintf(stderr, "vmakit: trace: cannot trace process %d: %s%s\n", (int)pid, strerror(error),
+            error == EPERM ? " (no ptrace right: a tracer above this one, a container's policy or "
+                             "/proc/sys/kernel/yama/ptrace_scope forbids it)"
+                           : "");
+    return EXIT_TRACE_FAILED;
+}
+
+int trace_start(struct tracer *tracer)
+{
+    int go[2], failure[2];
+    if (pipe2(go, O_CLOEXEC) != 0 || pipe2(failure, O_CLOEXEC) != 0) {
+        perror("vmakit: trace: pipe");
+        return EXIT_NO_RESOURCE;
+    }
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid < 0) {
+        perror("vmakit: trace: fork");
+        return EXIT_NO_RESOURCE;
+    }
+    if (pid == 0) {
+        close(go[1]);
+        close(failure[0]);
+        child_main(tracer, go[0], failure[1]);
+    }
+    close(go[0]);
+    close(failure[1]);
+    signal(SIGINT, SIG_IGN); /* the terminal sends both to CMD, which decides */
+    signal(SIGQUIT, SIG_IGN);
+    if (ask(PTRACE_SEIZE, pid, 0, TRACE_PTRACE_OPTIONS) != 0) {
+        int error = errno, status;
+        kill(pid, SIGKILL);
+        waitpid(pid, &status, 0);
+        return seize_failed(error, pid);
+    }
+    struct trace_task *task = trace_task_new(tracer, pid);
+    task->process = trace_process_new(tracer, pid);
+    task->process->nr_tasks = 1;
+    task->known = true;
+    task->state = TRACE_RUNNING;
+    tracer->first = pid;
+    tracer->failure_fd = failure[0];
+    close(go[1]);
+    return 0;
+}
+
+/* After the loop: did CMD ever start? 0, or an exit status after a message. */
+int trace_start_failed(struct tracer *tracer)
+{
+    struct child_failure failure;
+    ssize_t len = read(tracer->failure_fd, &failure, sizeof(failure));
+    close(tracer->failure_fd);
+    if (len != (ssize_t)sizeof(failure))
+        return 0;
+    if (failure.where == CHILD_FILTER) {
+        fprintf(stderr, "vmakit: trace: the seccomp filter cannot be installed: %s\n",
+                failure.error == ENOSYS ? "built without libseccomp" : strerror(failure.error));
+        return failure.error == EPERM || failure.error == EACCES ? EXIT_TRACE_FAILED : EXIT_NO_RESOURCE;
+    }
+    fprintf(stderr, "vmakit: trace: %s: %s\n", tracer->options.command[0], strerror(failure.error));
+    return failure.error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
+}
