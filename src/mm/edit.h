@@ -23,7 +23,7 @@ struct vmki_piece {
     vmk_vm_flags flags;
     struct vmki_ext *ext; /* a reference that commit gives to vma when it differs from vma->ext */
     bool is_new;          /* not in the tree yet: abort returns it */
-    bool call_open;       /* a half split off: its open hook is called */
+    struct vmk_vma *split_from; /* the area that this new piece was a part of: open and split hooks are called */
 };
 
 struct vmki_area_edit {
@@ -32,11 +32,12 @@ struct vmki_area_edit {
     unsigned nr_pieces;
     struct vmki_anon_vma *adopt; /* piece `adopter` gets this anon_vma (a reference is taken at commit); NULL: none */
     unsigned adopter;
-    bool adopt_forked;
-    enum vmk_close_reason close_reason;
+    vmk_vm_flags adopt_flags; /* VMKI_VM_FORKED and ANON_UNKNOWN that go with it */
     uint64_t charged;    /* commit charge taken for this edit; commit gives back what it did not need */
-    struct vmk_vma *split_of[2];  /* areas that lost a part to a new piece: for the split hook */
-    struct vmk_vma *split_new[2];
+    vmk_addr unmap_start, unmap_end; /* memory that goes, for notices and write tracking; empty for none */
+    vmk_addr new_start, new_end;     /* memory that comes or changes its flags */
+    vmk_vm_flags old_flags, new_flags;
+    bool is_map;         /* new_start..new_end comes; otherwise it changes from old_flags to new_flags */
 };
 
 /* The properties that decide a merge. For an area that exists: vmki_identity_of. */
@@ -45,7 +46,7 @@ struct vmki_identity {
     struct vmk_file *file;
     uint64_t bias;
     struct vmki_anon_vma *anon_vma;
-    const struct vmki_ext *ext;
+    struct vmki_ext *ext; /* borrowed */
 };
 struct vmki_identity vmki_identity_of(const struct vmk_vma *vma);
 
@@ -63,8 +64,8 @@ bool vmki_may_absorb(const struct vmk_vma *stays, const struct vmk_vma *goes);
 int vmki_edit_reserve(struct vmk_mm *mm, unsigned nr_new, bool any_file);
 
 /*
- * Gives [start, end), a part of `vma`, new flags and a new ext (a reference is taken over on success; pass vmki_ext_get
- * (vma->ext) to keep it): merges with the neighbours where it can, splits where it must. Splits respect may_split and
+ * Gives [start, end), a part of `vma`, new flags and a new ext (a reference is taken over, on failure too; pass
+ * vmki_ext_get(vma->ext) to keep it): merges with the neighbours where it can, splits where it must. Splits respect may_split and
  * max_map_count (-VMK_ENOMEM). Like Linux, a second split that fails leaves the first one visible: then *partial is set,
  * the edit holds that first split alone, and the caller commits it before it returns the error.
  */

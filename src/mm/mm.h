@@ -235,6 +235,8 @@ void vmki_anon_vma_put(struct vmk_mm *mm, struct vmki_anon_vma *anon_vma); /* ma
 
 /* Fills a fresh area with the properties of `vma` for [start, end): references are taken; nothing is published. */
 void vmki_vma_copy_properties(struct vmk_vma *to, const struct vmk_vma *vma, vmk_addr start, vmk_addr end);
+/* Fills in what an area says of itself; start, end and flags come from the tree's entry. Lock-free. */
+void vmki_vma_describe(const struct vmk_vma *vma, const struct vmki_tree_entry *entry, struct vmk_vma_info *info);
 /* The area that contains the address / the first that ends above it, or NULL; mm.lock. */
 struct vmk_vma *vmki_find(struct vmk_mm *mm, vmk_addr address);
 struct vmk_vma *vmki_find_next(struct vmk_mm *mm, vmk_addr address);
@@ -250,6 +252,10 @@ int vmki_vma_may_split(struct vmk_vma *vma, vmk_addr address);
 vmk_vm_flags vmki_prot_to_flags(const struct vmk_mm *mm, uint64_t prot, unsigned pkey);
 /* VMK_PROT_* of VM flags. */
 uint32_t vmki_flags_to_prot(vmk_vm_flags flags);
+
+/* Links an area of a file to, or takes it from, the reverse map of its object; nothing for anonymous memory. */
+void vmki_vma_link_object(struct vmk_vma *vma);
+void vmki_vma_unlink_object(struct vmk_vma *vma);
 
 /* ---- anon.c: when an anon_vma comes, and which ---- */
 
@@ -289,7 +295,6 @@ struct vmki_place {
     bool shared;
     uint64_t pgoff;
     vmk_vm_flags vm_flags; /* GROWSDOWN and SHADOW_STACK matter */
-    bool huge_anon_align;  /* apply the huge-page alignment of anonymous memory */
 };
 /* 0 and *address, or -VMK_ENOMEM, -VMK_EINVAL, -VMK_EPERM. */
 int vmki_place(struct vmk_mm *mm, const struct vmki_place *place, vmk_addr *address);
@@ -302,7 +307,14 @@ uint64_t vmki_mm_random(struct vmk_mm *mm);
 
 /* ---- mm.c ---- */
 
-/* The flags that every new area of this address space gets: def_flags and SOFTDIRTY. */
-vmk_vm_flags vmki_default_flags(const struct vmk_mm *mm);
+/*
+ * The flags that a new area of this address space gets beside its own: those of MCL_FUTURE, MERGEABLE where it applies
+ * (PR_SET_MEMORY_MERGE), and SOFTDIRTY.
+ */
+vmk_vm_flags vmki_default_flags(const struct vmk_mm *mm, const struct vmk_file *file, vmk_vm_flags flags);
+/* Does PR_SET_MDWE forbid a change from old to new flags (equal for a new area)? */
+bool vmki_mdwe_denies(const struct vmk_mm *mm, vmk_vm_flags old_flags, vmk_vm_flags new_flags);
+/* The key of PROT_EXEC alone, allocated at its first use; 0 when there is none. */
+int vmki_exec_only_pkey(struct vmk_mm *mm);
 
 #endif

@@ -37,6 +37,27 @@ enum { VMKI_PLAN_EDITS = 4, VMKI_PLAN_REQUEST_SIZE = 96 };
 struct vmki_plan {
     struct vmk_mm *mm;
     const struct vmki_verb *verb;
+    struct vmk_result result;
+
+    /* The part that is prepared. */
+    bool has_area;              /* `area` is to be committed or aborted */
+    int fail_after;             /* not 0: the call ends with this error once the part is committed */
+    /* Runs after `area` (if any) is committed; cannot fail. NULL for none. */
+    void (*commit)(struct vmki_plan *plan);
+    /* Undoes what the part holds beyond `area`, when the part is given up. NULL for none. */
+    void (*abort)(struct vmki_plan *plan);
+    unsigned nr_edits, next_edit;
+    bool is_open;               /* two-phase form: a part waits and mm.lock is held */
+
+    /* The verb's own: where it stands between parts. */
+    int phase;
+    int pending_error; /* the first error that does not stop the call (madvise over a hole) */
+    vmk_addr cursor, start, end;
+    vmk_vm_flags flags;
+    uint64_t number[4];
+    void *pointer[3];
+
+    /* From here on nothing is cleared when a plan is opened. */
     union {
         struct vmk_mmap_request mmap;
         struct vmk_munmap_request munmap;
@@ -67,25 +88,8 @@ struct vmki_plan {
         struct vmk_exec_request exec;
         unsigned char bytes[VMKI_PLAN_REQUEST_SIZE];
     } request;
-    struct vmk_result result;
-
-    /* The part that is prepared. */
-    bool has_area;              /* `area` is to be committed or aborted */
     struct vmki_area_edit area;
-    /* Runs after `area` (if any) is committed; cannot fail. NULL for none. */
-    void (*commit)(struct vmki_plan *plan);
-    /* Undoes what the part holds beyond `area`, when the part is given up. NULL for none. */
-    void (*abort)(struct vmki_plan *plan);
     struct vmk_edit edits[VMKI_PLAN_EDITS];
-    unsigned nr_edits, next_edit;
-
-    /* The verb's own: where it stands between parts. */
-    int phase;
-    int pending_error; /* the first error that does not stop the call (madvise over a hole) */
-    vmk_addr cursor, start, end;
-    vmk_vm_flags flags;
-    uint64_t number[4];
-    void *pointer[3];
 };
 
 /* Ends the call: `return vmki_plan_end(plan, error, value);` from a step. */
@@ -109,8 +113,10 @@ int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *reque
     }
 
 /*
- * Shared by verbs that change flags area by area over a range (mprotect, madvise, mlock, mseal, ...): prepares the edit of
- * the part of the area at plan->cursor that lies below plan->end, and moves the cursor. Defined in walk.c.
+ * Shared by verbs that change flags area by area over a range (mprotect, madvise, mlock, mseal, ...): prepares the edit
+ * that gives [max(plan->cursor, vma->start), min(part_end, vma->end)) other flags and another ext (a reference that is
+ * always taken over), and moves plan->cursor to its end. A split that fails ends the call with its error; the first of two
+ * splits stays visible, as in Linux. plan->area.charged may be set afterwards. Defined in walk.c.
  */
 enum vmki_step vmki_plan_modify(struct vmki_plan *plan, struct vmk_vma *vma, vmk_vm_flags flags, struct vmki_ext *ext,
                                 vmk_addr part_end);

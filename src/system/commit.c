@@ -40,7 +40,7 @@ static bool commit_fits(const struct vmk_system *system, uint64_t committed, boo
 }
 
 int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privileged, uint64_t total_vm,
-                       unsigned page_shift)
+                       unsigned page_shift, bool enforce)
 {
     uint64_t committed;
     bool fits = true;
@@ -48,6 +48,8 @@ int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privilege
     if (system->commit != NULL)
         return system->commit->charge(system->commit->context, pages, privileged);
     committed = __atomic_add_fetch(&system->committed, pages, __ATOMIC_RELAXED);
+    if (!enforce)
+        return 0;
     switch (vmki_sysctl(&system->sysctl.overcommit_memory)) {
     case VMK_OVERCOMMIT_ALWAYS:
         break;

@@ -48,10 +48,10 @@ uint64_t vmki_sysctl(const uint64_t *word);
 
 /*
  * Charges pages to the commit limit: 0 or -VMK_ENOMEM. `privileged` may use the administrator's reserve; `total_vm` is
- * the size of the address space that asks, for the reserve that mode 2 keeps for users.
+ * the size of the address space that asks, for the reserve that mode 2 keeps for users. Without `enforce` it only counts.
  */
 int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privileged, uint64_t total_vm,
-                       unsigned page_shift);
+                       unsigned page_shift, bool enforce);
 void vmki_commit_uncharge(struct vmk_system *system, uint64_t pages);
 
 void vmki_system_join(struct vmk_system *system, struct vmki_member *member);

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* accounting.c - what an address space may have, and what it has: RLIMIT_*, the commit charge, max_map_count. */
+#include "mm/mm.h"
+
+uint64_t vmki_max_map_count(const struct vmk_mm *mm)
+{
+    if (mm->settings->enforce_limits == 0)
+        return UINT64_MAX;
+    return vmki_sysctl(&mm->system->sysctl.max_map_count);
+}
+
+/* A limit in bytes as a number of pages. */
+static uint64_t limit_pages(const struct vmk_mm *mm, uint64_t limit)
+{
+    return limit == VMK_RLIM_INFINITY ? UINT64_MAX : limit >> mm->page_shift;
+}
+
+static bool is_data(vmk_vm_flags flags)
+{
+    return (flags & (VMK_VM_WRITE | VMK_VM_SHARED | VMK_VM_STACK | VMK_VM_SHADOW_STACK)) == VMK_VM_WRITE;
+}
+
+static bool is_stack(vmk_vm_flags flags)
+{
+    return (flags & (VMK_VM_STACK | VMK_VM_SHADOW_STACK)) != 0;
+}
+
+static bool is_exec(vmk_vm_flags flags)
+{
+    return (flags & (VMK_VM_EXEC | VMK_VM_WRITE | VMK_VM_STACK)) == VMK_VM_EXEC;
+}
+
+bool vmki_may_expand(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, uint64_t overlap)
+{
+    const struct vmk_rlimit *data = &mm->rlimits.data;
+
+    if (mm->settings->enforce_limits == 0)
+        return true;
+    if (mm->total_vm + pages - overlap > limit_pages(mm, mm->rlimits.as.soft))
+        return false;
+    if (!is_data(flags) || mm->data_vm + pages - overlap <= limit_pages(mm, data->soft))
+        return true;
+    /* A soft limit of 0 is checked against the hard one (facts: Limits and accounting). */
+    return data->soft == 0 && mm->data_vm + pages - overlap <= limit_pages(mm, data->hard);
+}
+
+bool vmki_can_lock(const struct vmk_mm *mm)
+{
+    return mm->rlimits.memlock.soft != 0 || vmki_capable(mm, VMK_CAP_IPC_LOCK) || mm->settings->enforce_limits == 0;
+}
+
+bool vmki_lock_allowed(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t bytes)
+{
+    if ((flags & VMK_VM_LOCKED) == 0 || vmki_capable(mm, VMK_CAP_IPC_LOCK) || mm->settings->enforce_limits == 0)
+        return true;
+    return mm->locked_vm + (bytes >> mm->page_shift) <= limit_pages(mm, mm->rlimits.memlock.soft);
+}
+
+int vmki_charge(struct vmk_mm *mm, uint64_t pages)
+{
+    if (pages == 0)
+        return 0;
+    return vmki_commit_charge(mm->system, pages, vmki_capable(mm, VMK_CAP_SYS_ADMIN), mm->total_vm, mm->page_shift,
+                              mm->settings->enforce_limits != 0);
+}
+
+void vmki_uncharge(struct vmk_mm *mm, uint64_t pages)
+{
+    if (pages != 0)
+        vmki_commit_uncharge(mm->system, pages);
+}
+
+void vmki_count_area(struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, int sign)
+{
+    uint64_t change = sign > 0 ? pages : 0 - pages;
+
+    mm->total_vm += change;
+    if (is_exec(flags))
+        mm->exec_vm += change;
+    else if (is_stack(flags))
+        mm->stack_vm += change;
+    else if (is_data(flags))
+        mm->data_vm += change;
+    if ((flags & VMK_VM_LOCKED) != 0)
+        mm->locked_vm += change;
+    if ((flags & VMK_VM_MAYSHARE) != 0)
+        mm->shared_vm += change;
+    if ((flags & VMK_VM_ACCOUNT) != 0)
+        mm->accounted_vm += change;
+}

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * commit.c - publishing an area edit: counters, the tree, the reverse map, hooks and notices. Nothing here can fail.
+ *
+ * The order: areas that go leave the counters, pieces get their bounds, the tree's splice shows it to readers; only then
+ * are the gone ones unlinked, closed and retired.
+ */
+#include "base/atomic.h"
+#include "mm/edit.h"
+#include "mm/overlay.h"
+
+/* ---- The reverse map ---- */
+
+static uint64_t object_offset(const struct vmk_vma *vma, vmk_addr address)
+{
+    return vmki_vma_pgoff_at(vma->mm, vma, address) << vma->mm->page_shift;
+}
+
+static void rmap_describe(const struct vmki_rmap_link *link, uint64_t start, uint64_t end, struct vmk_mapping *mapping)
+{
+    const struct vmki_file_vma *area =
+        (const struct vmki_file_vma *)(const void *)((const char *)link - offsetof(struct vmki_file_vma, rmap));
+    const struct vmk_vma *vma = &area->vma;
+
+    *mapping = (struct vmk_mapping){.mm = vma->mm,
+                                    .start = vma->start + (start - link->start),
+                                    .end = vma->start + (end - link->start),
+                                    .offset = start,
+                                    .flags = vmki_load_relaxed(&vma->flags) & VMKI_VM_PUBLIC};
+}
+
+static const struct vmki_rmap_ops area_rmap_ops = {.describe = rmap_describe};
+
+void vmki_vma_link_object(struct vmk_vma *vma)
+{
+    struct vmki_file_vma *area = vmki_file_vma_of(vma);
+
+    if (vma->file == NULL)
+        return;
+    area->rmap.start = object_offset(vma, vma->start);
+    area->rmap.end = area->rmap.start + (vma->end - vma->start);
+    area->rmap.ops = &area_rmap_ops;
+    vmki_rmap_insert(vma->file->object, &area->rmap);
+}
+
+void vmki_vma_unlink_object(struct vmk_vma *vma)
+{
+    if (vma->file != NULL)
+        vmki_rmap_remove(vma->file->object, &vmki_file_vma_of(vma)->rmap);
+}
+
+/* New bounds, under object.rmap for an area of a file, since mappings of an object are listed from there. */
+static void set_bounds(struct vmk_vma *vma, vmk_addr start, vmk_addr end)
+{
+    struct vmk_sync_mutex *lock = vma->file != NULL ? &vma->mm->system->rmap_lock : NULL;
+
+    if (lock != NULL)
+        vmk_sync_mutex_lock(lock);
+    vma->start = start;
+    vma->end = end;
+    if (lock != NULL) {
+        struct vmki_rmap_link *link = &vmki_file_vma_of(vma)->rmap;
+
+        link->start = object_offset(vma, start);
+        link->end = link->start + (end - start);
+        vmk_sync_mutex_unlock(lock);
+    }
+}
+
+/* ---- Detaching ---- */
+
+static bool is_piece(const struct vmki_area_edit *edit, const struct vmk_vma *vma)
+{
+    for (unsigned i = 0; i < edit->nr_pieces; i++)
+        if (edit->piece[i].vma == vma)
+            return true;
+    return false;
+}
+
+/* Takes the old run out of the counters, and lists, in order, the areas that are no piece. */
+static struct vmk_vma *detach_run(struct vmk_mm *mm, const struct vmki_area_edit *edit,
+                                  const struct vmki_cursor *at)
+{
+    struct vmki_cursor cursor = *at;
+    struct vmki_tree_entry entry;
+    struct vmk_vma *gone = NULL, **tail = &gone;
+
+    while (vmki_cursor_entry(&cursor, &entry) && entry.start < edit->until) {
+        struct vmk_vma *vma = entry.item;
+
+        vmki_count_area(mm, vma->flags, vmki_vma_nr_pages(vma), -1);
+        if (!is_piece(edit, vma)) {
+            *tail = vma;
+            tail = &vma->link;
+        }
+        if (!vmki_cursor_advance(&cursor))
+            break;
+    }
+    *tail = NULL;
+    return gone;
+}
+
+static void end_areas(struct vmk_mm *mm, struct vmk_vma *gone)
+{
+    for (struct vmk_vma *vma = gone, *next; vma != NULL; vma = next) {
+        const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
+
+        next = vma->link;
+        vmki_vma_unlink_object(vma);
+        if (ops != NULL && ops->close != NULL)
+            ops->close(vma);
+        vmki_mm_retire_vma(mm, vma);
+    }
+}
+
+/* ---- Attaching ---- */
+
+static void piece_apply(struct vmk_mm *mm, const struct vmki_piece *piece, struct vmki_tree_entry *entry)
+{
+    struct vmk_vma *vma = piece->vma;
+    struct vmki_ext *old_ext = vma->ext;
+
+    if (piece->is_new) {
+        vma->start = piece->start;
+        vma->end = piece->end;
+        vma->flags = piece->flags;
+        vmki_vma_link_object(vma);
+    } else {
+        if (piece->start != vma->start || piece->end != vma->end)
+            set_bounds(vma, piece->start, piece->end);
+        vmki_store_relaxed(&vma->flags, piece->flags);
+        if (piece->ext != old_ext) {
+            vmki_store_release(&vma->ext, piece->ext);
+            vmki_ext_put(mm, old_ext);
+        }
+    }
+    vmki_count_area(mm, piece->flags, vmki_pages(mm, piece->end - piece->start), 1);
+    *entry = (struct vmki_tree_entry){
+        .start = piece->start, .end = piece->end, .flags = piece->flags, .item = vma};
+}
+
+static void adopt_anon_vma(struct vmki_area_edit *edit)
+{
+    struct vmki_piece *piece = &edit->piece[edit->adopter];
+
+    vmki_anon_vma_get(edit->adopt);
+    vmki_store_release(&piece->vma->anon_vma, edit->adopt);
+    piece->flags |= edit->adopt_flags;
+}
+
+/* The halves that were split off begin: after they are in the tree, while the area that they came from is whole again. */
+static void open_new_halves(struct vmk_mm *mm, const struct vmki_area_edit *edit)
+{
+    for (unsigned i = 0; i < edit->nr_pieces; i++) {
+        const struct vmki_piece *piece = &edit->piece[i];
+        const struct vmk_vm_ops *ops;
+
+        if (piece->split_from == NULL)
+            continue;
+        VMKI_COUNT(mm, split, piece->start, piece->end);
+        ops = vmki_vma_ops(piece->vma);
+        if (ops != NULL && ops->open != NULL)
+            ops->open(piece->vma);
+        if (ops != NULL && ops->split != NULL)
+            ops->split(piece->split_from, piece->vma);
+    }
+}
+
+static void send_notices(struct vmk_mm *mm, const struct vmki_area_edit *edit)
+{
+    struct vmk_change change = {.old_flags = edit->old_flags & VMKI_VM_PUBLIC,
+                                .new_flags = edit->new_flags & VMKI_VM_PUBLIC};
+
+    if (edit->unmap_start < edit->unmap_end) {
+        change.kind = VMK_CHANGE_UNMAP;
+        change.start = edit->unmap_start;
+        change.end = edit->unmap_end;
+        mm->notice(mm->notice_context, mm, &change);
+    }
+    if (edit->new_start < edit->new_end) {
+        change.kind = edit->is_map ? VMK_CHANGE_MAP : VMK_CHANGE_PROTECT;
+        change.start = edit->new_start;
+        change.end = edit->new_end;
+        mm->notice(mm->notice_context, mm, &change);
+    }
+}
+
+static void update_peaks(struct vmk_mm *mm)
+{
+    if (mm->total_vm > mm->peak_vm)
+        mm->peak_vm = mm->total_vm;
+    if (mm->tree.nr_entries > mm->nr_vmas_peak)
+        mm->nr_vmas_peak = mm->tree.nr_entries;
+}
+
+void vmki_edit_commit(struct vmk_mm *mm, struct vmki_area_edit *edit)
+{
+    struct vmki_tree_entry entries[VMKI_TREE_SPLICE_MAX];
+    uint64_t accounted = mm->accounted_vm, needed;
+    struct vmki_cursor cursor;
+    struct vmk_vma *gone;
+
+    vmki_cursor_seek(&cursor, &mm->tree, edit->from);
+    gone = detach_run(mm, edit, &cursor);
+    if (edit->adopt != NULL)
+        adopt_anon_vma(edit);
+    for (unsigned i = 0; i < edit->nr_pieces; i++)
+        piece_apply(mm, &edit->piece[i], &entries[i]);
+    vmki_cursor_splice(&cursor, edit->until, entries, edit->nr_pieces);
+    open_new_halves(mm, edit);
+    update_peaks(mm);
+
+    /* The charge covers what the edit added to the accounted pages; the rest, and what it took away, goes back. */
+    needed = mm->accounted_vm - accounted;
+    if (edit->charged != needed)
+        vmki_commit_uncharge(mm->system, edit->charged - needed);
+    if (mm->overlay != NULL && edit->unmap_start < edit->unmap_end)
+        vmki_overlay_unmapped(mm, edit->unmap_start, edit->unmap_end);
+    if (mm->notice != NULL)
+        send_notices(mm, edit);
+    if (gone != NULL)
+        end_areas(mm, gone);
+}
+
+void vmki_edit_abort(struct vmk_mm *mm, struct vmki_area_edit *edit)
+{
+    for (unsigned i = 0; i < edit->nr_pieces; i++) {
+        struct vmki_piece *piece = &edit->piece[i];
+
+        if (piece->is_new)
+            vmki_mm_return_vma(mm, piece->vma);
+        else if (piece->ext != piece->vma->ext)
+            vmki_ext_put(mm, piece->ext);
+    }
+    if (edit->charged != 0)
+        vmki_commit_uncharge(mm->system, edit->charged);
+    *edit = (struct vmki_area_edit){.charged = 0};
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * placement.c - where a new area goes: hints, the highest or lowest gap, guard gaps of stacks, huge-page alignment
+ * (facts: Placement).
+ */
+#include "mm/mm.h"
+#include "mm/reserve.h"
+
+#define MIB(n) ((uint64_t)(n) << 20)
+#define GIB(n) ((uint64_t)(n) << 30)
+
+/* splitmix64: one step of the layout's random numbers. */
+uint64_t vmki_mm_random(struct vmk_mm *mm)
+{
+    uint64_t x = mm->seed += UINT64_C(0x9e3779b97f4a7c15);
+
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+/* The gap kept for the stack below task_size, within 128 MiB and five sixths of the address space. */
+static uint64_t stack_gap(const struct vmk_mm *mm, bool randomize)
+{
+    uint64_t gap = mm->rlimits.stack.soft;
+    uint64_t pad = mm->settings->stack_guard_gap << mm->page_shift;
+
+    if (randomize)
+        pad += mm->settings->stack_rnd_pages << mm->page_shift;
+    if (gap + pad > gap)
+        gap += pad;
+    return vmki_min(vmki_max(gap, MIB(128)), mm->task_size / 6 * 5);
+}
+
+void vmki_layout_init(struct vmk_mm *mm)
+{
+    const struct vmk_settings *settings = mm->settings;
+    struct vmk_mm_layout *layout = &mm->layout;
+    bool randomize = (mm->personality & VMK_ADDR_NO_RANDOMIZE) == 0;
+    uint64_t random = 0;
+
+    if (randomize && settings->mmap_rnd_bits != 0)
+        random = (vmki_mm_random(mm) & ((UINT64_C(1) << settings->mmap_rnd_bits) - 1)) << mm->page_shift;
+    layout->task_size = mm->task_size;
+    layout->mmap_base = vmki_page_align(mm, mm->task_size - stack_gap(mm, randomize) - random);
+    layout->mmap_legacy_base =
+        vmki_page_align(mm, mm->task_size / (settings->arch == VMK_ARCH_ARM64 ? 4 : 3)) + random;
+    layout->top_down =
+        (mm->personality & VMK_ADDR_COMPAT_LAYOUT) == 0 &&
+        vmki_sysctl(&mm->system->sysctl.legacy_va_layout) == 0 &&
+        !(settings->unlimited_stack_legacy != 0 && mm->rlimits.stack.soft == VMK_RLIM_INFINITY);
+}
+
+vmk_addr vmki_vma_start_gap(const struct vmk_mm *mm, vmk_addr start, vmk_vm_flags flags)
+{
+    uint64_t gap = 0;
+
+    if ((flags & VMK_VM_GROWSDOWN) != 0)
+        gap = mm->settings->stack_guard_gap << mm->page_shift;
+    else if ((flags & VMK_VM_SHADOW_STACK) != 0)
+        gap = mm->page_size;
+    return start > gap ? start - gap : 0;
+}
+
+/* ---- The two searches ---- */
+
+struct search {
+    vmk_addr low, high;
+    uint64_t len;      /* what is asked for */
+    uint64_t align;    /* 0 or a power of two */
+    uint64_t offset;
+};
+
+/* Skips a reserved range in the way of [at, at + len): false when none is. */
+static bool reserved_in_way(const struct vmk_mm *mm, vmk_addr at, uint64_t len, vmk_addr *start, vmk_addr *end)
+{
+    return VMKI_UNLIKELY(mm->reserved.nr_entries != 0) && vmki_reserved_next(mm, at, start, end) && *start < at + len;
+}
+
+/*
+ * The highest gap. A stack above the gap keeps its guard gap: the limit moves below that and the search starts again,
+ * which skips gaps in between, as Linux's does.
+ */
+static bool search_highest(struct vmk_mm *mm, const struct search *search, vmk_addr *found)
+{
+    struct vmki_gap_query query = {.low = vmki_max(search->low, mm->settings->mmap_min_addr),
+                                   .high = search->high,
+                                   .len = search->len + (search->align != 0 ? search->align - mm->page_size : 0)};
+    struct vmki_tree_entry above;
+    vmk_addr at, start, end;
+
+    while (vmki_tree_gap_highest(&mm->tree, &query, &at)) {
+        vmk_addr gap_end = at + query.len;
+
+        if (reserved_in_way(mm, at, query.len, &start, &end)) {
+            query.high = start;
+            continue;
+        }
+        if (vmki_tree_next(&mm->tree, gap_end, &above) &&
+            vmki_vma_start_gap(mm, above.start, above.flags) < gap_end) {
+            query.high = vmki_vma_start_gap(mm, above.start, above.flags);
+            continue;
+        }
+        at = gap_end - search->len;
+        if (search->align != 0)
+            at -= (at - search->offset) & (search->align - 1);
+        *found = at;
+        return true;
+    }
+    return false;
+}
+
+static bool search_lowest(struct vmk_mm *mm, const struct search *search, vmk_addr *found)
+{
+    struct vmki_gap_query query = {.low = vmki_max(search->low, mm->settings->mmap_min_addr),
+                                   .high = search->high,
+                                   .len = search->len + (search->align != 0 ? search->align - mm->page_size : 0)};
+    struct vmki_tree_entry above;
+    vmk_addr at, start, end;
+
+    while (vmki_tree_gap_lowest(&mm->tree, &query, &at)) {
+        if (reserved_in_way(mm, at, query.len, &start, &end)) {
+            query.low = end;
+            continue;
+        }
+        if (search->align != 0)
+            at += (search->offset - at) & (search->align - 1);
+        if (vmki_tree_next(&mm->tree, at, &above) &&
+            vmki_vma_start_gap(mm, above.start, above.flags) < at + query.len - 1) {
+            query.low = above.end;
+            continue;
+        }
+        *found = at;
+        return true;
+    }
+    return false;
+}
+
+/* ---- Hints and layouts ---- */
+
+/* Is [hint, hint + len) free, with the guard gap of what lies above it? */
+static bool hint_is_free(struct vmk_mm *mm, vmk_addr hint, uint64_t len)
+{
+    struct vmki_tree_entry next;
+    vmk_addr start, end;
+
+    if (reserved_in_way(mm, hint, len, &start, &end))
+        return false;
+    return !vmki_tree_next(&mm->tree, hint, &next) || hint + len <= vmki_vma_start_gap(mm, next.start, next.flags);
+}
+
+static bool has_window(const struct vmk_mm *mm)
+{
+    return mm->window_high != 0;
+}
+
+/* Bottom-up: the legacy layout, MAP_32BIT, and what is left when top-down finds nothing. */
+static int place_bottom_up(struct vmk_mm *mm, const struct vmki_place *place, uint64_t len, vmk_addr *address)
+{
+    struct search search = {.low = mm->layout.mmap_legacy_base,
+                            .high = place->hint > mm->task_size ? mm->task_size_max : mm->task_size,
+                            .len = len};
+    vmk_addr hint = vmki_page_align(mm, place->hint);
+
+    if ((place->flags & VMK_MAP_32BIT) != 0 && mm->settings->map_32bit != 0) {
+        search.low = GIB(1);
+        search.high = GIB(2);
+    } else if (has_window(mm)) {
+        search.low = mm->window_low;
+        search.high = mm->window_high;
+    }
+    if (len > search.high)
+        return -VMK_ENOMEM;
+    if (place->hint != 0 && hint <= search.high - len && hint_is_free(mm, hint, len)) {
+        *address = hint;
+        return 0;
+    }
+    return search_lowest(mm, &search, address) ? 0 : -VMK_ENOMEM;
+}
+
+/* A hint may not straddle the border of the ordinary window. */
+static bool hint_is_valid(const struct vmk_mm *mm, vmk_addr hint, uint64_t len)
+{
+    return hint <= mm->task_size_max - len && (hint > mm->task_size) == (hint + len > mm->task_size);
+}
+
+static int place_top_down(struct vmk_mm *mm, const struct vmki_place *place, uint64_t len, vmk_addr *address)
+{
+    struct search search = {.low = mm->page_size, .high = mm->layout.mmap_base, .len = len};
+    vmk_addr hint = vmki_align_down(place->hint, mm->page_size);
+
+    if ((place->flags & VMK_MAP_32BIT) != 0 && mm->settings->map_32bit != 0)
+        return place_bottom_up(mm, place, len, address);
+    if (hint != 0 && hint_is_valid(mm, hint, len) && hint_is_free(mm, hint, len)) {
+        *address = hint;
+        return 0;
+    }
+    if (has_window(mm)) {
+        search.low = mm->window_low;
+        search.high = mm->window_high;
+    } else if ((place->flags & VMK_MAP_ABOVE4G) != 0 && mm->settings->map_32bit != 0) {
+        search.low = GIB(4);
+    }
+    if (hint > mm->task_size)
+        search.high += mm->task_size_max - mm->task_size;
+    if (search_highest(mm, &search, address))
+        return 0;
+    return place_bottom_up(mm, place, len, address);
+}
+
+static int place_plain(struct vmk_mm *mm, const struct vmki_place *place, uint64_t len, vmk_addr *address)
+{
+    if (len > mm->task_size_max)
+        return -VMK_ENOMEM;
+    if ((place->flags & VMK_MAP_FIXED) != 0) {
+        *address = place->hint;
+        return 0;
+    }
+    return mm->layout.top_down ? place_top_down(mm, place, len, address) : place_bottom_up(mm, place, len, address);
+}
+
+/* ---- Huge-page alignment ---- */
+
+/*
+ * Searches for room for one huge page more and aligns up in it, so that the offset and the address agree modulo the huge
+ * size. False when the range holds no aligned huge page, or there is no room: the plain search decides then.
+ */
+static bool place_huge_aligned(struct vmk_mm *mm, const struct vmki_place *place, vmk_addr *address)
+{
+    uint64_t size = UINT64_C(1) << mm->settings->pmd_shift;
+    uint64_t offset = place->pgoff << mm->page_shift;
+    uint64_t first_aligned = vmki_align_up(offset, size);
+    uint64_t padded = place->len + size;
+    vmk_addr at;
+    uint64_t shift;
+
+    if (offset + place->len <= first_aligned || offset + place->len - first_aligned < size || padded < place->len)
+        return false;
+    if (place_plain(mm, place, padded, &at) != 0)
+        return false;
+    if (at == place->hint && place->hint != 0) {
+        *address = at; /* the hint was free: no alignment */
+        return true;
+    }
+    shift = (offset - at) & (size - 1);
+    *address = shift == 0 && mm->layout.top_down ? at + size : at + shift;
+    return true;
+}
+
+static int place_hugetlb(struct vmk_mm *mm, const struct vmki_place *place, vmk_addr *address)
+{
+    uint64_t size = UINT64_C(1) << place->file->object->huge_shift;
+    struct search search = {.low = mm->page_size, .high = mm->layout.mmap_base, .len = place->len, .align = size};
+    vmk_addr hint = vmki_align_up(place->hint, size);
+
+    if (!vmki_is_aligned(place->len, size))
+        return -VMK_EINVAL;
+    if (place->len > mm->task_size_max)
+        return -VMK_ENOMEM;
+    if ((place->flags & VMK_MAP_FIXED) != 0) {
+        *address = place->hint;
+        return vmki_is_aligned(place->hint, size) ? 0 : -VMK_EINVAL;
+    }
+    if (hint != 0 && hint <= mm->task_size_max - place->len && hint_is_free(mm, hint, place->len)) {
+        *address = hint;
+        return 0;
+    }
+    if (mm->layout.top_down && search_highest(mm, &search, address))
+        return 0;
+    search.low = mm->layout.mmap_legacy_base;
+    search.high = mm->task_size;
+    return search_lowest(mm, &search, address) ? 0 : -VMK_ENOMEM;
+}
+
+/* Does this kind of mapping ask for huge-page alignment? */
+static bool wants_huge_alignment(const struct vmk_mm *mm, const struct vmki_place *place)
+{
+    uint64_t size = UINT64_C(1) << mm->settings->pmd_shift;
+
+    if (place->file != NULL)
+        return mm->settings->thp_align_file != 0 && (place->file->mode & VMK_FILE_THP_ALIGN) != 0;
+    return mm->settings->thp_align_anon != 0 && !place->shared && place->hint == 0 &&
+           vmki_is_aligned(place->len, size);
+}
+
+int vmki_place(struct vmk_mm *mm, const struct vmki_place *place, vmk_addr *address)
+{
+    int error = 0;
+
+    if (place->len > mm->task_size_max)
+        return -VMK_ENOMEM;
+    if (place->file != NULL && place->file->object->kind == VMK_OBJECT_HUGETLB)
+        error = place_hugetlb(mm, place, address);
+    else if ((place->flags & VMK_MAP_FIXED) != 0 || !wants_huge_alignment(mm, place) ||
+             !place_huge_aligned(mm, place, address))
+        error = place_plain(mm, place, place->len, address);
+    if (error != 0)
+        return error;
+    if (*address > mm->task_size_max - place->len)
+        return -VMK_ENOMEM;
+    if (!vmki_page_aligned(mm, *address))
+        return -VMK_EINVAL;
+    if (*address < mm->settings->mmap_min_addr && !vmki_capable(mm, VMK_CAP_SYS_RAWIO))
+        return -VMK_EPERM;
+    return 0;
+}
