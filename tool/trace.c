@@ -177,6 +177,8 @@ static void free_all(struct tracer *tracer)
         tracer->processes = next;
     }
     kview_free(&tracer->view);
+    kview_free(&tracer->at_exec);
+    kview_free(&tracer->at_exit);
     vmk_system_destroy(tracer->system);
 }
 
@@ -193,6 +195,7 @@ static int finish(struct tracer *tracer, int status)
     }
     if (tracer->options.json != NULL && trace_write_json(tracer, tracer->options.json) != 0)
         failed = EXIT_NO_RESOURCE;
+    trace_draw(tracer, stderr);
     trace_summary(tracer, stderr);
     if (tracer->divergences != 0)
         return EXIT_TRACE_DIVERGED;

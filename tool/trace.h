@@ -206,6 +206,7 @@ struct tracer {
     struct trace_process *processes, **last_process;
     struct trace_space *spaces;
     struct kview view;
+    struct kview at_exec, at_exit; /* --map: CMD's areas, as the engine has them */
     struct record_writer *record;
     uint64_t nr_calls, divergences, nr_unmirrored, nr_checks, areas_read;
     uint64_t interval;         /* compare every so many calls; 0: only at the end */
@@ -315,7 +316,9 @@ void trace_pages_feed(struct tracer *tracer, struct trace_task *task);
 bool trace_check_map(struct tracer *tracer, struct trace_task *task, const char *when);
 void trace_check_after_call(struct tracer *tracer, struct trace_task *task);
 void trace_diverged(struct tracer *tracer, struct trace_task *task, const char *what);
+void trace_keep_first_map(struct tracer *tracer, struct trace_task *task);
 void trace_keep_map(struct tracer *tracer, struct trace_task *task); /* for --map and --json */
+void trace_draw(struct tracer *tracer, FILE *out);
 void trace_summary(struct tracer *tracer, FILE *out);
 int trace_write_json(struct tracer *tracer, const char *path);
 

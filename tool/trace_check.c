@@ -8,6 +8,7 @@
 #include <sys/sysmacros.h>
 
 #include "commands.h"
+#include "draw.h"
 #include "trace.h"
 
 enum {
@@ -151,10 +152,34 @@ static void sink_to_stream(void *context, const char *text, size_t len)
     fwrite(text, 1, len, context);
 }
 
-/* At the end of a process: its map as text, kept for --json. */
+/* After an execve of CMD: what --map compares its last map with. */
+void trace_keep_first_map(struct tracer *tracer, struct trace_task *task)
+{
+    if (!tracer->options.map || task->process->tgid != tracer->first)
+        return;
+    kview_free(&tracer->at_exec);
+    draw_view_of(task->space->mm, &tracer->at_exec);
+}
+
+void trace_draw(struct tracer *tracer, FILE *out)
+{
+    if (!tracer->options.map || tracer->at_exit.nr_areas == 0)
+        return;
+    struct draw_options options = {.color = draw_wants_color("auto", out), .before = &tracer->at_exec};
+    struct vmk_sysctl sysctl;
+    vmk_system_sysctl(tracer->system, &sysctl);
+    draw_map(out, &tracer->at_exit, &options);
+    draw_summary(out, &tracer->at_exit, &options, sysctl.max_map_count);
+}
+
+/* At the end of a process: its map, as text for --json and as a view for --map. */
 void trace_keep_map(struct tracer *tracer, struct trace_task *task)
 {
     size_t len;
+    if (tracer->options.map && task->process->tgid == tracer->first) {
+        kview_free(&tracer->at_exit);
+        draw_view_of(task->space->mm, &tracer->at_exit);
+    }
     if (tracer->options.json == NULL)
         return;
     free(task->process->report);

@@ -78,11 +78,11 @@ static void release_file(struct vmk_file *file)
 
 static const struct vmk_file_ops plain_file_ops = {.size = sizeof(plain_file_ops), .release = release_file};
 
-/* An io_uring ring: the kernel maps its own pages and forbids growth and dumps. */
+/* An io_uring ring: the kernel inserts pages of its own and forbids growth. */
 static int mmap_ring(struct vmk_file *file, struct vmk_mmap_description *description)
 {
     (void)file;
-    description->flags |= VMK_VM_DONTEXPAND | VMK_VM_DONTDUMP;
+    description->flags |= VMK_VM_DONTEXPAND | VMK_VM_MIXEDMAP;
     return 0;
 }
 
@@ -247,6 +247,7 @@ static void describe_unnamed(struct description_of_file *what, const char *name)
 {
     static const char *const mappable[] = {"[perf_event]", "bpf-map", "kvm-vcpu", "dmabuf"};
     what->kind = VMK_OBJECT_NONE;
+    what->mode |= VMK_FILE_NOEXEC; /* as a file system, this one allows no execution */
     if (strstr(name, "[io_uring]") != NULL) {
         what->kind = VMK_OBJECT_DEVICE;
         what->ops = &ring_file_ops;

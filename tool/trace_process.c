@@ -334,6 +334,7 @@ int trace_space_exec(struct tracer *tracer, struct trace_task *task)
     space->personality = options.personality;
     space->imported_peak = tracer->view.status.peak;
     trace_record_exec(tracer, task);
+    trace_keep_first_map(tracer, task);
     space->changed = true;
     if (tracer->interval == 1)
         trace_check_map(tracer, task, "after execve");

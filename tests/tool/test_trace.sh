@@ -1,0 +1,110 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# vmakit trace: short programs with no divergence, options, statuses passed through, and what goes wrong by name.
+set -u
+VMAKIT=${VMAKIT:-build/vmakit}
+here=$(cd "$(dirname "$0")" && pwd)
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+# Tracing needs the right to do so; a container without it cannot run this test.
+if ! "$VMAKIT" trace -q -- true 2>"$work/err" && [ $? -eq 121 ]; then
+    cat "$work/err"
+    echo "skipped: this machine does not allow tracing"
+    exit 77
+fi
+
+for source in "$here"/programs/*.c; do
+    ${CC:-cc} -O1 -pthread -w -o "$work/$(basename "${source%.c}")" "$source" || exit 1
+done
+
+# run STATUS NAME [OPTION...] -- CMD...: the exit status, and that stderr ends in a summary without divergences.
+run()
+{
+    local status=$1 name=$2
+    shift 2
+    (cd "$work" && "$VMAKIT" trace "$@") >"$work/out" 2>"$work/err" </dev/null
+    local got=$?
+    if [ $got -ne "$status" ]; then
+        echo "FAILED $name: status $got, not $status"
+        tail -60 "$work/err"
+        failures=$((failures + 1))
+        return 1
+    fi
+    echo "ok $name: $(tail -1 "$work/err")"
+}
+
+# mirrored STATUS NAME ...: run, and the last line says so.
+mirrored()
+{
+    run "$@" || return
+    if ! tail -1 "$work/err" | grep -qE '^[0-9]+ calls mirrored, 0 divergences$'; then
+        echo "FAILED $2: the last line is: $(tail -1 "$work/err")"
+        failures=$((failures + 1))
+    fi
+    grep -oE '[0-9]+ of [0-9]+ addresses predicted' "$work/err" | while read -r predicted _ chosen _; do
+        [ "$predicted" = "$chosen" ] || echo unpredicted
+    done | grep -q unpredicted && {
+        echo "FAILED $2: an address was not predicted"
+        failures=$((failures + 1))
+    }
+}
+
+# says TEXT: the last run's stderr or stdout has it.
+says()
+{
+    grep -qE -- "$1" "$work/err" "$work/out" && return
+    echo "FAILED: nothing says '$1' in:"
+    cat "$work/err"
+    failures=$((failures + 1))
+}
+
+VMAKIT=$(realpath "$VMAKIT")
+
+mirrored 0 true -- true
+mirrored 0 ls -- ls -lR /etc/alternatives
+mirrored 0 pipeline -- sh -c 'ls / | sort | wc -l'
+mirrored 7 status -- sh -c 'exit 7'
+mirrored 137 killed -- sh -c 'kill -9 $$'
+mirrored 42 calls -- ./calls
+says '^called$'
+mirrored 42 'calls, seldom' --check=10 -- ./calls
+mirrored 42 'calls, at exit' --check=exit -- ./calls
+mirrored 42 'calls, randomised' --random -- ./calls
+mirrored 0 threads -- ./threads
+mirrored 0 'threads, randomised' --random --check=exit -- ./threads
+mirrored 3 forks -- ./forks
+says '^executed$'
+mirrored 3 'forks, not followed' --follow=no -- ./forks
+mirrored 139 stack -- ./stack
+mirrored 143 signal -- ./stack terminate
+(ulimit -s unlimited && mirrored 0 'unlimited stack' -- ls / && exit $failures) || failures=$((failures + 1))
+(ulimit -s 100000 && mirrored 0 'large stack' -- ls / && exit $failures) || failures=$((failures + 1))
+mirrored 0 compiler -- sh -c "echo 'int main(void){return 0;}' > '$work/a.c' && ${CC:-cc} -O2 -o '$work/a' '$work/a.c' && '$work/a'"
+
+# Options that write.
+mirrored 42 record --record "$work/calls.trace" --json "$work/calls.json" --map -- ./calls
+says '\[heap\]'
+grep -q 'mmap' "$work/calls.trace" || { echo "FAILED: no mmap in the record"; failures=$((failures + 1)); }
+grep -q '"calls_mirrored"' "$work/calls.json" || { echo "FAILED: json"; failures=$((failures + 1)); }
+mirrored 0 quiet -q -- true
+[ "$(wc -l <"$work/err")" -eq 1 ] || { echo "FAILED: --quiet prints more"; failures=$((failures + 1)); }
+run 4 'unwritable record' --record /nonexistent/file -- true
+says 'No such file'
+
+# What cannot be.
+run 127 'no such program' -- /no/such/program
+says 'No such file or directory'
+run 126 'not a program' -- /etc/passwd
+says 'Permission denied'
+run 2 'no command' --
+run 2 'unknown option' --nonsense -- true
+run 2 'bad interval' --check=0 -- true
+if command -v strace >/dev/null; then
+    run 121 'another tracer' -- strace -o /dev/null true
+    says 'one tracer only'
+fi
+
+[ $failures -eq 0 ] && echo "all good"
+exit $((failures != 0))
