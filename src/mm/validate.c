@@ -85,7 +85,7 @@ static void validate_add_area(struct validator *v, vmk_vm_flags flags, uint64_t 
         v->data += pages;
     if ((flags & VMK_VM_LOCKED) != 0)
         v->locked += pages;
-    if ((flags & VMK_VM_SHARED) != 0)
+    if ((flags & VMK_VM_MAYSHARE) != 0)
         v->shared += pages;
     if ((flags & VMK_VM_ACCOUNT) != 0)
         v->accounted += pages;
@@ -225,7 +225,7 @@ static void validate_counters(struct validator *v)
     validate_count(v, "accounted_vm", v->accounted, mm->accounted_vm);
     validate_count(v, "spare areas", validate_list_len(mm->spare_anon), mm->nr_spare_anon);
     validate_count(v, "spare file areas", validate_list_len(mm->spare_file), mm->nr_spare_file);
-    if (mm->system->commit == NULL && mm->settings->enforce_limits != 0)
+    if (mm->system->commit == NULL)
         validate_that(v, __atomic_load_n(&mm->system->committed, __ATOMIC_RELAXED) >= v->accounted,
                       "the system's commit charge is below this address space's", 0);
 }
