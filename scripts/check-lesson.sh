@@ -43,6 +43,7 @@ for my $file (glob("tests/unit/*.c tests/tool/*.c")) {
     $source{"$base/$1"} = 1 while $text =~ /^static void (\w+)\(void \*\*/mg;
 }
 
+close $in;
 my ($rows, $bad) = (0, 0);
 sub refuse { print "$lesson:$.: @_\n"; $bad++; }
 open $in, "<", $lesson or die;
