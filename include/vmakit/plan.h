@@ -32,7 +32,7 @@ enum { VMK_PLAN_DONE = 0, VMK_PLAN_MORE = 1 };
 
 /* The caller's storage for a plan; its contents are the library's. Must not move while it is open. */
 struct vmk_plan {
-    uint64_t opaque[128];
+    uint64_t opaque[144];
 };
 
 enum vmk_edit_kind {

@@ -100,7 +100,7 @@ static struct vmk_vma *detach_run(struct vmk_mm *mm, const struct vmki_area_edit
     return gone;
 }
 
-static void end_areas(struct vmk_mm *mm, struct vmk_vma *gone)
+void vmki_end_areas(struct vmk_mm *mm, struct vmk_vma *gone)
 {
     for (struct vmk_vma *vma = gone, *next; vma != NULL; vma = next) {
         const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
@@ -219,7 +219,7 @@ void vmki_edit_commit(struct vmk_mm *mm, struct vmki_area_edit *edit)
     if (mm->notice != NULL)
         send_notices(mm, edit);
     if (gone != NULL)
-        end_areas(mm, gone);
+        vmki_end_areas(mm, gone);
 }
 
 void vmki_edit_abort(struct vmk_mm *mm, struct vmki_area_edit *edit)

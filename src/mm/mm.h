@@ -257,6 +257,9 @@ uint32_t vmki_flags_to_prot(vmk_vm_flags flags);
 void vmki_vma_link_object(struct vmk_vma *vma);
 void vmki_vma_unlink_object(struct vmk_vma *vma);
 
+/* Unlinks, closes and retires areas that are out of the tree, a list by vma->link. mm.lock exclusive. */
+void vmki_end_areas(struct vmk_mm *mm, struct vmk_vma *gone);
+
 /* ---- anon.c: when an anon_vma comes, and which ---- */
 
 /* Gives a private area its anon_vma: a neighbour's or a new one. 0 or -VMK_ERR_HOST_NOMEM. mm.lock in either way. */
@@ -306,6 +309,9 @@ vmk_addr vmki_vma_start_gap(const struct vmk_mm *mm, vmk_addr start, vmk_vm_flag
 uint64_t vmki_mm_random(struct vmk_mm *mm);
 
 /* ---- mm.c ---- */
+
+/* An empty address space without layout, one user, one reference; takes a reference on settings. NULL: no memory. */
+struct vmk_mm *vmki_mm_new(struct vmk_system *system, struct vmki_settings *settings);
 
 /*
  * The flags that a new area of this address space gets beside its own: those of MCL_FUTURE, MERGEABLE where it applies

@@ -32,6 +32,8 @@ static void plan_lock(struct vmki_plan *plan)
 
 static void plan_unlock(struct vmki_plan *plan)
 {
+    if (plan->verb->finish != NULL)
+        plan->verb->finish(plan);
     if (plan->verb->shared_lock)
         vmk_sync_read_unlock(&plan->mm->lock);
     else

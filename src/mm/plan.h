@@ -26,10 +26,22 @@ struct vmki_verb {
     int (*start)(struct vmki_plan *plan);
     /* Prepares the next part, or ends the call (setting plan->result). May be NULL: start did it all. */
     enum vmki_step (*step)(struct vmki_plan *plan);
+    /* Releases what the verb still holds, however the call ended; mm.lock is held. May be NULL. */
+    void (*finish)(struct vmki_plan *plan);
     size_t request_size;
     bool shared_lock; /* reads only: mm.lock shared */
     enum vmk_event counter;
     bool has_counter;
+};
+
+/* How an mmap stands between its parts. */
+struct vmki_mmap_state {
+    uint64_t len;              /* page aligned */
+    uint64_t pgoff;
+    vmk_vm_flags flags;
+    struct vmk_file *file;
+    struct vmk_file *internal; /* made for this call: a reference to drop at its end */
+    struct vmki_ext *ext;      /* operations that a driver's hook set: a reference to drop */
 };
 
 enum { VMKI_PLAN_EDITS = 4, VMKI_PLAN_REQUEST_SIZE = 96 };
@@ -56,6 +68,7 @@ struct vmki_plan {
     vmk_vm_flags flags;
     uint64_t number[4];
     void *pointer[3];
+    struct vmki_mmap_state mmap;
 
     /* From here on nothing is cleared when a plan is opened. */
     union {
@@ -111,6 +124,13 @@ int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *reque
     {                                                                                                                  \
         return vmki_plan_open(mm, &(verb), request, plan);                                                             \
     }
+
+/*
+ * Prepares the part that unmaps what is mapped in [start, end), page aligned, with plan->area. 1: the part is prepared; 0:
+ * nothing is mapped there; negative: refused. Where Linux leaves a first cut visible, the part is that cut alone and
+ * plan->fail_after holds the error. Allocates. Defined in unmap.c.
+ */
+int vmki_plan_unmap(struct vmki_plan *plan, vmk_addr start, vmk_addr end);
 
 /*
  * Shared by verbs that change flags area by area over a range (mprotect, madvise, mlock, mseal, ...): prepares the edit

@@ -157,6 +157,20 @@ void vmki_tree_destroy(struct vmki_tree *tree)
     *tree = (struct vmki_tree){.memory = tree->memory};
 }
 
+void vmki_tree_clear(struct vmki_tree *tree)
+{
+    struct vmki_tree_node *root = tree->root;
+
+    if (root == NULL)
+        return;
+    vmki_store_release(&tree->root, NULL);
+    give_subtree(tree, root, tree->memory->retire);
+    tree->nr_entries = 0;
+    tree->first_start = 0;
+    tree->last_end = 0;
+    tree->height = 0;
+}
+
 /* ---- What the tree remembers of its two ends ---- */
 
 void vmki_tree_note_ends(struct vmki_tree *tree)

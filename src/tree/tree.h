@@ -90,6 +90,8 @@ struct vmki_gap_query {
 void vmki_tree_init(struct vmki_tree *tree, const struct vmki_tree_memory *memory);
 /* Frees all nodes at once; no reader may be left. Items are the caller's. */
 void vmki_tree_destroy(struct vmki_tree *tree);
+/* Takes all entries out at once, without memory: the nodes are retired, and readers find nothing from now on. */
+void vmki_tree_clear(struct vmki_tree *tree);
 
 /* ---- Readers: without a lock. Each returns false, and leaves *entry alone, when there is none. ---- */
 
