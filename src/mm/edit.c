@@ -215,6 +215,8 @@ int vmki_edit_modify(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_f
     error = modify_may_split(vma, start, end, partial);
     if (error == 0) {
         modify_split(vma, start, end, &mid, ext, edit);
+        if (ext == vma->ext)
+            vmki_ext_put(mm, ext); /* the area has its own reference */
         return 0;
     }
     vmki_ext_put(mm, ext);

@@ -215,3 +215,8 @@ static const struct vmki_verb mprotect_verb = {
 };
 
 VMKI_DEFINE_VERB(mprotect, mprotect_verb)
+
+int vmki_mprotect_locked(struct vmk_mm *mm, const struct vmk_mprotect_request *request)
+{
+    return vmki_call_locked(mm, &mprotect_verb, request, NULL);
+}

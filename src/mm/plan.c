@@ -22,22 +22,26 @@ struct vmk_edit *vmki_plan_add_edit(struct vmki_plan *plan, enum vmk_edit_kind k
     return edit;
 }
 
-static void plan_lock(struct vmki_plan *plan)
+static void plan_lock(struct vmk_mm *mm, const struct vmki_verb *verb)
 {
-    if (plan->verb->shared_lock)
-        vmk_sync_read_lock(&plan->mm->lock);
+    if (verb->shared_lock)
+        vmk_sync_read_lock(&mm->lock);
     else
-        vmki_mm_lock(plan->mm);
+        vmki_mm_lock(mm);
 }
 
-static void plan_unlock(struct vmki_plan *plan)
+static void plan_finish(struct vmki_plan *plan)
 {
     if (plan->verb->finish != NULL)
         plan->verb->finish(plan);
-    if (plan->verb->shared_lock)
-        vmk_sync_read_unlock(&plan->mm->lock);
+}
+
+static void plan_unlock(struct vmk_mm *mm, const struct vmki_verb *verb)
+{
+    if (verb->shared_lock)
+        vmk_sync_read_unlock(&mm->lock);
     else
-        vmki_mm_unlock(plan->mm);
+        vmki_mm_unlock(mm);
 }
 
 static void part_clear(struct vmki_plan *plan)
@@ -149,7 +153,6 @@ static enum vmki_step plan_begin(struct vmki_plan *plan, struct vmk_mm *mm, cons
     plan->mm = mm;
     plan->verb = verb;
     memcpy(&plan->request, request, verb->request_size);
-    plan_lock(plan);
     if (verb->has_counter)
         ((uint64_t *)(void *)&mm->counters)[verb->counter]++;
     error = verb->start(plan);
@@ -172,28 +175,41 @@ static enum vmki_step plan_continue(struct vmki_plan *plan)
     return plan_advance(plan);
 }
 
-int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result)
+int vmki_call_locked(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result)
 {
     struct vmki_plan plan;
     enum vmki_step step = plan_begin(&plan, mm, verb, request);
 
     while (step == VMKI_STEP_PART)
         step = plan_continue(&plan);
-    plan_unlock(&plan);
+    plan_finish(&plan);
     if (result != NULL)
         *result = plan.result;
     return plan.result.error;
 }
 
+int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result)
+{
+    int error;
+
+    plan_lock(mm, verb);
+    error = vmki_call_locked(mm, verb, request, result);
+    plan_unlock(mm, verb);
+    return error;
+}
+
 int vmki_plan_open(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_plan *storage)
 {
     struct vmki_plan *plan = (struct vmki_plan *)(void *)storage;
-    enum vmki_step step = plan_begin(plan, mm, verb, request);
+    enum vmki_step step;
 
+    plan_lock(mm, verb);
+    step = plan_begin(plan, mm, verb, request);
     plan->is_open = step == VMKI_STEP_PART;
     if (step == VMKI_STEP_PART)
         return 0;
-    plan_unlock(plan);
+    plan_finish(plan);
+    plan_unlock(mm, verb);
     return plan->result.error;
 }
 
@@ -209,8 +225,10 @@ bool vmk_plan_next_edit(struct vmk_plan *storage, struct vmk_edit *edit)
 
 static void plan_close(struct vmki_plan *plan, struct vmk_result *result)
 {
-    if (plan->is_open)
-        plan_unlock(plan);
+    if (plan->is_open) {
+        plan_finish(plan);
+        plan_unlock(plan->mm, plan->verb);
+    }
     plan->is_open = false;
     if (result != NULL)
         *result = plan->result;

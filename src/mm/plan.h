@@ -113,6 +113,9 @@ struct vmk_edit *vmki_plan_add_edit(struct vmki_plan *plan, enum vmk_edit_kind k
 /* The driver. */
 int vmki_plan_open(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_plan *storage);
 int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result);
+/* The same for a caller that holds mm.lock. */
+int vmki_call_locked(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result);
+int vmki_mprotect_locked(struct vmk_mm *mm, const struct vmk_mprotect_request *request);
 
 /* Defines the two public forms of a verb from its struct vmki_verb. */
 #define VMKI_DEFINE_VERB(name, verb)                                                                                   \
