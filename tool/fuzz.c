@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: MIT */
+/* fuzz.c - vmakit fuzz: options, the loop, the summary. */
+#include <argp.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/personality.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "commands.h"
+#include "fuzz.h"
+#include "fuzz_comm.h"
+
+struct options {
+    uint64_t ops, seed, first, length;
+    double minutes;
+    const char *rule, *replay, *output;
+    bool calls_given, calls[FUZZ_NR_CALLS];
+    bool verbose, kernel_only, keep_long, only_one;
+    unsigned max_divergences;
+};
+
+enum { KEY_CALLS = 0x100, KEY_REPLAY, KEY_OUTPUT, KEY_KERNEL, KEY_LONG, KEY_SEQUENCE, KEY_LENGTH, KEY_MAX, KEY_BREAK };
+
+static const struct argp_option argp_options[] = {
+    {"ops", 'n', "N", 0, "Operations to run (default 100000)", 0},
+    {"seed", 's', "S", 0, "Seed of the sequences (default 1): the same seed does the same", 0},
+    {"minutes", 'm', "M", 0, "Stop after M minutes, whatever --ops says", 0},
+    {"calls", KEY_CALLS, "LIST", 0, "Only these calls, comma-separated; `help' lists them", 0},
+    {"length", KEY_LENGTH, "N", 0, "Operations in a sequence (default 100 to 400)", 0},
+    {"sequence", KEY_SEQUENCE, "K", 0, "Run sequence K of the seed alone", 0},
+    {"replay-seq", KEY_REPLAY, "FILE", 0, "Run one sequence that was written before", 0},
+    {"output", 'o', "DIR", 0, "Where failing sequences are written (default: here)", 0},
+    {"max-divergences", KEY_MAX, "N", 0, "Stop after N divergences (default 10)", 0},
+    {"no-shrink", KEY_LONG, NULL, 0, "Leave failing sequences as long as they are", 0},
+    {"kernel-only", KEY_KERNEL, NULL, 0, "Do not ask the engine: what does the generator reach?", 0},
+    {"break", KEY_BREAK, "RULE", 0, "Break a rule of the engine (test builds); `help' lists them", 0},
+    {"verbose", 'v', NULL, 0, "Print each operation", 0},
+    {0},
+};
+
+static void list_calls(FILE *out)
+{
+    for (uint32_t call = 0; call < FUZZ_NR_CALLS; call++)
+        fprintf(out, "%s\n", fuzz_call_name(call));
+}
+
+/* "touch" stands for all accesses to memory. */
+static bool enable_calls(struct options *options, char *list)
+{
+    char *save = NULL;
+
+    options->calls_given = true;
+    for (char *word = strtok_r(list, ",", &save); word != NULL; word = strtok_r(NULL, ",", &save)) {
+        int call = fuzz_call_find(word);
+
+        if (strcmp(word, "touch") == 0) {
+            for (call = FUZZ_TOUCH_READ; call <= FUZZ_PROC_MEM_WRITE; call++)
+                options->calls[call] = true;
+        } else if (call < 0) {
+            return false;
+        } else {
+            options->calls[call] = true;
+        }
+    }
+    return true;
+}
+
+static uint64_t number(const char *text, struct argp_state *state)
+{
+    char *end;
+    uint64_t value;
+
+    errno = 0;
+    value = strtoull(text, &end, 0);
+    if (errno != 0 || *end != '\0' || end == text || text[0] == '-')
+        argp_error(state, "'%s' is not a number", text);
+    return value;
+}
+
+static error_t parse_option(int key, char *text, struct argp_state *state)
+{
+    struct options *options = state->input;
+    char *end;
+
+    switch (key) {
+    case 'n':
+        options->ops = number(text, state);
+        break;
+    case 's':
+        options->seed = number(text, state);
+        break;
+    case 'm':
+        options->minutes = strtod(text, &end);
+        if (*end != '\0' || options->minutes <= 0)
+            argp_error(state, "'%s' is not a number of minutes", text);
+        break;
+    case KEY_CALLS:
+        if (strcmp(text, "help") == 0) {
+            list_calls(stdout);
+            exit(EXIT_GOOD);
+        }
+        if (!enable_calls(options, text))
+            argp_error(state, "--calls has an unknown call; --calls=help lists them");
+        break;
+    case KEY_LENGTH:
+        options->length = number(text, state);
+        if (options->length == 0 || options->length > FUZZ_MAX_OPS)
+            argp_error(state, "--length is 1 to %d", FUZZ_MAX_OPS);
+        break;
+    case KEY_SEQUENCE:
+        options->first = number(text, state);
+        options->only_one = true;
+        break;
+    case KEY_REPLAY:
+        options->replay = text;
+        break;
+    case 'o':
+        options->output = text;
+        break;
+    case KEY_MAX:
+        options->max_divergences = (unsigned)number(text, state);
+        break;
+    case KEY_LONG:
+        options->keep_long = true;
+        break;
+    case KEY_KERNEL:
+        options->kernel_only = true;
+        break;
+    case KEY_BREAK:
+        options->rule = text;
+        break;
+    case 'v':
+        options->verbose = true;
+        break;
+    case ARGP_KEY_ARG:
+        argp_error(state, "'%s': fuzz takes no arguments", text);
+        break;
+    default:
+        return ARGP_ERR_UNKNOWN;
+    }
+    return 0;
+}
+
+/* ---- A process whose layout is the same in each run ---- */
+
+/* Runs this program again without randomisation, with the usual stack limit; returns when that is so, or cannot be. */
+static void settle_layout(char **argv)
+{
+    static char name[] = "vmakit", again[] = "fuzz";
+    struct rlimit stack = {.rlim_cur = (rlim_t)8 << 20, .rlim_max = RLIM_INFINITY};
+    struct rlimit now;
+    int current = personality(0xffffffff);
+    char *args[64] = {name, again};
+    size_t nr = 2;
+
+    getrlimit(RLIMIT_STACK, &now);
+    if (current != -1 && (current & ADDR_NO_RANDOMIZE) != 0 && now.rlim_cur == stack.rlim_cur)
+        return;
+    if (getenv("VMAKIT_FUZZ_AGAIN") != NULL)
+        return;
+    for (size_t i = 1; argv[i] != NULL && nr < 63; i++)
+        args[nr++] = argv[i];
+    stack.rlim_max = now.rlim_max;
+    setrlimit(RLIMIT_STACK, &stack);
+    personality((unsigned long)(current | ADDR_NO_RANDOMIZE));
+    setenv("VMAKIT_FUZZ_AGAIN", "1", 1);
+    execv("/proc/self/exe", args);
+}
+
+/* Both processes on one processor: the hand-over is quickest there. */
+static void settle_processor(void)
+{
+    cpu_set_t set;
+    int cpu = sched_getcpu();
+
+    if (cpu < 0)
+        return;
+    CPU_ZERO(&set);
+    CPU_SET((size_t)cpu, &set);
+    sched_setaffinity(0, sizeof(set), &set);
+}
+
+static volatile sig_atomic_t stopped;
+
+static void on_stop(int signo)
+{
+    (void)signo;
+    stopped = 1;
+}
+
+/* ---- The loop ---- */
+
+struct session {
+    const struct options *options;
+    struct fuzz_files files;
+    struct fuzz_child child;
+    struct fuzz_table table;
+    struct fuzz_run *run;
+    struct fuzz_sequence *sequence;
+    struct fuzz_generator generator;
+    uint64_t nr_sequences, nr_divergences;
+    struct timespec begun;
+};
+
+static double seconds_since(const struct timespec *then)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)(now.tv_sec - then->tv_sec) + (double)(now.tv_nsec - then->tv_nsec) / 1e9;
+}
+
+static void write_sequence(const struct session *session, uint64_t index)
+{
+    char path[512];
+    FILE *file;
+
+    snprintf(path, sizeof(path), "%s/vmakit-fuzz-%" PRIu64 "-%" PRIu64 ".seq",
+             session->options->output != NULL ? session->options->output : ".", session->options->seed, index);
+    file = fopen(path, "we");
+    if (file == NULL || fuzz_sequence_write(file, session->sequence) != 0)
+        fprintf(stderr, "vmakit fuzz: cannot write %s: %s\n", path, strerror(errno));
+    else
+        printf("written: %s\n", path);
+    if (file != NULL)
+        fclose(file);
+}
+
+/* A sequence diverged: says where, makes it small, prints and writes it. */
+static void report(struct session *session, uint64_t index)
+{
+    struct fuzz_run *run = session->run;
+
+    session->nr_divergences++;
+    printf("\ndivergence in sequence %" PRIu64 ", operation %zu: %s\n", index, run->failed_at, run->difference.what);
+    if (run->failed_at + 1 < session->sequence->nr_ops)
+        session->sequence->nr_ops = run->failed_at + 1;
+    if (!session->options->keep_long) {
+        unsigned runs = fuzz_shrink(run, session->sequence);
+        bool verbose = run->verbose;
+        struct fuzz_table *table = run->table;
+        uint64_t nr_ops = run->nr_ops;
+
+        printf("%zu operations remain after %u runs; dropped CAP_IPC_LOCK: %s:\n", session->sequence->nr_ops, runs,
+               session->sequence->config.drop_ipc_lock ? "yes" : "no");
+        run->verbose = true;
+        run->table = NULL;
+        fuzz_run_sequence(run, session->sequence, NULL, 0);
+        printf("%s\n", run->difference.what);
+        run->verbose = verbose;
+        run->table = table;
+        run->nr_ops = nr_ops;
+    }
+    write_sequence(session, index);
+}
+
+static int loop(struct session *session)
+{
+    const struct options *options = session->options;
+    uint64_t shown = 0;
+
+    for (uint64_t index = options->first; !stopped && session->run->nr_ops < options->ops; index++) {
+        struct fuzz_random random;
+        uint64_t left = options->ops - session->run->nr_ops, length;
+        int outcome;
+
+        if (options->minutes > 0 && seconds_since(&session->begun) > options->minutes * 60)
+            break;
+        fuzz_generator_config(&session->sequence->config, options->seed, index);
+        random.state = session->sequence->config.seed ^ UINT64_C(0x5851f42d4c957f2d);
+        length = options->length != 0 ? options->length : 100 + fuzz_below(&random, 300);
+        fuzz_generator_begin(&session->generator, &session->sequence->config);
+        outcome = fuzz_run_sequence(session->run, session->sequence, &session->generator, length < left ? length : left);
+        session->nr_sequences++;
+        if (outcome < 0) {
+            fprintf(stderr, "vmakit fuzz: sequence %" PRIu64 ", operation %zu: %s: %s\n", index, session->run->failed_at,
+                    session->run->difference.what, strerror(-outcome));
+            write_sequence(session, index);
+            return EXIT_NO_RESOURCE;
+        }
+        if (outcome == 1)
+            report(session, index);
+        if (options->only_one || session->nr_divergences >= options->max_divergences)
+            break;
+        if (isatty(2) && session->run->nr_ops - shown >= 20000) {
+            shown = session->run->nr_ops;
+            fprintf(stderr, "\r%" PRIu64 " operations, %.0f a second ", shown,
+                    (double)shown / seconds_since(&session->begun));
+        }
+    }
+    return session->nr_divergences != 0 ? EXIT_DIFFERENT : EXIT_GOOD;
+}
+
+/* ---- The summary ---- */
+
+static size_t median_areas(const struct fuzz_run *run)
+{
+    uint64_t sum = 0, half = 0;
+
+    for (size_t i = 0; i <= FUZZ_MAX_AREAS; i++)
+        sum += run->areas_seen[i];
+    for (size_t i = 0; i <= FUZZ_MAX_AREAS; i++) {
+        half += run->areas_seen[i];
+        if (half * 2 >= sum)
+            return i;
+    }
+    return 0;
+}
+
+static void print_counters(struct session *session)
+{
+    struct vmk_counters counters;
+
+    if (session->run->engine == NULL)
+        return;
+    vmk_system_counters(fuzz_engine_system(session->run->engine), &counters);
+    printf("merges: previous %" PRIu64 ", next %" PRIu64 ", both %" PRIu64 "; splits %" PRIu64 "\n", counters.merge_prev,
+           counters.merge_next, counters.merge_both, counters.split);
+    printf("merges refused by: flags %" PRIu64 ", file %" PRIu64 ", page offset %" PRIu64 ", anon_vma %" PRIu64
+           ", policy %" PRIu64 ", userfaultfd %" PRIu64 ", name %" PRIu64 ", close hook %" PRIu64 ", special %" PRIu64 "\n",
+           counters.refuse_flags, counters.refuse_file, counters.refuse_pgoff, counters.refuse_anon_vma,
+           counters.refuse_policy, counters.refuse_uffd, counters.refuse_name, counters.refuse_close,
+           counters.refuse_special);
+    printf("anon_vmas: new %" PRIu64 ", reused %" PRIu64 "; stacks grown %" PRIu64 "; forks %" PRIu64 "\n",
+           counters.anon_vma_new, counters.anon_vma_reused, counters.stack_growth, counters.fork);
+}
+
+static void summary(struct session *session)
+{
+    double seconds = seconds_since(&session->begun);
+
+    printf("\n");
+    fuzz_table_print(stdout, &session->table);
+    print_counters(session);
+    printf("%" PRIu64 " sequences, %.1f %% of calls succeed, median map of %zu areas, %.0f seconds, %.0f us an operation\n",
+           session->nr_sequences, fuzz_table_success(&session->table), median_areas(session->run), seconds,
+           session->run->nr_ops != 0 ? seconds * 1e6 / (double)session->run->nr_ops : 0.0);
+    printf("left out: MADV_HWPOISON, MADV_SOFT_OFFLINE, the vsyscall page, inode numbers that the kernel chooses (compared "
+           "by identity), minor-fault userfaultfd%s%s\n",
+           session->files.left_out[0] != '\0' ? ", " : "", session->files.left_out);
+    printf("%" PRIu64 " operations, %" PRIu64 " divergences\n", session->run->nr_ops, session->nr_divergences);
+}
+
+static int replay(struct session *session)
+{
+    FILE *file = fopen(session->options->replay, "re");
+    size_t bad;
+    int outcome;
+
+    if (file == NULL) {
+        fprintf(stderr, "vmakit fuzz: %s: %s\n", session->options->replay, strerror(errno));
+        return EXIT_CANNOT_READ;
+    }
+    bad = fuzz_sequence_read(file, session->sequence);
+    fclose(file);
+    if (bad != 0) {
+        fprintf(stderr, "vmakit fuzz: %s:%zu: not an operation\n", session->options->replay, bad);
+        return EXIT_CANNOT_READ;
+    }
+    session->run->verbose = true;
+    outcome = fuzz_run_sequence(session->run, session->sequence, NULL, 0);
+    if (outcome != 0)
+        printf("%s\n", session->run->difference.what);
+    session->nr_divergences = outcome == 1;
+    return outcome < 0 ? EXIT_NO_RESOURCE : outcome == 1 ? EXIT_DIFFERENT : EXIT_GOOD;
+}
+
+static int begin(struct session *session)
+{
+    int error = fuzz_files_open(&session->files);
+
+    if (error == 0)
+        error = fuzz_child_init(&session->child, &session->files);
+    if (error != 0) {
+        fprintf(stderr, "vmakit fuzz: cannot start a process to experiment with: %s\n", strerror(-error));
+        return EXIT_NO_RESOURCE;
+    }
+    session->run->child = &session->child;
+    session->run->table = &session->table;
+    session->run->verbose = session->options->verbose;
+    session->run->text_start = session->generator.text_start = session->child.comm->text_start;
+    session->run->text_end = session->generator.text_end = session->child.comm->text_end;
+    session->generator.files = &session->files;
+    session->generator.start_brk = session->child.start_brk;
+    session->generator.enabled = session->options->calls_given ? session->options->calls : NULL;
+    if (!session->options->kernel_only) {
+        session->run->engine = fuzz_engine_create(&session->files);
+        if (session->run->engine == NULL) {
+            fprintf(stderr, "vmakit fuzz: the engine cannot be created\n");
+            return EXIT_NO_RESOURCE;
+        }
+    }
+    return EXIT_GOOD;
+}
+
+int cmd_fuzz(int argc, char **argv)
+{
+    static const struct argp argp = {
+        .options = argp_options,
+        .parser = parse_option,
+        .doc = "Runs random memory calls on the running kernel and on the engine, and compares after each one.",
+    };
+    struct options options = {.ops = 100000, .seed = 1, .max_divergences = 10};
+    struct sigaction action = {.sa_handler = on_stop};
+    struct session *session;
+    int status;
+
+    argp_parse(&argp, argc, argv, 0, NULL, &options);
+    settle_layout(argv);
+    settle_processor();
+    session = calloc(1, sizeof(*session));
+    if (session != NULL) {
+        session->run = calloc(1, sizeof(*session->run));
+        session->sequence = calloc(1, sizeof(*session->sequence));
+    }
+    if (session == NULL || session->run == NULL || session->sequence == NULL)
+        return EXIT_NO_RESOURCE;
+    session->options = &options;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    status = begin(session);
+    clock_gettime(CLOCK_MONOTONIC, &session->begun);
+    if (status == EXIT_GOOD) {
+        status = options.replay != NULL ? replay(session) : loop(session);
+        fuzz_child_exit(&session->child);
+        summary(session);
+    }
+    fuzz_child_exit(&session->child);
+    fuzz_engine_destroy(session->run->engine);
+    fuzz_files_close(&session->files);
+    fuzz_view_free(&session->run->view);
+    free(session->run);
+    free(session->sequence);
+    free(session);
+    return status;
+}
