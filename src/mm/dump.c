@@ -216,6 +216,7 @@ static void dump_counters(struct dumper *d)
     dump_dec(d, "areas", mm->tree.nr_entries);
     dump_dec(d, "total", mm->total_vm);
     dump_dec(d, "locked", mm->locked_vm);
+    dump_dec(d, "locked_leak", mm->locked_leak);
     dump_dec(d, "pinned", mm->pinned_vm);
     dump_dec(d, "data", mm->data_vm);
     dump_dec(d, "exec", mm->exec_vm);

@@ -105,6 +105,7 @@ struct vmk_mm {
     /* Counters, in pages; all follow from the areas (edit.c), but for pinned_vm and the high marks. */
     uint64_t nr_vmas_peak, peak_vm;
     uint64_t total_vm, locked_vm, pinned_vm, data_vm, exec_vm, stack_vm, shared_vm, accounted_vm;
+    uint64_t locked_leak;          /* part of locked_vm that no area has: Linux's DONTUNMAP moves leave it (mremap.c) */
     uint64_t unknown_merges;
     struct vmk_counters counters;
 

@@ -217,7 +217,7 @@ static void validate_counters(struct validator *v)
 
     validate_count(v, "number of areas", v->nr_vmas, mm->tree.nr_entries);
     validate_count(v, "total_vm", v->total, mm->total_vm);
-    validate_count(v, "locked_vm", v->locked, mm->locked_vm);
+    validate_count(v, "locked_vm", v->locked + mm->locked_leak, mm->locked_vm);
     validate_count(v, "data_vm", v->data, mm->data_vm);
     validate_count(v, "exec_vm", v->exec, mm->exec_vm);
     validate_count(v, "stack_vm", v->stack, mm->stack_vm);
