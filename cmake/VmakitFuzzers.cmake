@@ -12,7 +12,7 @@ foreach(source IN LISTS fuzz_sources)
   set_target_properties(fuzz_${name} PROPERTIES
     OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/fuzz)
   target_include_directories(fuzz_${name} PRIVATE ${PROJECT_SOURCE_DIR}/src)
-  target_compile_definitions(fuzz_${name} PRIVATE _GNU_SOURCE)
+  target_compile_definitions(fuzz_${name} PRIVATE _GNU_SOURCE=)
   target_link_libraries(fuzz_${name} PRIVATE vmakit_tool)
   target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
   vmakit_warnings(fuzz_${name})

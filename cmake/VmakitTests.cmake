@@ -16,7 +16,7 @@ vmakit_glob(support_sources tests/support/*.c tests/unit/support*.c ports/mock/*
 add_library(vmakit_test_support STATIC ${support_sources})
 target_include_directories(vmakit_test_support PUBLIC
   ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/tests/support)
-target_compile_definitions(vmakit_test_support PUBLIC _GNU_SOURCE "VMK_SYNC_HEADER=\"${VMAKIT_SYNC_HEADER}\""
+target_compile_definitions(vmakit_test_support PUBLIC _GNU_SOURCE= "VMK_SYNC_HEADER=\"${VMAKIT_SYNC_HEADER}\""
   VMAKIT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
 target_link_libraries(vmakit_test_support PUBLIC vmakit_static URCU::URCU Threads::Threads)
 if(TARGET CMOCKA::CMOCKA)
@@ -72,7 +72,7 @@ function(vmakit_example name)
   add_executable(example_${name} ${ARGN})
   set_target_properties(example_${name} PROPERTIES
     OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/examples)
-  target_compile_definitions(example_${name} PRIVATE _GNU_SOURCE)
+  target_compile_definitions(example_${name} PRIVATE _GNU_SOURCE=)
   target_link_libraries(example_${name} PRIVATE vmakit_static Threads::Threads)
   vmakit_program(example_${name})
   vmakit_warnings(example_${name} STRICT)

@@ -6,14 +6,14 @@
 . "$(dirname "$0")/lib.sh"
 out=$BUILD/amalgamation
 scripts/amalgamate.sh "$out" || exit 1
-flags=(-std=c11 -O1 -g -Wall -Wextra -Wpedantic -Wshadow -Wundef -Werror)
+flags=(-std=c11 -O1 -g -Wall -Wextra -Wpedantic -Wundef -Werror) # a local may shadow another file's static
 for compiler in gcc clang; do
     command -v $compiler >/dev/null || continue
     $compiler "${flags[@]}" -I"$out" -c "$out/vmakit.c" -o "$out/vmakit-$compiler.o" || fail "not with $compiler"
     $compiler "${flags[@]}" -ffreestanding -I"$out" -c "$out/vmakit.c" -o "$out/free-$compiler.o" ||
         fail "not freestanding with $compiler"
 done
-gcc "${flags[@]}" -D_GNU_SOURCE '-DVMK_SYNC_HEADER="vmakit/sync/pthread.h"' -I"$out" -Iinclude -c "$out/vmakit.c" \
+gcc "${flags[@]}" -D_GNU_SOURCE= '-DVMK_SYNC_HEADER="vmakit/sync/pthread.h"' -I"$out" -Iinclude -c "$out/vmakit.c" \
     -o "$out/vmakit-pthread.o" || fail "not with sync/pthread.h"
 
 # Every <vmakit/x.h> of an example becomes vmakit.h.
@@ -37,7 +37,7 @@ for example in examples/*.c examples/*/; do
         sources=("$example")
     fi
     name=$(basename "$example" .c)
-    gcc -std=c11 -O1 -g -D_GNU_SOURCE -Wall -Wextra -Werror -I"$shim" '-DVMK_SYNC_HEADER="vmakit/sync/none.h"' -pthread \
+    gcc -std=c11 -O1 -g -D_GNU_SOURCE= -Wall -Wextra -Werror -I"$shim" '-DVMK_SYNC_HEADER="vmakit/sync/none.h"' -pthread \
         "${sources[@]}" "${port[@]}" "$out/vmakit-gcc.o" -o "$out/$name" || fail "$example: does not build"
     "$out/$name" >"$out/$name.out" 2>&1 || fail "$example: fails: $(tail -n 5 "$out/$name.out")"
     ran=$((ran + 1))
