@@ -94,50 +94,22 @@ static void fork_begin_area(struct vmk_mm *child, struct vmk_vma *vma)
 
 /* ---- The address space ---- */
 
-static void fork_inherit_settings(const struct vmk_mm *parent, struct vmk_mm *child)
-{
-    struct vmki_settings *own = child->shared_settings;
-
-    child->shared_settings = vmki_settings_get(parent->shared_settings);
-    child->settings = parent->settings;
-    child->page_shift = parent->page_shift;
-    child->page_size = parent->page_size;
-    child->task_size = parent->task_size;
-    child->task_size_max = parent->task_size_max;
-    vmki_settings_put(child->system, own);
-}
-
+/* All that is not an area. Notices, write tracking, pins and counters begin anew; the embedder's pointer is copied. */
 static void fork_inherit(const struct vmk_mm *parent, struct vmk_mm *child)
 {
-    fork_inherit_settings(parent, child);
+    child->rlimits = parent->rlimits;
+    child->capabilities = parent->capabilities;
+    child->personality = parent->personality;
     child->layout = parent->layout;
+    child->window_low = parent->window_low;
+    child->window_high = parent->window_high;
     child->seed = parent->seed;
     child->def_flags = parent->def_flags & ~VMK_VM_LOCKED_MASK; /* PR_SET_MEMORY_MERGE stays, MCL_FUTURE does not */
     child->mdwe = (parent->mdwe & VMK_MDWE_NO_INHERIT) != 0 ? 0 : parent->mdwe;
     child->thp_disable = parent->thp_disable;
     child->pkeys_allocated = parent->pkeys_allocated;
     child->pkey_exec_only = parent->pkey_exec_only;
-}
-
-static int fork_new_mm(struct vmk_mm *parent, struct vmk_mm **child)
-{
-    struct vmk_mm_options options;
-    int error;
-
-    vmk_mm_options_init(&options);
-    options.rlimits = parent->rlimits;
-    options.capabilities = parent->capabilities;
-    options.personality = parent->personality;
-    options.mmap_base = parent->layout.mmap_base;
-    options.window_low = parent->window_low;
-    options.window_high = parent->window_high;
-    options.backend = parent->backend;
-    options.backend_context = parent->backend_context;
-    options.user = parent->user;
-    error = vmk_mm_create(parent->system, &options, child);
-    if (error == 0)
-        fork_inherit(parent, *child);
-    return error;
+    child->user = parent->user;
 }
 
 /* ---- All areas ---- */
@@ -277,8 +249,10 @@ static void fork_backend_cancel(const struct fork_work *work, const struct vmk_v
 
 static int fork_backend_prepare(const struct fork_work *work)
 {
-    const struct vmk_backend_ops *backend = work->child->backend;
+    const struct vmk_backend_ops *backend = work->parent->backend;
 
+    work->child->backend = backend;
+    work->child->backend_context = work->parent->backend_context;
     if (backend == NULL || backend->prepare == NULL)
         return 0;
     for (const struct vmk_vma *vma = work->first; vma != NULL; vma = vma->link) {
@@ -343,8 +317,8 @@ static void fork_undo(struct fork_work *work)
 {
     struct vmk_mm *child = work->child;
 
-    vmki_tree_destroy(&child->tree);
-    vmki_tree_init(&child->tree, &child->tree_memory);
+    child->backend = NULL; /* it was never told of the child, or of everything's end */
+    vmki_tree_clear(&child->tree);
     for (struct vmk_vma *vma = work->first, *next; vma != NULL; vma = next) {
         next = vma->link;
         vmki_mm_return_vma(child, vma);
@@ -378,13 +352,15 @@ static int fork_areas(struct vmk_mm *parent, struct vmk_mm *child)
 
 int vmk_mm_fork(struct vmk_mm *parent, struct vmk_mm **child)
 {
-    struct vmk_mm *made = NULL;
+    struct vmk_mm *made;
     int error;
 
     vmki_mm_lock(parent);
-    error = fork_new_mm(parent, &made);
+    made = vmki_mm_new(parent->system, parent->shared_settings);
+    error = made == NULL ? -VMK_ERR_HOST_NOMEM : 0;
     if (error == 0) {
         vmki_mm_lock(made);
+        fork_inherit(parent, made);
         error = fork_areas(parent, made);
         vmki_mm_unlock(made);
     }

@@ -9,6 +9,7 @@
 #include "mm/mm.h"
 #include "mm/overlay.h"
 #include "mm/reserve.h"
+#include "mm/validate.h"
 
 /* Above this many areas references are not counted one by one: that takes time with the square of the number. */
 enum { VALIDATE_EXACT_AREAS = 512 };
@@ -107,23 +108,34 @@ static void validate_range(struct validator *v, const struct vmki_tree_entry *en
                   entry->start);
 }
 
-static void validate_flags(struct validator *v, const struct vmk_vma *vma)
+const char *vmki_area_flags_broken(vmk_vm_flags flags, bool has_anon_vma, bool has_uffd)
 {
-    vmk_vm_flags flags = vma->flags;
     bool shared = (flags & VMK_VM_SHARED) != 0;
 
-    validate_that(v, !shared || (flags & VMK_VM_MAYSHARE) != 0, "SHARED without MAYSHARE", vma->start);
-    validate_that(v, (flags & VMK_VM_LOCKONFAULT) == 0 || (flags & VMK_VM_LOCKED) != 0, "LOCKONFAULT without LOCKED",
-                  vma->start);
-    validate_that(v, (flags & VMKI_VM_FORKED) == 0 || vma->anon_vma != NULL, "FORKED without an anon_vma", vma->start);
-    validate_that(v, !shared || vma->anon_vma == NULL, "a shared area has an anon_vma", vma->start);
-    validate_that(v, !shared || (flags & VMK_VM_ACCOUNT) == 0, "a shared area is charged", vma->start);
-    validate_that(v, (flags & VMK_VM_UFFD) == 0 || (vma->ext != NULL && vma->ext->uffd != 0),
-                  "userfaultfd flags without a context", vma->start);
-    validate_that(v, vma->ext == NULL || vma->ext->uffd == 0 || (flags & VMK_VM_UFFD) != 0,
-                  "a userfaultfd context without flags", vma->start);
-    validate_that(v, (flags & (VMK_VM_HUGEPAGE | VMK_VM_NOHUGEPAGE)) != (VMK_VM_HUGEPAGE | VMK_VM_NOHUGEPAGE),
-                  "HUGEPAGE and NOHUGEPAGE", vma->start);
+    if (shared && (flags & VMK_VM_MAYSHARE) == 0)
+        return "SHARED without MAYSHARE";
+    if (shared && has_anon_vma)
+        return "a shared area has an anon_vma";
+    if (shared && (flags & VMK_VM_ACCOUNT) != 0)
+        return "a shared area is charged";
+    if ((flags & VMK_VM_LOCKONFAULT) != 0 && (flags & VMK_VM_LOCKED) == 0)
+        return "LOCKONFAULT without LOCKED";
+    if ((flags & VMKI_VM_FORKED) != 0 && !has_anon_vma)
+        return "FORKED without an anon_vma";
+    if (((flags & VMK_VM_UFFD) != 0) != has_uffd)
+        return "userfaultfd flags without a context, or a context without flags";
+    if ((flags & VMK_VM_HUGEPAGE) != 0 && (flags & VMK_VM_NOHUGEPAGE) != 0)
+        return "HUGEPAGE and NOHUGEPAGE";
+    return NULL;
+}
+
+static void validate_flags(struct validator *v, const struct vmk_vma *vma)
+{
+    const char *broken =
+        vmki_area_flags_broken(vma->flags, vma->anon_vma != NULL, vma->ext != NULL && vma->ext->uffd != 0);
+
+    if (broken != NULL)
+        validate_broken(v, broken, vma->start);
 }
 
 /* How many areas of this address space have the same file, ext or anon_vma; each holds a reference. */
