@@ -388,6 +388,22 @@ void vmki_mm_unlock(struct vmk_mm *mm)
 }
 #endif
 
+void vmki_mm_flush(struct vmki_member *member)
+{
+    struct vmk_mm *mm = VMKI_CONTAINER_OF(member, struct vmk_mm, member);
+    struct vmki_retired *full = NULL, *empty;
+
+    vmk_sync_write_lock(&mm->lock);
+    if (mm->retired->nr != 0 && mm->retired->drop_files == NULL &&
+        (empty = vmki_retired_new(mm->system)) != NULL) {
+        full = mm->retired;
+        mm->retired = empty;
+    }
+    vmk_sync_write_unlock(&mm->lock);
+    if (full != NULL)
+        vmki_retired_defer(full);
+}
+
 void vmki_mm_lock(struct vmk_mm *mm)
 {
     vmk_sync_write_lock(&mm->lock);

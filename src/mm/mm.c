@@ -64,7 +64,7 @@ struct vmk_mm *vmki_mm_new(struct vmk_system *system, struct vmki_settings *sett
     mm->pkeys_allocated = 1;
     mm->pkey_exec_only = -1;
     mm->member = (struct vmki_member){
-        .lock = &mm->lock, .inner_lock = &mm->anon_lock, .counters = &mm->counters};
+        .lock = &mm->lock, .inner_lock = &mm->anon_lock, .counters = &mm->counters, .flush = vmki_mm_flush};
     vmki_system_join(system, &mm->member);
     return mm;
 }

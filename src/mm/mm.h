@@ -212,6 +212,7 @@ void vmki_mm_unlock(struct vmk_mm *mm);
 struct vmki_tree_memory vmki_mm_tree_memory(struct vmk_mm *mm);
 struct vmki_retired *vmki_retired_new(struct vmk_system *system);
 void vmki_retired_defer(struct vmki_retired *retired);
+void vmki_mm_flush(struct vmki_member *member);
 void vmki_mm_memory_end(struct vmk_mm *mm);
 
 struct vmki_ext *vmki_ext_get(struct vmki_ext *ext); /* NULL stays NULL */

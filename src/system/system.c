@@ -211,6 +211,15 @@ void vmk_thread_leave(struct vmk_system *system)
     vmk_sync_thread_leave();
 }
 
+void vmk_system_quiesce(struct vmk_system *system)
+{
+    vmk_sync_mutex_lock(&system->lock);
+    for (struct vmki_member *member = system->members; member != NULL; member = member->next)
+        member->flush(member);
+    vmk_sync_mutex_unlock(&system->lock);
+    vmk_sync_barrier();
+}
+
 /*
  * All locks of the system, in their order: the address spaces', then the inner ones. The list of address spaces cannot
  * change meanwhile, since its lock is taken first and no call that creates or ends one holds an mm.lock while it waits.

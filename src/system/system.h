@@ -19,6 +19,7 @@ struct vmki_member {
     struct vmk_sync_rwlock *lock;    /* mm.lock, and the one inside it */
     struct vmk_sync_mutex *inner_lock;
     const struct vmk_counters *counters;
+    void (*flush)(struct vmki_member *member); /* hands what waits for readers to the deferral */
 };
 
 struct vmk_system {
