@@ -15,7 +15,7 @@ src/base                freestanding public sync
 src/tree                freestanding public base
 src/frame               freestanding public base
 src/system              freestanding public base
-src/object              freestanding public base frame
+src/object              freestanding public base frame system
 src/pgtable             freestanding public base frame
 src/pgtable/arm64       freestanding public base pgtable
 src/pgtable/x86_64      freestanding public base pgtable

@@ -5,7 +5,7 @@
 #include "base/atomic.h"
 #include "mm/fault.h"
 #include "mm/overlay.h"
-#include "vmakit/backend.h"
+#include "mm/plan.h"
 
 void vmk_mm_options_init(struct vmk_mm_options *options)
 {
@@ -40,16 +40,26 @@ static void mm_set_settings(struct vmk_mm *mm, struct vmki_settings *settings)
     mm->task_size_max = (UINT64_C(1) << values->va_bits_wide) - hole;
 }
 
+/* An address space in memory: with the plan of its calls, which is too large for the stack. */
+struct mm_block {
+    struct vmk_mm mm;
+    struct vmki_plan plan;
+};
+_Static_assert(sizeof(struct mm_block) <= 3072, "an empty address space stays small");
+
 struct vmk_mm *vmki_mm_new(struct vmk_system *system, struct vmki_settings *settings)
 {
-    struct vmk_mm *mm = vmki_alloc(system, sizeof(*mm), 64);
+    struct mm_block *block = vmki_alloc(system, sizeof(*block), 64);
+    struct vmk_mm *mm;
 
-    if (mm == NULL)
+    if (block == NULL)
         return NULL;
+    mm = &block->mm;
     memset(mm, 0, sizeof(*mm));
+    mm->call = &block->plan;
     mm->retired = vmki_retired_new(system);
     if (mm->retired == NULL) {
-        vmki_free(system, mm, sizeof(*mm));
+        vmki_free(system, block, sizeof(*block));
         return NULL;
     }
     mm->system = system;
@@ -132,7 +142,7 @@ void vmk_mm_drop(struct vmk_mm *mm)
     vmk_sync_mutex_destroy(&mm->anon_lock);
     vmki_settings_put(system, mm->shared_settings);
     vmki_system_part(system, &mm->member);
-    vmki_free(system, mm, sizeof(*mm));
+    vmki_free(system, mm, sizeof(struct mm_block));
 }
 
 /*
@@ -280,7 +290,7 @@ void vmk_mm_set_layout(struct vmk_mm *mm, const struct vmk_mm_layout *layout)
 /* Areas, their share of the tree, and what is kept for the next call; what is shared or waits for readers is not here. */
 static uint64_t mm_bytes(const struct vmk_mm *mm)
 {
-    return sizeof(*mm) + mm->tree.nr_nodes_bytes + mm->tree.nr_entries * sizeof(struct vmk_vma) +
+    return sizeof(struct mm_block) + mm->tree.nr_nodes_bytes + mm->tree.nr_entries * sizeof(struct vmk_vma) +
            mm->nr_spare_anon * sizeof(struct vmk_vma) + mm->nr_spare_file * sizeof(struct vmki_file_vma);
 }
 

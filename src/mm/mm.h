@@ -113,6 +113,7 @@ struct vmk_mm {
     struct vmk_vma *spare_anon, *spare_file;
     uint32_t nr_spare_anon, nr_spare_file;
     struct vmki_retired *retired;  /* memory.c */
+    struct vmki_plan *call;        /* the plan of a one-call verb: with mm.lock exclusive there is one at a time */
 
     struct vmki_tree reserved;     /* ranges of a foreign host; empty for most */
     struct vmki_overlay *overlay;  /* write tracking; NULL for most */

@@ -175,17 +175,30 @@ static enum vmki_step plan_continue(struct vmki_plan *plan)
     return plan_advance(plan);
 }
 
-int vmki_call_locked(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result)
+static int plan_run(struct vmki_plan *plan, struct vmk_mm *mm, const struct vmki_verb *verb, const void *request,
+                    struct vmk_result *result)
 {
-    struct vmki_plan plan;
-    enum vmki_step step = plan_begin(&plan, mm, verb, request);
+    enum vmki_step step = plan_begin(plan, mm, verb, request);
 
     while (step == VMKI_STEP_PART)
-        step = plan_continue(&plan);
-    plan_finish(&plan);
+        step = plan_continue(plan);
+    plan_finish(plan);
     if (result != NULL)
-        *result = plan.result;
-    return plan.result.error;
+        *result = plan->result;
+    return plan->result.error;
+}
+
+/* With mm.lock exclusive there is one call at a time, which uses the address space's own plan: it is large. */
+int vmki_call_locked(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result)
+{
+    return plan_run(mm->call, mm, verb, request, result);
+}
+
+static int call_shared(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result)
+{
+    struct vmki_plan plan;
+
+    return plan_run(&plan, mm, verb, request, result);
 }
 
 int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result)
@@ -193,7 +206,7 @@ int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *reque
     int error;
 
     plan_lock(mm, verb);
-    error = vmki_call_locked(mm, verb, request, result);
+    error = verb->shared_lock ? call_shared(mm, verb, request, result) : vmki_call_locked(mm, verb, request, result);
     plan_unlock(mm, verb);
     return error;
 }
