@@ -212,7 +212,7 @@ struct vmk_set_mm_request {
 
 /* Options of a whole address space, from prctl(2) and personality(2). */
 enum vmk_option {
-    VMK_OPTION_THP_DISABLE,    /* PR_SET_THP_DISABLE: 0 or 1 */
+    VMK_OPTION_THP_DISABLE,    /* PR_SET_THP_DISABLE: 0, 1 or VMK_THP_DISABLE_EXCEPT_ADVISED */
     VMK_OPTION_MDWE,           /* PR_SET_MDWE: VMK_MDWE_* */
     VMK_OPTION_MEMORY_MERGE,   /* PR_SET_MEMORY_MERGE: 0 or 1 */
     VMK_OPTION_PERSONALITY     /* VMK_READ_IMPLIES_EXEC, ... */

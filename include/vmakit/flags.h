@@ -119,6 +119,7 @@
 #define VMK_READ_IMPLIES_EXEC 0x0400000u
 #define VMK_MDWE_REFUSE_EXEC_GAIN 1u
 #define VMK_MDWE_NO_INHERIT 2u
+#define VMK_THP_DISABLE_EXCEPT_ADVISED 3u /* as PR_GET_THP_DISABLE shows it; Linux 6.18 */
 
 /* ---- Area flags (vm_flags) ---- */
 #define VMK_VM_FLAG(bit) (UINT64_C(1) << (bit))

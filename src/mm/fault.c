@@ -8,6 +8,7 @@
 #include "base/atomic.h"
 #include "mm/fault.h"
 #include "mm/overlay.h"
+#include "mm/range.h"
 
 #define FAULT_KINDS ((unsigned)VMK_ACCESS_READ | VMK_ACCESS_WRITE | VMK_ACCESS_EXEC)
 #define FAULT_ACCESS (FAULT_KINDS | VMK_ACCESS_FOREIGN | VMK_ACCESS_FORCE | VMK_ACCESS_REMOTE)
@@ -107,15 +108,10 @@ static bool fault_is_allowed(struct vmk_vma *vma, struct vmk_fault *fault)
 /* Could a huge page come here: does the area cover the whole aligned range, and do the settings want it? */
 static bool fault_is_huge(const struct vmk_vma *vma, const struct vmk_fault *fault)
 {
-    const struct vmk_settings *settings = vma->mm->settings;
-    uint64_t size = UINT64_C(1) << settings->pmd_shift;
+    uint64_t size = UINT64_C(1) << vma->mm->settings->pmd_shift;
     vmk_addr start = vmki_align_down(fault->request.address, size);
 
-    if (settings->thp == 0 || vma->mm->thp_disable || (fault->request.flags & VMK_FAULT_HAS_TABLE) != 0)
-        return false;
-    if ((vma->flags & (VMK_VM_NOHUGEPAGE | VMK_VM_SPECIAL)) != 0)
-        return false;
-    if (settings->thp == 1 && (vma->flags & VMK_VM_HUGEPAGE) == 0)
+    if ((fault->request.flags & VMK_FAULT_HAS_TABLE) != 0 || !vmki_vma_wants_huge(vma))
         return false;
     return start >= vma->start && vma->end - start >= size;
 }

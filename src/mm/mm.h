@@ -97,7 +97,7 @@ struct vmk_mm {
 
     vmk_vm_flags def_flags;        /* of MCL_FUTURE and PR_SET_MEMORY_MERGE */
     uint32_t mdwe;                 /* VMK_MDWE_* */
-    bool thp_disable;
+    uint32_t thp_disable;          /* 0, 1 or VMK_THP_DISABLE_EXCEPT_ADVISED */
     bool is_exiting;
     uint32_t pkeys_allocated;      /* bit n: key n */
     int pkey_exec_only;            /* -1: none yet */
@@ -238,6 +238,8 @@ void vmki_anon_vma_put(struct vmk_mm *mm, struct vmki_anon_vma *anon_vma); /* ma
 
 /* Fills a fresh area with the properties of `vma` for [start, end): references are taken; nothing is published. */
 void vmki_vma_copy_properties(struct vmk_vma *to, const struct vmk_vma *vma, vmk_addr start, vmk_addr end);
+/* A policy as one number: 0 for none. */
+uint64_t vmki_policy_identity(const struct vmki_policy *policy);
 /* Fills in what an area says of itself; start, end and flags come from the tree's entry. Lock-free. */
 void vmki_vma_describe(const struct vmk_vma *vma, const struct vmki_tree_entry *entry, struct vmk_vma_info *info);
 /* The area that contains the address / the first that ends above it, or NULL; mm.lock. */

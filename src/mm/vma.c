@@ -159,8 +159,7 @@ struct vmk_vma *vmk_vma_prev(const struct vmk_vma *vma)
     return vmki_find_prev(vma->mm, vma->start);
 }
 
-/* The policy as one number: 0 for none. */
-static uint64_t policy_identity(const struct vmki_policy *policy)
+uint64_t vmki_policy_identity(const struct vmki_policy *policy)
 {
     if (policy->mode == VMK_MPOL_DEFAULT && policy->nodes == 0)
         return 0;
@@ -193,7 +192,7 @@ void vmki_vma_describe(const struct vmk_vma *vma, const struct vmki_tree_entry *
     if (ext != NULL) {
         info->is_special = ext->special_name != NULL;
         info->uffd = ext->uffd;
-        info->policy = policy_identity(&ext->policy);
+        info->policy = vmki_policy_identity(&ext->policy);
         info->user = ext->user;
     }
 }
