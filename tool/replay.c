@@ -306,6 +306,8 @@ static void print_summary(const struct replay *replay)
         printf("What if: %" PRIu64 " calls have another outcome than recorded, %" PRIu64
                " give another address, %" PRIu64 " areas could not be as recorded\n",
                replay->divergences, replay->nr_moved, replay->import_failures);
+    if (replay->nr_skipped != 0)
+        printf("%" PRIu64 " calls were left out, since they build upon others that failed\n", replay->nr_skipped);
     printf("%" PRIu64 " calls mirrored, %" PRIu64 " divergences\n", replay->nr_calls, replay->divergences);
 }
 
@@ -382,7 +384,7 @@ static int finish(struct replay *replay)
     int status = replay->options.json == NULL ? 0 : write_json(replay);
     if (status != 0)
         return status;
-    return replay->divergences == 0 && replay->import_failures == 0 ? EXIT_GOOD : EXIT_DIFFERENT;
+    return replay->divergences == 0 && replay->import_failures == 0 && replay->nr_skipped == 0 ? EXIT_GOOD : EXIT_DIFFERENT;
 }
 
 int cmd_replay(int argc, char **argv)

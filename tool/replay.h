@@ -56,6 +56,7 @@ struct replay_process {
 struct replay {
     struct replay_options options;
     bool what_if, is_strace;
+    unsigned recorded_va_bits;
     struct vmk_settings settings;
     struct vmk_sysctl sysctl;
     struct vmk_system *system; /* from the first process on */
@@ -68,7 +69,7 @@ struct replay {
     struct replay_process *current; /* whose areas are being read */
     bool expecting;
     vmk_addr expected; /* the engine's areas up to here were named */
-    uint64_t nr_calls, divergences, nr_faults, nr_printed, nr_moved;
+    uint64_t nr_calls, divergences, nr_faults, nr_printed, nr_moved, nr_skipped;
     uint64_t import_failures;
 };
 

@@ -16,9 +16,15 @@ struct run {
     uint64_t a[RECORD_ARGS_MAX];
     struct vmk_file *file; /* of the argument named file; borrowed */
     int file_error;
+    uint64_t failed; /* an event before it, which it builds upon and which failed; 0 for none */
     struct vmk_result result;
     struct replay_outcome *outcome;
 };
+
+static bool is_error(int64_t value)
+{
+    return value < 0 && value > -8192;
+}
 
 /* ---- Addresses ---- */
 
@@ -47,10 +53,13 @@ static int resolve_args(struct run *run)
     for (size_t i = 0; record_arg_name(event->call, i) != NULL; i++) {
         const char *name = record_arg_name(event->call, i);
         uint64_t value = event->args[i].number;
-        if (event->args[i].event != 0)
-            value += (uint64_t)run->replay->results[event->args[i].event - 1];
-        else if (run->process->nr_moved != 0 && is_address_arg(name))
+        if (event->args[i].event != 0) {
+            int64_t result = run->replay->results[event->args[i].event - 1];
+            run->failed = is_error(result) ? event->args[i].event : run->failed;
+            value += (uint64_t)result;
+        } else if (run->process->nr_moved != 0 && is_address_arg(name)) {
             value = replay_where(run->process, value);
+        }
         run->a[i] = value;
         if (strcmp(name, "file") == 0 && resolve_file(run, value) != 0)
             return EXIT_CANNOT_READ;
@@ -357,11 +366,6 @@ bool replay_may_print(struct replay *replay)
     return replay->nr_printed <= REPLAY_PRINTED_MAX;
 }
 
-static bool is_error(int64_t value)
-{
-    return value < 0 && value > -8192;
-}
-
 static void print_value(int64_t value)
 {
     const char *name = is_error(value) ? record_errno_name((int)-value) : NULL;
@@ -394,25 +398,6 @@ static void print_call(const struct run *run)
     fputs("): ", stdout);
 }
 
-static void print_difference(struct run *run)
-{
-    int64_t recorded = run->event->result, engine = run->outcome->value;
-
-    if (!replay_may_print(run->replay))
-        return;
-    print_call(run);
-    if (run->replay->what_if && is_error(engine) && !is_error(recorded))
-        fputs("fails now with ", stdout);
-    else if (run->replay->what_if && is_error(recorded) && !is_error(engine))
-        fputs("succeeds now with ", stdout);
-    else
-        fputs("the engine gives ", stdout);
-    print_value(engine);
-    fputs(", recorded was ", stdout);
-    print_value(recorded);
-    putchar('\n');
-}
-
 /* brk never fails: it gives the break that stays. */
 static bool break_refused(const struct run *run)
 {
@@ -424,6 +409,27 @@ static bool break_was_refused(const struct run *run)
     const struct record_value *asked = &run->event->args[0];
     return run->event->call == RECORD_brk && asked->event == 0 && asked->number != 0 &&
            asked->number != (uint64_t)run->event->result;
+}
+
+static void print_difference(struct run *run)
+{
+    int64_t recorded = run->event->result, engine = run->outcome->value;
+
+    if (!replay_may_print(run->replay))
+        return;
+    print_call(run);
+    if (run->replay->what_if && break_refused(run))
+        fputs("fails now, the break stays at ", stdout);
+    else if (run->replay->what_if && is_error(engine) && !is_error(recorded))
+        fputs("fails now with ", stdout);
+    else if (run->replay->what_if && is_error(recorded) && !is_error(engine))
+        fputs("succeeds now with ", stdout);
+    else
+        fputs("the engine gives ", stdout);
+    print_value(engine);
+    fputs(", recorded was ", stdout);
+    print_value(recorded);
+    putchar('\n');
 }
 
 /* In a what-if addresses may move; what matters then is whether a call fails. */
@@ -466,6 +472,17 @@ static int keep_result(struct replay *replay, int64_t value)
     return 0;
 }
 
+/* Its address is the result of a call that failed here. Whatever builds upon it is left out in turn. */
+static int skip_event(struct run *run)
+{
+    run->replay->nr_skipped++;
+    if (replay_may_print(run->replay))
+        printf("%s:%zu: %" PRIu64 " %s: left out, since it builds upon event %" PRIu64 ", which failed\n",
+               run->replay->options.file, run->replay->line, run->event->pid, record_call_name(run->event->call),
+               run->failed);
+    return keep_result(run->replay, -VMK_EINVAL);
+}
+
 int replay_event(struct replay *replay, const struct record_event *event)
 {
     struct replay_outcome outcome = {0};
@@ -475,6 +492,8 @@ int replay_event(struct replay *replay, const struct record_event *event)
     if (run.process == NULL)
         return EXIT_CANNOT_READ;
     int status = resolve_args(&run);
+    if (status == 0 && run.failed != 0)
+        return skip_event(&run);
     if (status == 0)
         status = runs[event->call](&run);
     if (status != 0)

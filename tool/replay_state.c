@@ -69,12 +69,17 @@ static int apply_what_ifs(struct replay *replay)
     const struct replay_options *options = &replay->options;
     char name[64];
 
+    replay->recorded_va_bits = (unsigned)replay->settings.va_bits;
     if (options->max_map_count != 0)
         replay->sysctl.max_map_count = options->max_map_count;
     if (options->page_shift != 0 && options->page_shift != replay->settings.page_shift)
         vmk_settings_set_page_shift(&replay->settings, options->page_shift);
     if (options->va_bits != 0)
         replay->settings.va_bits = replay->settings.va_bits_wide = options->va_bits;
+    /* The layout is the recorded one; its random bits only have to fit. */
+    uint64_t most = replay->settings.va_bits - replay->settings.page_shift - 4;
+    if ((options->va_bits != 0 || options->page_shift != 0) && replay->settings.mmap_rnd_bits > most)
+        replay->settings.mmap_rnd_bits = most;
     for (size_t i = 0; i < options->nr_sets; i++) {
         snprintf(name, sizeof(name), "%.*s", (int)options->sets[i].name_len, options->sets[i].name);
         if (vmk_settings_set(&replay->settings, name, options->sets[i].value) == 0)
@@ -257,17 +262,20 @@ vmk_addr replay_where(const struct replay_process *process, vmk_addr recorded)
     return recorded;
 }
 
-/* How far down the memory of a recorded layout goes when its addresses do not exist any more. */
+/*
+ * How far down recorded memory goes when its addresses do not exist any more: what lies near the top (stack, mmap) keeps its
+ * distance to the top, and the program, which Linux puts at two thirds of the address space, its distance to that.
+ */
 static uint64_t shift_of(const struct replay *replay, vmk_addr address)
 {
-    const unsigned bits = replay->options.va_bits;
+    const unsigned bits = replay->options.va_bits, recorded = replay->recorded_va_bits;
 
-    if (bits == 0 || bits > 62 || address < UINT64_C(1) << bits)
+    if (bits == 0 || bits >= recorded || recorded > 62 || address < UINT64_C(1) << bits)
         return 0;
-    unsigned recorded = bits;
-    while (recorded < 63 && address >> recorded != 0)
-        recorded++;
-    return (UINT64_C(1) << bits) - (UINT64_C(1) << recorded);
+    uint64_t lost = (UINT64_C(1) << recorded) - (UINT64_C(1) << bits);
+    if (address < lost || address - lost < UINT64_C(1) << (bits - 1))
+        lost = lost / 3 * 2 & ~UINT64_C(0xffff);
+    return UINT64_C(0) - lost;
 }
 
 static void limit_to(struct vmk_rlimit *limit, const struct replay *replay, size_t which)
@@ -404,12 +412,16 @@ static bool round_area(struct replay *replay, struct vmk_import_area *import, co
 {
     const uint64_t mask = (UINT64_C(1) << replay->settings.page_shift) - 1;
     struct vmk_vma_info info = {.size = sizeof(info)};
+    struct vmk_mm_layout layout;
 
     if (((import->start | import->end) & mask) == 0)
         return true;
+    vmk_mm_get_layout(replay->current->mm, &layout);
     import->offset &= ~mask;
     import->start &= ~mask;
     import->end = (import->end + mask) & ~mask;
+    if (import->end > layout.task_size)
+        import->end = layout.task_size & ~mask;
     while (import->start < import->end && vmk_mm_lookup(replay->current->mm, import->start, &info) == 0)
         import->start += mask + 1;
     if (import->start < import->end)
