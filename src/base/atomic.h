@@ -8,10 +8,13 @@
 #ifndef VMKI_ATOMIC_H
 #define VMKI_ATOMIC_H
 
-#define vmki_load_relaxed(word) __atomic_load_n((word), __ATOMIC_RELAXED)
-#define vmki_load_acquire(word) __atomic_load_n((word), __ATOMIC_ACQUIRE)
+#define vmki_load_relaxed(word)         __atomic_load_n((word), __ATOMIC_RELAXED)
+#define vmki_load_acquire(word)         __atomic_load_n((word), __ATOMIC_ACQUIRE)
 #define vmki_store_relaxed(word, value) __atomic_store_n((word), (value), __ATOMIC_RELAXED)
 #define vmki_store_release(word, value) __atomic_store_n((word), (value), __ATOMIC_RELEASE)
+
+/* Hides where a value comes from, so that the compiler keeps a computation in the shape it was written in. */
+#define vmki_opaque(value) __asm__("" : "+r"(value))
 
 #if defined(__has_feature)
 #if __has_feature(thread_sanitizer)

@@ -59,8 +59,7 @@ static const struct vmki_tree_leaf *descend_below(const struct vmki_tree *tree, 
 }
 
 /*
- * A look into a leaf for an address: the entry at or before it, and the one behind.  What is read between begin_look()
- * and holds() belongs together if holds() says so.
+ * A look into a leaf for an address: what is read between begin_look() and holds() belongs together if holds() says so.
  */
 struct look {
     const struct vmki_tree_leaf *leaf;
@@ -68,7 +67,6 @@ struct look {
     uint32_t version;
     unsigned rank;   /* entries that start at or below the address */
     uint64_t before; /* start of the last of them, if rank > 0 */
-    uint64_t behind; /* start of the next, or VMKI_NO_KEY */
 };
 
 static inline uint64_t start_of(const struct look *look, unsigned rank)
@@ -76,46 +74,11 @@ static inline uint64_t start_of(const struct look *look, unsigned rank)
     return vmki_load_relaxed(&look->leaf->start[vmki_order_slot(look->order, rank)]);
 }
 
-/* Reads the starts beside the rank. False when they show that the rank is not the address's. */
-static inline bool fits_rank(struct look *look, uint64_t address)
-{
-    unsigned count = vmki_order_count(look->order);
-
-    if (look->rank > count)
-        return false;
-    look->before = look->rank > 0 ? start_of(look, look->rank - 1) : 0;
-    look->behind = look->rank < count ? start_of(look, look->rank) : VMKI_NO_KEY;
-    return look->before <= address && look->behind > address;
-}
-
-/* Counts along `order`, for a leaf that is between the stores of a splice; the free slots do not matter then. */
-static __attribute__((noinline)) void rank_by_order(struct look *look, uint64_t address)
-{
-    unsigned count = vmki_order_count(look->order), i;
-
-    look->rank = 0;
-    look->before = 0;
-    look->behind = VMKI_NO_KEY;
-    for (i = 0; i < count && look->behind == VMKI_NO_KEY; i++) {
-        uint64_t start = start_of(look, i);
-
-        if (start <= address) {
-            look->rank = i + 1;
-            look->before = start;
-        } else {
-            look->behind = start;
-        }
-    }
-}
-
-static inline void begin_look(struct look *look, const struct vmki_tree_leaf *leaf, uint64_t address)
+static inline void begin_look(struct look *look, const struct vmki_tree_leaf *leaf)
 {
     look->leaf = leaf;
     look->version = vmki_load_acquire(&leaf->head.version);
     look->order = vmki_load_acquire(&leaf->order);
-    look->rank = vmki_leaf_rank(leaf, address);
-    if (!fits_rank(look, address))
-        rank_by_order(look, address);
 }
 
 /*
@@ -126,8 +89,8 @@ static inline void begin_look(struct look *look, const struct vmki_tree_leaf *le
 static inline bool holds(const struct look *look)
 {
     vmki_fence_acquire();
-    return vmki_load_relaxed(&look->leaf->head.version) == look->version &&
-           vmki_load_relaxed(&look->leaf->order) == look->order;
+    return (vmki_load_relaxed(&look->leaf->head.version) == look->version) &
+           (vmki_load_relaxed(&look->leaf->order) == look->order);
 }
 
 /* The entry of that rank, with the start that was seen (it may be moving). */
@@ -141,47 +104,75 @@ static inline void read_entry(const struct look *look, unsigned rank, uint64_t s
     entry->item = vmki_load_relaxed(&slot->item);
 }
 
-bool vmki_tree_find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
+/*
+ * The short way: the last entry that starts at or below the address.  False when there is none, and when the leaf is
+ * being changed.  Free slots may be counted in the rank, between the stores of a splice; it is then too high, so it lies
+ * behind an entry that starts above the address, or behind all.
+ */
+static inline bool peek(const struct vmki_tree_leaf *leaf, uint64_t address, struct vmki_tree_entry *entry)
 {
-    const struct vmki_tree_leaf *leaf;
-    struct vmki_tree_entry seen;
     struct look look;
-    bool found;
+    unsigned rank;
 
-    if (address >= VMKI_TREE_MAX_END)
+    begin_look(&look, leaf);
+    rank = vmki_leaf_rank(leaf, address) - 1;
+    if (rank >= vmki_order_count(look.order))
         return false;
-    leaf = descend(tree, address);
-    if (!leaf)
-        return false;
+    read_entry(&look, rank, start_of(&look, rank), entry);
+    return holds(&look) & (entry->start <= address);
+}
+
+/* The long way, along `order`: right also between the stores of a splice. */
+static void find_rank(struct look *look, uint64_t address)
+{
+    unsigned count = vmki_order_count(look->order);
+
+    for (look->rank = 0; look->rank < count; look->rank++) {
+        uint64_t start = start_of(look, look->rank);
+
+        if (start > address)
+            break;
+        look->before = start;
+    }
+}
+
+/* The last entry of the leaf that starts at or below the address, and ends above `above`. */
+static __attribute__((noinline)) bool last_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address, uint64_t above,
+                                                   struct vmki_tree_entry *entry)
+{
+    struct vmki_tree_entry seen = {0};
+    struct look look;
+
     do {
-        begin_look(&look, leaf, address);
-        found = look.rank > 0;
-        if (found) {
+        begin_look(&look, leaf);
+        find_rank(&look, address);
+        if (look.rank > 0)
             read_entry(&look, look.rank - 1, look.before, &seen);
-            found = seen.end > address;
-        }
     } while (!holds(&look));
-    if (found)
-        *entry = seen;
-    return found;
+    if (look.rank == 0 || seen.end <= above)
+        return false;
+    *entry = seen;
+    return true;
 }
 
 /* The first entry of the leaf that ends above the address. */
-static bool next_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address, struct vmki_tree_entry *entry)
+static __attribute__((noinline)) bool first_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address,
+                                                    struct vmki_tree_entry *entry)
 {
     struct vmki_tree_entry seen;
     struct look look;
     bool found;
 
     do {
-        begin_look(&look, leaf, address);
+        begin_look(&look, leaf);
+        find_rank(&look, address);
         found = look.rank > 0;
         if (found) {
             read_entry(&look, look.rank - 1, look.before, &seen);
             found = seen.end > address;
         }
-        if (!found && look.behind != VMKI_NO_KEY) {
-            read_entry(&look, look.rank, look.behind, &seen);
+        if (!found && look.rank < vmki_order_count(look.order)) {
+            read_entry(&look, look.rank, start_of(&look, look.rank), &seen);
             found = true;
         }
     } while (!holds(&look));
@@ -190,15 +181,38 @@ static bool next_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address, st
     return found;
 }
 
+bool vmki_tree_find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
+{
+    const struct vmki_tree_leaf *leaf;
+    struct vmki_tree_entry seen;
+
+    if (address >= VMKI_TREE_MAX_END)
+        return false;
+    leaf = descend(tree, address);
+    if (!leaf)
+        return false;
+    if (!peek(leaf, address, &seen))
+        return last_in_leaf(leaf, address, address, entry);
+    if (seen.end <= address)
+        return false;
+    *entry = seen;
+    return true;
+}
+
 bool vmki_tree_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
 {
     while (address < VMKI_TREE_MAX_END) {
+        struct vmki_tree_entry seen;
         uint64_t above;
         const struct vmki_tree_leaf *leaf = descend_above(tree, address, &above);
 
         if (!leaf)
             return false;
-        if (next_in_leaf(leaf, address, entry))
+        if (peek(leaf, address, &seen) && seen.end > address) {
+            *entry = seen;
+            return true;
+        }
+        if (first_in_leaf(leaf, address, entry))
             return true;
         if (above > address) /* else the writer lowered it just now: the same again */
             address = above;
@@ -206,33 +220,22 @@ bool vmki_tree_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_
     return false;
 }
 
-/* The last entry of the leaf that starts at or below the address. */
-static bool prev_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address, struct vmki_tree_entry *entry)
-{
-    struct vmki_tree_entry seen;
-    struct look look;
-
-    do {
-        begin_look(&look, leaf, address);
-        if (look.rank > 0)
-            read_entry(&look, look.rank - 1, look.before, &seen);
-    } while (!holds(&look));
-    if (look.rank > 0)
-        *entry = seen;
-    return look.rank > 0;
-}
-
 bool vmki_tree_prev(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
 {
     if (address > VMKI_TREE_MAX_END)
         address = VMKI_TREE_MAX_END;
     while (address > 0) {
+        struct vmki_tree_entry seen;
         uint64_t below;
         const struct vmki_tree_leaf *leaf = descend_below(tree, address - 1, &below);
 
         if (!leaf)
             return false;
-        if (prev_in_leaf(leaf, address - 1, entry))
+        if (peek(leaf, address - 1, &seen)) {
+            *entry = seen;
+            return true;
+        }
+        if (last_in_leaf(leaf, address - 1, 0, entry))
             return true;
         if (below < address) /* else the writer raised it just now: the same again */
             address = below;
@@ -329,12 +332,17 @@ static bool prev_leaf(struct vmki_cursor *cursor)
 
 bool vmki_cursor_advance(struct vmki_cursor *cursor)
 {
-    if (!at_entry(cursor))
+    unsigned next = cursor->slot[0] + 1u, count;
+
+    if (!cursor->node[0])
         return false;
-    cursor->slot[0]++;
-    if (cursor->slot[0] < vmki_order_count(cursor_leaf(cursor)->order))
+    count = vmki_order_count(cursor_leaf(cursor)->order);
+    if (next < count) {
+        cursor->slot[0] = (uint8_t)next;
         return true;
-    return next_leaf(cursor);
+    }
+    cursor->slot[0] = (uint8_t)count;
+    return next == count && next_leaf(cursor);
 }
 
 bool vmki_cursor_retreat(struct vmki_cursor *cursor)

@@ -85,45 +85,31 @@ static bool fit_lowest(const struct vmki_gap_query *query, uint64_t from, uint64
     return true;
 }
 
-/* ---- The walk ---- */
+/* ---- Leaves ---- */
 
-/* Where a search is: the path, and for each level the start of the entry behind the path's node. */
-struct walk {
-    const struct vmki_gap_query *query;
-    struct vmki_tree_inner *node[VMKI_TREE_MAX_HEIGHT];
-    uint64_t limit[VMKI_TREE_MAX_HEIGHT];
-    int slot[VMKI_TREE_MAX_HEIGHT];
-    unsigned height;
-};
+/* What a look at a leaf says. */
+enum outcome { FOUND, NOT_HERE, NOT_BEYOND };
 
-static uint64_t limit_of_child(const struct walk *walk, unsigned level)
-{
-    const struct vmki_tree_inner *inner = walk->node[level];
-    int next = walk->slot[level] + 1;
-
-    return next < inner->head.count ? inner->pivot[next] : walk->limit[level];
-}
-
-/* The end of the gap behind a rank. */
+/* The end of the gap behind a rank; VMKI_NO_KEY behind the last entry of the tree. */
 static uint64_t gap_end(const struct vmki_tree_leaf *leaf, unsigned rank, uint64_t limit)
 {
     return rank + 1 < vmki_order_count(leaf->order) ? vmki_leaf_start(leaf, rank + 1) : limit;
 }
 
-/* What a look at a leaf says. */
-enum outcome { FOUND, NOT_HERE, NOT_BEYOND };
-
 /* The gaps behind the ranks below `rank`, from the highest down. */
 static enum outcome leaf_highest(const struct vmki_gap_query *query, const struct vmki_tree_leaf *leaf, unsigned rank,
                                  uint64_t limit, vmk_addr *start)
 {
+    uint64_t end = rank > 0 ? gap_end(leaf, rank - 1, limit) : 0;
+
     while (rank-- > 0) {
-        uint64_t end = gap_end(leaf, rank, limit), from = vmki_leaf_end(leaf, rank);
+        uint64_t from = vmki_leaf_end(leaf, rank);
 
         if (end <= query->low)
             return NOT_BEYOND;
         if (end != VMKI_NO_KEY && end - from >= query->len && fit_highest(query, from, end, start))
             return FOUND;
+        end = vmki_leaf_start(leaf, rank);
     }
     return NOT_HERE;
 }
@@ -145,126 +131,148 @@ static enum outcome leaf_lowest(const struct vmki_gap_query *query, const struct
     return NOT_HERE;
 }
 
-/* Moves the slot of that level down, from itself on, to a child whose gap is long enough. */
-static bool child_highest(struct walk *walk, unsigned level)
-{
-    const struct vmki_tree_inner *inner = walk->node[level];
-    int slot = walk->slot[level];
+/* ---- The walk ---- */
 
-    while (slot >= 0 && inner->gap[slot] < walk->query->len)
+/*
+ * The nodes above the one in hand, by level: the child to go on with when what is below the present one has failed, and
+ * the start of the first entry behind the node.  Not initialised: only what is above the node in hand means something.
+ */
+struct walk {
+    uint64_t len;
+    unsigned height;
+    uint64_t limit; /* the start of the first entry behind the node in hand */
+    struct {
+        const struct vmki_tree_inner *node;
+        uint64_t limit;
+        int slot;
+    } above[VMKI_TREE_MAX_HEIGHT];
+};
+
+/* Goes down to a child; the search will go on with `next` in this node. */
+static inline struct vmki_tree_node *go_down(struct walk *walk, const struct vmki_tree_inner *inner, uint64_t limit,
+                                             int slot, int next)
+{
+    unsigned level = inner->head.level;
+
+    walk->above[level].node = inner;
+    walk->above[level].limit = limit;
+    walk->above[level].slot = next;
+    walk->limit = slot + 1 < inner->head.count ? inner->pivot[slot + 1] : limit;
+    return inner->child[slot];
+}
+
+/* The first child from the slot on, downwards or upwards, whose gap is long enough; -1 or `count` when there is none. */
+static inline int slot_below(const struct vmki_tree_inner *inner, int slot, uint64_t len)
+{
+    while (slot >= 0 && inner->gap[slot] < len)
         slot--;
-    walk->slot[level] = slot;
-    return slot >= 0;
+    return slot;
 }
 
-static bool child_lowest(struct walk *walk, unsigned level)
+static inline int slot_above(const struct vmki_tree_inner *inner, int slot, uint64_t len)
 {
-    const struct vmki_tree_inner *inner = walk->node[level];
-    int slot = walk->slot[level];
-
-    while (slot < inner->head.count && inner->gap[slot] < walk->query->len)
+    while (slot < inner->head.count && inner->gap[slot] < len)
         slot++;
-    walk->slot[level] = slot;
-    return slot < inner->head.count;
+    return slot;
 }
 
-/* Searches the gaps behind entries, from the last entry that starts below query->high down. */
+/* Goes on in the nodes of that level and above. NULL when the tree ends. */
+static struct vmki_tree_node *go_on_below(struct walk *walk, unsigned level)
+{
+    for (; level < walk->height; level++) {
+        const struct vmki_tree_inner *inner = walk->above[level].node;
+        int slot = slot_below(inner, walk->above[level].slot, walk->len);
+
+        if (slot >= 0)
+            return go_down(walk, inner, walk->above[level].limit, slot, slot - 1);
+    }
+    return NULL;
+}
+
+static struct vmki_tree_node *go_on_above(struct walk *walk, unsigned level)
+{
+    for (; level < walk->height; level++) {
+        const struct vmki_tree_inner *inner = walk->above[level].node;
+        int slot = slot_above(inner, walk->above[level].slot, walk->len);
+
+        if (slot < inner->head.count)
+            return go_down(walk, inner, walk->above[level].limit, slot, slot + 1);
+    }
+    return NULL;
+}
+
+/*
+ * Searches the gaps behind entries, from the last entry that starts below query->high down.  `bounded` on the path to
+ * that entry; beside it whole nodes are searched.
+ */
 static bool search_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start)
 {
-    struct walk walk = {.query = query, .height = tree->height};
+    bool bounded = query->high < tree->last_end;
     struct vmki_tree_node *node = tree->root;
-    uint64_t limit = VMKI_NO_KEY, top = query->high - 1;
-    bool bounded = true; /* still on the path to query->high */
+    uint64_t top = query->high - 1;
+    struct walk walk;
 
-    if (top > VMKI_TREE_MAX_END)
-        top = VMKI_TREE_MAX_END;
-    for (;;) {
-        unsigned level = node->level, rank;
-        enum outcome outcome = NOT_HERE;
+    walk.len = query->len;
+    walk.height = tree->height;
+    walk.limit = VMKI_NO_KEY;
+    while (node) {
+        unsigned level = node->level;
 
         if (level) {
-            int slot = bounded ? (int)vmki_inner_slot(vmki_inner(node), top) : node->count - 1;
+            struct vmki_tree_inner *inner = vmki_inner(node);
+            int first = bounded ? (int)vmki_inner_slot(inner, top) : inner->head.count - 1;
+            int slot = slot_below(inner, first, query->len);
 
-            walk.node[level] = vmki_inner(node);
-            walk.limit[level] = limit;
-            walk.slot[level] = slot;
+            bounded = bounded && slot == first;
+            node = slot >= 0 ? go_down(&walk, inner, walk.limit, slot, slot - 1) : go_on_below(&walk, level + 1);
         } else {
-            rank = bounded ? vmki_leaf_rank(vmki_leaf(node), top) : vmki_node_count(node);
-            outcome = leaf_highest(query, vmki_leaf(node), rank, limit, start);
+            struct vmki_tree_leaf *leaf = vmki_leaf(node);
+            unsigned rank = bounded ? vmki_leaf_rank(leaf, top) : vmki_order_count(leaf->order);
+            enum outcome outcome = leaf_highest(query, leaf, rank, walk.limit, start);
+
             if (outcome != NOT_HERE)
                 return outcome == FOUND;
-            for (level = 1; level < walk.height && walk.slot[level] == 0; level++)
-                ;
-            if (level >= walk.height)
-                return false;
-            walk.slot[level]--;
             bounded = false;
+            node = go_on_below(&walk, 1);
         }
-        for (;;) {
-            int slot = walk.slot[level];
-
-            if (child_highest(&walk, level)) {
-                bounded = bounded && slot == walk.slot[level];
-                break;
-            }
-            bounded = false;
-            for (level++; level < walk.height && walk.slot[level] == 0; level++)
-                ;
-            if (level >= walk.height)
-                return false;
-            walk.slot[level]--;
-        }
-        limit = limit_of_child(&walk, level);
-        node = walk.node[level]->child[walk.slot[level]];
     }
+    return false;
 }
 
 /* Searches the gaps behind entries, from the last entry that starts at or below query->low up. */
 static bool search_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start)
 {
-    struct walk walk = {.query = query, .height = tree->height};
+    uint64_t bottom = query->low < VMKI_TREE_MAX_END ? query->low : VMKI_TREE_MAX_END;
+    bool bounded = query->low > tree->first_start;
     struct vmki_tree_node *node = tree->root;
-    uint64_t limit = VMKI_NO_KEY, bottom = query->low;
-    bool bounded = true; /* still on the path to query->low */
+    struct walk walk;
 
-    if (bottom > VMKI_TREE_MAX_END)
-        bottom = VMKI_TREE_MAX_END;
-    for (;;) {
-        unsigned level = node->level, rank;
-        enum outcome outcome = NOT_HERE;
+    walk.len = query->len;
+    walk.height = tree->height;
+    walk.limit = VMKI_NO_KEY;
+    while (node) {
+        unsigned level = node->level;
 
         if (level) {
-            walk.node[level] = vmki_inner(node);
-            walk.limit[level] = limit;
-            walk.slot[level] = bounded ? (int)vmki_inner_slot(vmki_inner(node), bottom) : 0;
+            struct vmki_tree_inner *inner = vmki_inner(node);
+            int first = bounded ? (int)vmki_inner_slot(inner, bottom) : 0;
+            int slot = slot_above(inner, first, query->len);
+
+            bounded = bounded && slot == first;
+            node = slot < inner->head.count ? go_down(&walk, inner, walk.limit, slot, slot + 1)
+                                            : go_on_above(&walk, level + 1);
         } else {
-            rank = bounded ? vmki_leaf_rank(vmki_leaf(node), bottom) : 0;
-            outcome = leaf_lowest(query, vmki_leaf(node), rank ? rank - 1 : 0, limit, start);
+            struct vmki_tree_leaf *leaf = vmki_leaf(node);
+            unsigned rank = bounded ? vmki_leaf_rank(leaf, bottom) : 0;
+            enum outcome outcome = leaf_lowest(query, leaf, rank > 0 ? rank - 1 : 0, walk.limit, start);
+
             if (outcome != NOT_HERE)
                 return outcome == FOUND;
-            level = 1;
-            if (level < walk.height)
-                walk.slot[level]++;
             bounded = false;
+            node = go_on_above(&walk, 1);
         }
-        for (;;) {
-            int slot;
-
-            if (level >= walk.height)
-                return false;
-            slot = walk.slot[level];
-            if (child_lowest(&walk, level)) {
-                bounded = bounded && slot == walk.slot[level];
-                break;
-            }
-            bounded = false;
-            level++;
-            if (level < walk.height)
-                walk.slot[level]++;
-        }
-        limit = limit_of_child(&walk, level);
-        node = walk.node[level]->child[walk.slot[level]];
     }
+    return false;
 }
 
 static bool can_be(const struct vmki_gap_query *query)

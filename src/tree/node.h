@@ -151,30 +151,50 @@ static inline uint64_t vmki_order_splice(uint64_t order, unsigned from, unsigned
 
 /* ---- Searches; branch-free, and the loads do not wait for each other ---- */
 
+/* How many of three keys are at or below the address.  Opaque, lest several such sums become one long chain. */
+static inline unsigned vmki_rank_of_3(const uint64_t *key, uint64_t address)
+{
+    unsigned rank = vmki_load_relaxed(&key[0]) <= address;
+
+    rank += vmki_load_relaxed(&key[1]) <= address;
+    rank += vmki_load_relaxed(&key[2]) <= address;
+    vmki_opaque(rank);
+    return rank;
+}
+
+static inline unsigned vmki_rank_of_5(const uint64_t *key, uint64_t address)
+{
+    unsigned rank = vmki_load_relaxed(&key[0]) <= address;
+
+    rank += vmki_load_relaxed(&key[1]) <= address;
+    rank += vmki_load_relaxed(&key[2]) <= address;
+    rank += vmki_load_relaxed(&key[3]) <= address;
+    rank += vmki_load_relaxed(&key[4]) <= address;
+    vmki_opaque(rank);
+    return rank;
+}
+
 /* How many of the starts are at or below the address (less than VMKI_NO_KEY). */
 static inline unsigned vmki_leaf_rank(const struct vmki_tree_leaf *leaf, uint64_t address)
 {
-    unsigned even = 0, odd = 0, i;
-
-    for (i = 0; i + 1 < VMKI_LEAF_MAX; i += 2) {
-        even += vmki_load_relaxed(&leaf->start[i]) <= address;
-        odd += vmki_load_relaxed(&leaf->start[i + 1]) <= address;
-    }
-    return even + odd + (vmki_load_relaxed(&leaf->start[i]) <= address);
+    return vmki_rank_of_5(&leaf->start[0], address) + vmki_rank_of_5(&leaf->start[5], address) +
+           vmki_rank_of_5(&leaf->start[10], address);
 }
+_Static_assert(VMKI_LEAF_MAX == 3 * 5, "the search goes by fives");
 
-/* The child in which an entry that contains or precedes the address is, if there is one. */
+/*
+ * The child in which an entry that contains or precedes the address is, if there is one: first which third of the
+ * children, then where in it.
+ */
 static inline unsigned vmki_inner_slot(const struct vmki_tree_inner *inner, uint64_t address)
 {
-    unsigned even = 0, odd = 0, i;
+    unsigned base = vmki_load_relaxed(&inner->pivot[7]) <= address;
 
-    for (i = 1; i + 1 < VMKI_INNER_MAX; i += 2) {
-        even += vmki_load_relaxed(&inner->pivot[i]) <= address;
-        odd += vmki_load_relaxed(&inner->pivot[i + 1]) <= address;
-    }
-    return even + odd;
+    base += vmki_load_relaxed(&inner->pivot[14]) <= address;
+    base *= 7;
+    return base + vmki_rank_of_3(&inner->pivot[base + 1], address) + vmki_rank_of_3(&inner->pivot[base + 4], address);
 }
-_Static_assert(VMKI_LEAF_MAX % 2 == 1 && VMKI_INNER_MAX % 2 == 1, "the searches go by pairs");
+_Static_assert(VMKI_INNER_MAX == 3 * 7, "the search goes by thirds of seven");
 
 static inline unsigned vmki_node_count(struct vmki_tree_node *node)
 {

@@ -43,8 +43,8 @@ struct rebuild {
     unsigned nr_made;
     unsigned from; /* the children [from of left, to of right) of this level that `made` replaces */
     unsigned to;
-    bool before_is_stale;                             /* the gap of the leaf before is not right any more */
-    unsigned nr_dead;                                 /* nodes to retire, one by one */
+    bool before_is_stale; /* the gap of the leaf before is not right any more */
+    unsigned nr_dead;     /* nodes to retire, one by one */
     struct vmki_tree_node *dead[5 * VMKI_TREE_MAX_HEIGHT];
 };
 
@@ -60,7 +60,7 @@ static unsigned node_low(unsigned level)
 
 /* ---- Pivots and gaps above a changed node ---- */
 
-/* Gives the path's node of that level a new pivot in the nodes above it. */
+/* Gives the path's node of that level a new pivot in the nodes above it, up to where it is not in the first child. */
 static void set_pivot(struct vmki_cursor *cursor, unsigned level, uint64_t pivot)
 {
     unsigned height = cursor->tree->height;
@@ -68,8 +68,9 @@ static void set_pivot(struct vmki_cursor *cursor, unsigned level, uint64_t pivot
     for (level++; level < height; level++) {
         vmki_store_relaxed(&vmki_inner(cursor->node[level])->pivot[cursor->slot[level]], pivot);
         if (cursor->slot[level] > 0)
-            break;
+            return;
     }
+    cursor->tree->first_start = pivot;
 }
 
 /* Gives the path's node of that level a new gap in the nodes above it, as far up as that changes the largest. */
@@ -95,11 +96,23 @@ static void set_gap(struct vmki_cursor *cursor, unsigned level, uint64_t gap)
     }
 }
 
+/* The last leaf of the tree has changed. */
+static void note_last_end(struct vmki_cursor *cursor)
+{
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+
+    cursor->tree->last_end = vmki_leaf_end(leaf, vmki_order_count(leaf->order) - 1);
+}
+
 /* Counts the gaps of the cursor's leaf again. */
 static void refresh_gap(struct vmki_cursor *cursor)
 {
+    uint64_t limit = vmki_cursor_leaf_limit(cursor);
+
+    if (limit == VMKI_NO_KEY)
+        note_last_end(cursor);
     if (cursor->tree->height > 1)
-        set_gap(cursor, 0, vmki_leaf_gap(vmki_leaf(cursor->node[0]), vmki_cursor_leaf_limit(cursor)));
+        set_gap(cursor, 0, vmki_leaf_gap(vmki_leaf(cursor->node[0]), limit));
 }
 
 /* The same for the leaf of the entry before the cursor, whose gap reaches to what the cursor stands on now. */
@@ -231,6 +244,7 @@ static void splice_in_place(struct vmki_cursor *cursor, unsigned to, const struc
 
     if (cursor->tree->height < 2) {
         splice_slots(cursor, to, new_entries, nr_new);
+        note_last_end(cursor);
         return;
     }
     limit = vmki_cursor_leaf_limit(cursor);
@@ -244,6 +258,8 @@ static void splice_in_place(struct vmki_cursor *cursor, unsigned to, const struc
         set_gap(cursor, 0, vmki_leaf_gap(leaf, limit));
     if (vmki_leaf_start(leaf, 0) != first)
         refresh_gap_before(cursor);
+    if (limit == VMKI_NO_KEY)
+        note_last_end(cursor);
 }
 
 /* ---- Rebuild: what goes into the new nodes of a level ---- */
@@ -603,8 +619,8 @@ static void splice_rebuild(struct vmki_cursor *cursor, unsigned to, bool wide, u
     struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
     struct rebuild rebuild = {.tree = tree, .entries = new_entries, .left = *cursor, .right = *cursor};
     size_t removed = to - cursor->slot[0];
-    uint64_t address = cursor->slot[0] < vmki_order_count(leaf->order) ? vmki_leaf_start(leaf, cursor->slot[0])
-                                                                        : VMKI_TREE_MAX_END;
+    uint64_t address =
+        cursor->slot[0] < vmki_order_count(leaf->order) ? vmki_leaf_start(leaf, cursor->slot[0]) : VMKI_TREE_MAX_END;
 
     if (nr_new)
         address = new_entries[0].start;
@@ -617,6 +633,7 @@ static void splice_rebuild(struct vmki_cursor *cursor, unsigned to, bool wide, u
     rebuild.to = rebuild.right.slot[0];
     removed += run_rebuild(&rebuild, nr_new);
     tree->nr_entries -= removed;
+    vmki_tree_note_ends(tree);
     vmki_cursor_seek(cursor, tree, address);
     if (rebuild.before_is_stale)
         refresh_gap_before(cursor);
@@ -651,6 +668,7 @@ static void splice_empty(struct vmki_cursor *cursor, const struct vmki_tree_entr
     vmki_store_release(&tree->root, &leaf->head);
     tree->height = 1;
     tree->nr_entries = nr_new;
+    vmki_tree_note_ends(tree);
     cursor->node[0] = &leaf->head;
     cursor->slot[0] = 0;
 }
@@ -699,5 +717,4 @@ void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct
         splice_leaf(cursor, until, new_entries, nr_new);
     else if (nr_new)
         splice_empty(cursor, new_entries, nr_new);
-    vmki_tree_note_ends(cursor->tree);
 }

@@ -162,7 +162,8 @@ static size_t model_seek(const struct world *world, uint64_t address)
     return low;
 }
 
-static void model_splice(struct world *world, size_t from, size_t to, const struct vmki_tree_entry *entries, unsigned nr)
+static void model_splice(struct world *world, size_t from, size_t to, const struct vmki_tree_entry *entries,
+                         unsigned nr)
 {
     if (world->nr + nr > world->room) {
         world->room = 2 * world->room + nr;
@@ -325,7 +326,8 @@ static void test_empty(void **state)
 
 static void test_one_entry(void **state)
 {
-    static const uint64_t ends[][2] = {{0, 1}, {7, 9}, {0, VMKI_TREE_MAX_END}, {VMKI_TREE_MAX_END - 1, VMKI_TREE_MAX_END}};
+    static const uint64_t ends[][2] = {
+        {0, 1}, {7, 9}, {0, VMKI_TREE_MAX_END}, {VMKI_TREE_MAX_END - 1, VMKI_TREE_MAX_END}};
     size_t i;
 
     (void)state;
@@ -544,7 +546,8 @@ static void test_reserve_is_enough(void **state)
 
         world_init(&world);
         if (round % 3)
-            assert_true(vmki_tree_build(&world.tree, random_below(&world, round % 3 == 1 ? 40 : 5000), build_next, &world));
+            assert_true(
+                vmki_tree_build(&world.tree, random_below(&world, round % 3 == 1 ? 40 : 5000), build_next, &world));
         vmki_tree_release_spare(&world.tree, 0);
         assert_true(vmki_tree_reserve(&world.tree, nr));
         world.memory.fail_after = 0;
@@ -598,7 +601,8 @@ static void test_churn_stays_small(void **state)
 /* ---- Gap search ---- */
 
 /* The highest and the lowest place by looking at each gap. */
-static bool model_gap(const struct world *world, const struct vmki_gap_query *query, uint64_t *highest, uint64_t *lowest)
+static bool model_gap(const struct world *world, const struct vmki_gap_query *query, uint64_t *highest,
+                      uint64_t *lowest)
 {
     uint64_t mask = query->align ? query->align - 1 : 0;
     bool found = false;
@@ -641,11 +645,29 @@ static void test_gap_limits(void **state)
 {
     static const unsigned sizes[] = {0, 1, 2, 15, 16, 100, 1000};
     static const uint64_t lens[] = {0, 1, 3, 4, 5, 6, 100, 9990, UINT64_MAX - 10, UINT64_MAX};
-    static const uint64_t edges[] = {0, 1, 2, 3, 5, 6, 7, 11, 12, 16, 150, 9991, 9996, 9997, 10000, 1u << 20,
-                                     VMKI_TREE_MAX_END - 1, VMKI_TREE_MAX_END, VMKI_TREE_MAX_END + 1, UINT64_MAX - 1,
+    static const uint64_t edges[] = {0,
+                                     1,
+                                     2,
+                                     3,
+                                     5,
+                                     6,
+                                     7,
+                                     11,
+                                     12,
+                                     16,
+                                     150,
+                                     9991,
+                                     9996,
+                                     9997,
+                                     10000,
+                                     1u << 20,
+                                     VMKI_TREE_MAX_END - 1,
+                                     VMKI_TREE_MAX_END,
+                                     VMKI_TREE_MAX_END + 1,
+                                     UINT64_MAX - 1,
                                      UINT64_MAX};
-    static const uint64_t aligns[][2] = {{0, 0}, {1, 0}, {2, 1}, {4, 7}, {8, 3}, {64, 60}, {1u << 13, 5},
-                                         {UINT64_C(1) << 63, 0}};
+    static const uint64_t aligns[][2] = {{0, 0}, {1, 0},   {2, 1},        {4, 7},
+                                         {8, 3}, {64, 60}, {1u << 13, 5}, {UINT64_C(1) << 63, 0}};
     enum { NR_EDGES = sizeof(edges) / sizeof(edges[0]) };
     size_t s, l, low, high, a;
 
@@ -772,8 +794,10 @@ static void random_splice(struct world *world, const struct mix *mix)
 static void random_gap(struct world *world, const struct mix *mix)
 {
     struct vmki_gap_query query = {
-        random_below(world, 2 * mix->space),     random_below(world, 2 * mix->space + 8),
-        1 + random_below(world, 3 * mix->max_len), UINT64_C(1) << random_below(world, 6),
+        random_below(world, 2 * mix->space),
+        random_below(world, 2 * mix->space + 8),
+        1 + random_below(world, 3 * mix->max_len),
+        UINT64_C(1) << random_below(world, 6),
         random_below(world, 100),
     };
 
@@ -1080,7 +1104,8 @@ static void test_signal_reader(void **state)
     setitimer(ITIMER_REAL, &often, NULL);
     for (i = 0; i < steps; i++) {
         uint64_t base = random_below(&world, NR_STABLE - 1) * STABLE_STEP, room = STABLE_STEP;
-        uint64_t low = base + 4 + random_below(&world, room - 4), high = low + random_below(&world, base + room - low + 1);
+        uint64_t low = base + 4 + random_below(&world, room - 4),
+                 high = low + random_below(&world, base + room - low + 1);
         struct vmki_tree_entry entries[VMKI_TREE_SPLICE_MAX];
         size_t from = model_seek(&world, low), to = from;
         unsigned nr = 0;

@@ -240,12 +240,12 @@ static void *counter_reader(void *argument)
         uint64_t base = random_next(&random) % NR_COUNTERS * STEP;
         struct vmki_tree_entry entry;
 
-        nr_wrong[me] += !vmki_tree_find(&tree, base + 40, &entry) || entry.start / STEP != base / STEP ||
-                        !counters_fit(&entry);
-        nr_wrong[me] += !vmki_tree_next(&tree, base + 10, &entry) || entry.start / STEP != base / STEP ||
-                        !counters_fit(&entry);
-        nr_wrong[me] += !vmki_tree_prev(&tree, base + 100, &entry) || entry.start / STEP != base / STEP ||
-                        !counters_fit(&entry);
+        nr_wrong[me] +=
+            !vmki_tree_find(&tree, base + 40, &entry) || entry.start / STEP != base / STEP || !counters_fit(&entry);
+        nr_wrong[me] +=
+            !vmki_tree_next(&tree, base + 10, &entry) || entry.start / STEP != base / STEP || !counters_fit(&entry);
+        nr_wrong[me] +=
+            !vmki_tree_prev(&tree, base + 100, &entry) || entry.start / STEP != base / STEP || !counters_fit(&entry);
         if (vmki_tree_find(&tree, base + 16, &entry))
             nr_wrong[me] += entry.start > base + 16 || !counters_fit(&entry);
         nr_walks[me]++;
