@@ -266,6 +266,11 @@ static int apply_object_kind(struct vmki_plan *plan, struct vmki_mmap_state *sta
             return -VMK_EAGAIN;
         state->flags |= VMK_VM_LOCKED | VMK_VM_DONTDUMP;
         return 0;
+    case VMK_OBJECT_REGULAR:
+        /* A disk file system refuses MAP_SYNC, whatever the type of the mapping, unless it is DAX. */
+        if ((plan->request.mmap.flags & VMK_MAP_SYNC) != 0)
+            return (state->file->mode & VMK_FILE_SYNC) != 0 ? -VMK_ERR_UNSUPPORTED : -VMK_EOPNOTSUPP;
+        return state->file->ops != NULL && state->file->ops->mmap != NULL ? call_mmap_hook(plan, state) : 0;
     default:
         return state->file->ops != NULL && state->file->ops->mmap != NULL ? call_mmap_hook(plan, state) : 0;
     }
