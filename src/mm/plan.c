@@ -61,6 +61,7 @@ static void part_abort(struct vmki_plan *plan, int error)
     if (plan->abort != NULL)
         plan->abort(plan);
     part_clear(plan);
+    plan->cursor = plan->part_cursor;
     vmki_plan_end(plan, error, 0);
 }
 
@@ -132,6 +133,7 @@ static enum vmki_step plan_advance(struct vmki_plan *plan)
     enum vmki_step step;
 
     part_clear(plan);
+    plan->part_cursor = plan->cursor;
     step = plan->verb->step != NULL ? plan->verb->step(plan) : VMKI_STEP_DONE;
     if (step == VMKI_STEP_PART && VMKI_UNLIKELY(plan->mm->backend != NULL)) {
         int error = backend_prepare(plan);

@@ -65,6 +65,7 @@ struct vmki_plan {
     int phase;
     int pending_error; /* the first error that does not stop the call (madvise over a hole) */
     vmk_addr cursor, start, end;
+    vmk_addr part_cursor; /* where the cursor stood before the part */
     vmk_vm_flags flags;
     uint64_t number[4];
     void *pointer[3];
