@@ -15,10 +15,10 @@ enum { BAR_WIDTH = 12, DEFAULT_WIDTH = 100, LEAST_WIDTH = 60 };
 static const struct {
     const char *name, *color;
 } kinds[DRAW_KINDS] = {
-    [DRAW_TEXT] = {"text", "\033[32m"},       [DRAW_DATA] = {"data", "\033[33m"},
-    [DRAW_HEAP] = {"heap", "\033[35m"},       [DRAW_STACK] = {"stack", "\033[31m"},
+    [DRAW_TEXT] = {"text", "\033[32m"},           [DRAW_DATA] = {"data", "\033[33m"},
+    [DRAW_HEAP] = {"heap", "\033[35m"},           [DRAW_STACK] = {"stack", "\033[31m"},
     [DRAW_ANONYMOUS] = {"anonymous", "\033[36m"}, [DRAW_FILE] = {"file", "\033[34m"},
-    [DRAW_SHARED] = {"shared", "\033[1;34m"}, [DRAW_SPECIAL] = {"special", "\033[90m"},
+    [DRAW_SHARED] = {"shared", "\033[1;34m"},     [DRAW_SPECIAL] = {"special", "\033[90m"},
 };
 
 const char *draw_kind_name(enum draw_kind kind)

@@ -30,10 +30,10 @@ struct draw_summary {
         uint64_t nr_bytes;
     } kinds[DRAW_KINDS];
     uint64_t nr_bytes, anonymous_kb;
-    size_t nr_gaps;        /* holes between neighbours */
-    uint64_t largest_gap;  /* bytes */
-    vmk_addr largest_at;   /* where it starts */
-    uint64_t free, span;   /* bytes not mapped, and all bytes, from the first area to the last */
+    size_t nr_gaps;            /* holes between neighbours */
+    uint64_t largest_gap;      /* bytes */
+    vmk_addr largest_at;       /* where it starts */
+    uint64_t free, span;       /* bytes not mapped, and all bytes, from the first area to the last */
     size_t new, gone, changed; /* against `before` */
 };
 

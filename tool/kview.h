@@ -54,9 +54,9 @@ int kview_import(const struct kview *view, struct vmk_mm *mm, kview_file_fn *fil
 
 /* How two views of one address space differ. */
 struct kview_difference {
-    size_t index;         /* of the first area that differs */
-    vmk_addr address;     /* where */
-    char what[160];       /* "end: kernel 7f.. engine 7f.." */
+    size_t index;     /* of the first area that differs */
+    vmk_addr address; /* where */
+    char what[160];   /* "end: kernel 7f.. engine 7f.." */
 };
 /* Compares all columns of maps, the flags (where the view has them) and the status (KVIEW_STATUS in `what`). */
 bool kview_equal(const struct kview *view, struct vmk_mm *mm, unsigned what, struct kview_difference *difference);

@@ -47,7 +47,7 @@ static const struct vmk_vm_ops special_ops = {
 static const char *special_name(const char *name)
 {
     static const char *const names[] = {
-        "[vdso]",   "[vvar]",      "[vvar_vclock]", "[vectors]",     "[sigpage]",
+        "[vdso]",    "[vvar]",      "[vvar_vclock]", "[vectors]",      "[sigpage]",
         "[uprobes]", "[vdso_data]", "[timens_vdso]", "[shadow_stack]",
     };
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -310,8 +310,9 @@ static bool equal_status(const struct kview *view, struct vmk_mm *mm, struct kvi
         const char *name;
         uint64_t kernel, engine;
     } rows[] = {
-        {"VmPeak", kernel->peak, engine.peak}, {"VmSize", kernel->size, engine.size}, {"VmLck", kernel->lck, engine.lck},
-        {"VmPin", kernel->pin, engine.pin},    {"VmData", kernel->data, engine.data}, {"VmStk", kernel->stk, engine.stk},
+        {"VmPeak", kernel->peak, engine.peak}, {"VmSize", kernel->size, engine.size},
+        {"VmLck", kernel->lck, engine.lck},    {"VmPin", kernel->pin, engine.pin},
+        {"VmData", kernel->data, engine.data}, {"VmStk", kernel->stk, engine.stk},
         {"VmExe", kernel->exe, engine.exe},    {"VmLib", kernel->lib, engine.lib},
     };
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {

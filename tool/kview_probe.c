@@ -39,7 +39,7 @@ enum {
     TRY_PR_GET_MDWE = 66
 };
 
-#define TRY_UFFD_WP UINT64_C(0x1)
+#define TRY_UFFD_WP    UINT64_C(0x1)
 #define TRY_UFFD_MINOR (UINT64_C(1) << 9 | UINT64_C(1) << 10)
 
 /* What a probe works with. */
@@ -283,6 +283,18 @@ static void probe_width(struct probe *probe)
 }
 
 /* A hint below an area that grows down is honoured only when the gap fits between. */
+/* A security module may ask for more than the sysctl says: where does the lowest hint go? */
+static void probe_lowest_hint(struct probe *probe)
+{
+    char *p = mmap((void *)probe->page, probe->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    if (p == MAP_FAILED)
+        return;
+    if ((uintptr_t)p > probe->settings->mmap_min_addr && (uintptr_t)p <= 0x100000)
+        probe->settings->mmap_min_addr = (uintptr_t)p;
+    munmap(p, probe->page);
+}
+
 static bool hint_honoured(struct probe *probe, char *stack, size_t pages_between)
 {
     char *want = stack - (pages_between + 1) * probe->page;
@@ -403,8 +415,7 @@ static void probe_mremap_several(struct probe *probe)
     if (map_at(from, page, PROT_READ, MAP_PRIVATE) == MAP_FAILED ||
         map_at(from + page, page, PROT_READ | PROT_WRITE, MAP_PRIVATE) == MAP_FAILED)
         return;
-    probe->settings->mremap_several =
-        mremap(from, 2 * page, 2 * page, MREMAP_MAYMOVE | MREMAP_FIXED, to) == (void *)to;
+    probe->settings->mremap_several = mremap(from, 2 * page, 2 * page, MREMAP_MAYMOVE | MREMAP_FIXED, to) == (void *)to;
 }
 
 /*
@@ -494,6 +505,7 @@ static void probe_in_child(struct vmk_settings *settings)
     if (probe.arena == MAP_FAILED)
         _exit(1);
     probe_width(&probe);
+    probe_lowest_hint(&probe);
     probe_thp(&probe);
     probe_map_flags(&probe);
     probe_guard_gap(&probe);

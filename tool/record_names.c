@@ -71,7 +71,10 @@ struct flag_name {
     enum flag_set set;
 };
 
-#define ROW(set, prefix, name) {#prefix #name, VMK_##prefix##name, set}
+#define ROW(set, prefix, name)                                                                                         \
+    {                                                                                                                  \
+#prefix #name, VMK_##prefix##name, set                                                                         \
+    }
 
 static const struct flag_name flags[] = {
     ROW(SET_PROT, PROT_, READ),
@@ -423,16 +426,46 @@ bool record_parse_flags(const char *text, size_t len, uint64_t *value, const cha
 /* ---- Errors ---- */
 
 static const char *const errnos[NR_ERRNOS] = {
-    [VMK_EPERM] = "EPERM",       [VMK_ENOENT] = "ENOENT", [VMK_ESRCH] = "ESRCH",           [VMK_EINTR] = "EINTR",
-    [VMK_EIO] = "EIO",           [6] = "ENXIO",           [VMK_E2BIG] = "E2BIG",           [VMK_ENOEXEC] = "ENOEXEC",
-    [VMK_EBADF] = "EBADF",       [10] = "ECHILD",         [VMK_EAGAIN] = "EAGAIN",         [VMK_ENOMEM] = "ENOMEM",
-    [VMK_EACCES] = "EACCES",     [VMK_EFAULT] = "EFAULT", [15] = "ENOTBLK",                [VMK_EBUSY] = "EBUSY",
-    [VMK_EEXIST] = "EEXIST",     [18] = "EXDEV",          [VMK_ENODEV] = "ENODEV",         [20] = "ENOTDIR",
-    [21] = "EISDIR",             [VMK_EINVAL] = "EINVAL", [23] = "ENFILE",                 [24] = "EMFILE",
-    [25] = "ENOTTY",             [26] = "ETXTBSY",        [27] = "EFBIG",                  [VMK_ENOSPC] = "ENOSPC",
-    [29] = "ESPIPE",             [30] = "EROFS",          [33] = "EDOM",                   [34] = "ERANGE",
-    [35] = "EDEADLK",            [36] = "ENAMETOOLONG",   [38] = "ENOSYS",                 [VMK_EIDRM] = "EIDRM",
-    [VMK_EOVERFLOW] = "EOVERFLOW", [VMK_EOPNOTSUPP] = "EOPNOTSUPP", [110] = "ETIMEDOUT",   [116] = "ESTALE",
+    [VMK_EPERM] = "EPERM",
+    [VMK_ENOENT] = "ENOENT",
+    [VMK_ESRCH] = "ESRCH",
+    [VMK_EINTR] = "EINTR",
+    [VMK_EIO] = "EIO",
+    [6] = "ENXIO",
+    [VMK_E2BIG] = "E2BIG",
+    [VMK_ENOEXEC] = "ENOEXEC",
+    [VMK_EBADF] = "EBADF",
+    [10] = "ECHILD",
+    [VMK_EAGAIN] = "EAGAIN",
+    [VMK_ENOMEM] = "ENOMEM",
+    [VMK_EACCES] = "EACCES",
+    [VMK_EFAULT] = "EFAULT",
+    [15] = "ENOTBLK",
+    [VMK_EBUSY] = "EBUSY",
+    [VMK_EEXIST] = "EEXIST",
+    [18] = "EXDEV",
+    [VMK_ENODEV] = "ENODEV",
+    [20] = "ENOTDIR",
+    [21] = "EISDIR",
+    [VMK_EINVAL] = "EINVAL",
+    [23] = "ENFILE",
+    [24] = "EMFILE",
+    [25] = "ENOTTY",
+    [26] = "ETXTBSY",
+    [27] = "EFBIG",
+    [VMK_ENOSPC] = "ENOSPC",
+    [29] = "ESPIPE",
+    [30] = "EROFS",
+    [33] = "EDOM",
+    [34] = "ERANGE",
+    [35] = "EDEADLK",
+    [36] = "ENAMETOOLONG",
+    [38] = "ENOSYS",
+    [VMK_EIDRM] = "EIDRM",
+    [VMK_EOVERFLOW] = "EOVERFLOW",
+    [VMK_EOPNOTSUPP] = "EOPNOTSUPP",
+    [110] = "ETIMEDOUT",
+    [116] = "ESTALE",
     [VMK_EHWPOISON] = "EHWPOISON",
 };
 

@@ -326,8 +326,7 @@ static int read_file(struct record_reader *reader, struct line *line, struct rec
     if (take_number(reader, line, "object", INT64_MAX, &file->object) != 0 ||
         take_choice(reader, line, "kind", kinds, 7, &kind) != 0 || take_mode(reader, line, &file->mode) != 0 ||
         take_number(reader, line, "size", INT64_MAX, &file->nr_bytes) != 0 ||
-        take_u32(reader, line, "seals", &file->seals) != 0 ||
-        take_u32(reader, line, "huge_shift", &huge_shift) != 0 ||
+        take_u32(reader, line, "seals", &file->seals) != 0 || take_u32(reader, line, "huge_shift", &huge_shift) != 0 ||
         take_device(reader, line, &file->dev_major, &file->dev_minor) != 0 ||
         take_number(reader, line, "inode", UINT64_MAX, &file->inode) != 0 ||
         take_text(reader, line, "name", &file->name) != 0)
@@ -360,7 +359,8 @@ static int read_process(struct record_reader *reader, struct line *line, struct 
     const struct vmk_rlimit unlimited = {VMK_RLIM_INFINITY, VMK_RLIM_INFINITY};
     uint64_t top_down = 1;
 
-    *process = (struct record_process){.rlimits = {unlimited, unlimited, {8 << 20, VMK_RLIM_INFINITY}, {8 << 20, 8 << 20}}};
+    *process =
+        (struct record_process){.rlimits = {unlimited, unlimited, {8 << 20, VMK_RLIM_INFINITY}, {8 << 20, 8 << 20}}};
     if (read_id(reader, line, 1, "the process", &process->pid) != 0 ||
         take_limit(reader, line, "as", &process->rlimits.as) != 0 ||
         take_limit(reader, line, "data", &process->rlimits.data) != 0 ||
@@ -488,7 +488,7 @@ static int read_file_arg(struct record_reader *reader, struct slice text, struct
     if (text.len > 1 && text.text[0] == '-') {
         int number = record_errno_find(text.text + 1, text.len - 1);
         if (number != 0) {
-            value->number = (uint64_t)-(int64_t)number;
+            value->number = (uint64_t) - (int64_t)number;
             return 0;
         }
     }

@@ -303,7 +303,9 @@ static bool area_of(struct vmk_mm *mm, vmk_addr *cursor, struct record_area *are
         .flags = info.flags,
         .offset = info.file == NULL ? 0 : info.pgoff << vmk_mm_settings(mm)->page_shift,
         .file = info.file == NULL ? 0 : info.file_id,
-        .anon_vma = info.anon_vma_unknown ? VMK_ANON_UNKNOWN : info.anon_vma != 0 ? VMK_ANON_YES : VMK_ANON_NO,
+        .anon_vma = info.anon_vma_unknown ? VMK_ANON_UNKNOWN
+                    : info.anon_vma != 0  ? VMK_ANON_YES
+                                          : VMK_ANON_NO,
     };
     bool named = info.is_special || strncmp(name, "[anon", 5) == 0;
     area->name = named ? name : NULL;

@@ -22,7 +22,8 @@ enum { KEY_MAX_MAP_COUNT = 256, KEY_RLIMIT, KEY_VA_BITS, KEY_PAGE_SIZE, KEY_SET,
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "What if:", 1},
     {"max-map-count", KEY_MAX_MAP_COUNT, "N", 0, "vm.max_map_count had been N", 1},
-    {"rlimit", KEY_RLIMIT, "NAME=V", 0, "A limit had been V: as, data, stack or memlock, in bytes (K, M, G, unlimited)", 1},
+    {"rlimit", KEY_RLIMIT, "NAME=V", 0, "A limit had been V: as, data, stack or memlock, in bytes (K, M, G, unlimited)",
+     1},
     {"va-bits", KEY_VA_BITS, "N", 0, "User addresses had N bits (30 to 56); memory above is moved down", 1},
     {"page-size", KEY_PAGE_SIZE, "N", 0, "Pages had been of N bytes: 4K, 16K or 64K", 1},
     {"set", KEY_SET, "NAME=V", 0, "A setting of the address space had been V (vmakit/settings.h lists them)", 1},
@@ -34,13 +35,16 @@ static const struct argp_option options[] = {
     {0},
 };
 
-static const char doc[] =
-    "Run a recorded trace, or the output of `strace -f -e trace=memory', through the engine, and compare each result with "
-    "the recorded one."
-    "\vFILE may be - for standard input. strace's output does not show the areas that a program began with, so these are "
-    "assumed where a call needs them, and placements are taken from it. Exit status: 0 all results agree, 1 some differ "
-    "(in a what-if: some calls have another outcome), 2 usage, 3 FILE cannot be read or a line of it is not understood, 4 "
-    "out of memory or cannot write.";
+static const char doc[] = "Run a recorded trace, or the output of `strace -f -e trace=memory', through the engine, and "
+                          "compare each result with "
+                          "the recorded one."
+                          "\vFILE may be - for standard input. strace's output does not show the areas that a program "
+                          "began with, so these are "
+                          "assumed where a call needs them, and placements are taken from it. Exit status: 0 all "
+                          "results agree, 1 some differ "
+                          "(in a what-if: some calls have another outcome), 2 usage, 3 FILE cannot be read or a line "
+                          "of it is not understood, 4 "
+                          "out of memory or cannot write.";
 
 /* ---- Options ---- */
 
@@ -323,8 +327,8 @@ static json_t *json_process(const struct replay_process *process)
             json_object_set_new(calls, record_call_name((enum record_call)call),
                                 json_integer((json_int_t)process->calls[call]));
     json_t *map = process->report == NULL ? NULL : json_loads(process->report, 0, NULL);
-    return json_pack("{s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "pid", (json_int_t)process->pid, "calls", calls, "areas",
-                     (json_int_t)process->areas, "peak_areas", (json_int_t)process->peak_areas, "addresses",
+    return json_pack("{s:I, s:o, s:I, s:I, s:I, s:I, s:I, s:o}", "pid", (json_int_t)process->pid, "calls", calls,
+                     "areas", (json_int_t)process->areas, "peak_areas", (json_int_t)process->peak_areas, "addresses",
                      (json_int_t)process->nr_placed, "predicted", (json_int_t)process->nr_predicted, "divergences",
                      (json_int_t)process->divergences, "map", map == NULL ? json_null() : map);
 }
@@ -336,10 +340,10 @@ static int write_json(const struct replay *replay)
 
     for (size_t i = 0; i < replay->nr_order; i++)
         json_array_append_new(processes, json_process(replay->order[i]));
-    json_t *root = json_pack("{s:b, s:I, s:I, s:I, s:I, s:o}", "what_if", replay->what_if, "calls",
-                             (json_int_t)replay->nr_calls, "faults", (json_int_t)replay->nr_faults, "divergences",
-                             (json_int_t)replay->divergences, "moved", (json_int_t)replay->nr_moved, "processes",
-                             processes);
+    json_t *root =
+        json_pack("{s:b, s:I, s:I, s:I, s:I, s:o}", "what_if", replay->what_if, "calls", (json_int_t)replay->nr_calls,
+                  "faults", (json_int_t)replay->nr_faults, "divergences", (json_int_t)replay->divergences, "moved",
+                  (json_int_t)replay->nr_moved, "processes", processes);
     if (root == NULL)
         return replay_out_of_memory();
     bool is_stdout = strcmp(path, "-") == 0;
@@ -384,7 +388,8 @@ static int finish(struct replay *replay)
     int status = replay->options.json == NULL ? 0 : write_json(replay);
     if (status != 0)
         return status;
-    return replay->divergences == 0 && replay->import_failures == 0 && replay->nr_skipped == 0 ? EXIT_GOOD : EXIT_DIFFERENT;
+    return replay->divergences == 0 && replay->import_failures == 0 && replay->nr_skipped == 0 ? EXIT_GOOD
+                                                                                               : EXIT_DIFFERENT;
 }
 
 int cmd_replay(int argc, char **argv)

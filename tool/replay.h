@@ -19,7 +19,7 @@ struct replay_options {
     const char *file, *json;
     bool map, quiet;
     const char *color;
-    uint64_t max_map_count; /* 0: as recorded */
+    uint64_t max_map_count;       /* 0: as recorded */
     unsigned va_bits, page_shift; /* 0: as recorded */
     struct {
         bool given;
@@ -51,6 +51,7 @@ struct replay_process {
     struct kview first, last; /* --map: after exec, at the end */
     char *report;             /* --json: the last map */
     bool fresh;               /* its `area` lines may follow */
+    bool base_learned;        /* strace: the first placement has shown where mmap begins */
 };
 
 struct replay {
@@ -65,7 +66,7 @@ struct replay {
     size_t nr_order, order_room;
     int64_t *results; /* of the engine, by event number */
     uint64_t nr_results, results_room;
-    size_t line; /* of the record */
+    size_t line;                    /* of the record */
     struct replay_process *current; /* whose areas are being read */
     bool expecting;
     vmk_addr expected; /* the engine's areas up to here were named */
@@ -76,10 +77,10 @@ struct replay {
 /* What one event came to. */
 struct replay_outcome {
     int64_t value;
-    bool is_call;   /* counted as one, and compared */
-    bool placed;    /* the kernel chose the address */
+    bool is_call; /* counted as one, and compared */
+    bool placed;  /* the kernel chose the address */
     bool is_address;
-    uint64_t len;   /* is_address: of what lies there */
+    uint64_t len; /* is_address: of what lies there */
 };
 
 /* ---- replay_state.c: 0 or an exit status, after a message ---- */

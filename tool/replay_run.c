@@ -295,6 +295,7 @@ static int new_child(struct run *run, struct replay_process **child)
     if (*child == NULL)
         return replay_out_of_memory();
     replay_end_space(run->replay, *child);
+    (*child)->base_learned = run->process->base_learned;
     return copy_moved(*child, run->process);
 }
 
@@ -338,7 +339,7 @@ static int (*const runs[RECORD_CALL_COUNT])(struct run *run) = {
 #define PLAIN_ENTRY(call, ...) [RECORD_##call] = run_##call,
     PLAIN_CALLS(PLAIN_ENTRY)
 #undef PLAIN_ENTRY
-    [RECORD_mmap] = run_mmap,
+        [RECORD_mmap] = run_mmap,
     [RECORD_mremap] = run_mremap,
     [RECORD_brk] = run_brk,
     [RECORD_shmat] = run_shmat,

@@ -338,6 +338,7 @@ int replay_add_process(struct replay *replay, const struct record_process *recor
     set_layout(replay, process, &recorded->layout);
     vmk_mm_set_personality(process->mm, recorded->personality);
     process->fresh = true;
+    process->base_learned = false;
     replay->current = process;
     replay->expecting = false;
     return 0;
@@ -347,7 +348,7 @@ int replay_add_process(struct replay *replay, const struct record_process *recor
 
 static const char *special_text(const char *name)
 {
-    static const char *const names[] = {"[vdso]",    "[vvar]",       "[vvar_vclock]", "[vectors]",     "[sigpage]",
+    static const char *const names[] = {"[vdso]",    "[vvar]",        "[vvar_vclock]", "[vectors]",     "[sigpage]",
                                         "[uprobes]", "[timens_vdso]", "[vdso_data]",   "[shadow_stack]"};
     for (size_t i = 0; name != NULL && i < sizeof(names) / sizeof(names[0]); i++)
         if (strcmp(names[i], name) == 0)

@@ -4,8 +4,8 @@
  *
  * strace shows calls, but neither the areas that exec made, nor which files descriptors name, nor page faults. So:
  * - a call that succeeded on memory that the engine does not have proves that it was there: it is assumed (and counted);
- * - an address that the kernel chose is taken from the output, after asking the engine what it would have chosen, except in
- *   a what-if, where the engine chooses;
+ * - an address that the kernel chose is taken from the output, after asking the engine what it would have chosen (but for
+ *   the first one after exec, which shows where mmap begins), except in a what-if, where the engine chooses;
  * - calls that failed are not repeated: why they failed may lie in what strace does not show.
  */
 #include "replay.h"
@@ -32,14 +32,14 @@ struct strace_run {
 
 /* How a call of strace's becomes an event. */
 enum form {
-    FORM_PLAIN,     /* arguments as they are; those missing are 0 */
-    FORM_RANGE,     /* the same, and memory at the first two must be there */
+    FORM_PLAIN, /* arguments as they are; those missing are 0 */
+    FORM_RANGE, /* the same, and memory at the first two must be there */
     FORM_MMAP,
     FORM_MREMAP,
     FORM_BRK,
     FORM_SHMAT,
-    FORM_NODES_4,   /* mbind: the fourth argument is a list of nodes */
-    FORM_NODES_2    /* set_mempolicy: the second */
+    FORM_NODES_4, /* mbind: the fourth argument is a list of nodes */
+    FORM_NODES_2  /* set_mempolicy: the second */
 };
 
 static const struct {
@@ -203,6 +203,18 @@ static int mmap_file(struct strace_run *run, struct record_event *event)
     return 0;
 }
 
+/* The first placement after exec lies below whatever exec mapped there: from then on the engine can choose as Linux does. */
+static void learn_base(struct strace_run *run, const struct record_event *event)
+{
+    const uint64_t mask = (UINT64_C(1) << run->replay->settings.page_shift) - 1;
+    struct vmk_mm_layout layout;
+
+    vmk_mm_get_layout(run->process->mm, &layout);
+    layout.mmap_base = ((uint64_t)event->result + event->args[1].number + mask) & ~mask;
+    vmk_mm_set_layout(run->process->mm, &layout);
+    run->process->base_learned = true;
+}
+
 /* The engine is asked where it would go, and then told where it went. */
 static int force_mmap(struct strace_run *run, struct record_event *event)
 {
@@ -213,8 +225,10 @@ static int force_mmap(struct strace_run *run, struct record_event *event)
     if (run->replay->what_if || (flags & (VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE)) != 0)
         return 0;
     run->process->nr_placed++;
-    if (vmk_mm_unmapped_area(run->process->mm, event->args[0].number, event->args[1].number, (uint32_t)flags, file,
-                             event->args[5].number >> run->replay->settings.page_shift, &chosen) == 0)
+    if (!run->process->base_learned)
+        learn_base(run, event);
+    else if (vmk_mm_unmapped_area(run->process->mm, event->args[0].number, event->args[1].number, (uint32_t)flags, file,
+                                  event->args[5].number >> run->replay->settings.page_shift, &chosen) == 0)
         run->process->nr_predicted += (int64_t)chosen == event->result;
     event->args[0].number = (uint64_t)event->result;
     event->args[3].number = flags | VMK_MAP_FIXED;
@@ -256,13 +270,13 @@ static int prepare_brk(struct strace_run *run, const struct record_event *event)
     vmk_mm_get_layout(run->process->mm, &layout);
     if (event->args[0].number != 0 || layout.brk == (uint64_t)event->result)
         return 0;
-    if (layout.start_brk != 0 && run->process->calls[RECORD_brk] != 0 && !run->replay->what_if) {
+    if (layout.start_brk != 0 && run->replay->what_if)
+        return 0; /* the break may well be elsewhere now */
+    if (layout.start_brk != 0) {
         int status = fresh_space(run, run->process->pid);
         if (status != 0)
             return status;
         vmk_mm_get_layout(run->process->mm, &layout);
-    } else if (run->process->calls[RECORD_brk] != 0) {
-        return 0;
     }
     layout.start_brk = layout.brk = (uint64_t)event->result;
     vmk_mm_set_layout(run->process->mm, &layout);
@@ -329,7 +343,8 @@ static int find_process(struct strace_run *run, uint64_t pid, bool is_child)
     int status = 0;
 
     run->process = idmap_get(&replay->processes, pid);
-    if (run->process == NULL && !is_child && run->main_pid == 0 && replay->nr_order != 0 && replay->order[0]->pid == 0) {
+    if (run->process == NULL && !is_child && run->main_pid == 0 && replay->nr_order != 0 &&
+        replay->order[0]->pid == 0) {
         /* The first process, which had no number so far, gets one when the second one appears. */
         run->main_pid = pid;
         run->process = replay->order[0];
@@ -351,6 +366,15 @@ static int find_process(struct strace_run *run, uint64_t pid, bool is_child)
     if (status == 0 && run->process->mm == NULL)
         status = fresh_space(run, pid);
     return status;
+}
+
+/* Lines without a number belong to the first process, or to the one that is left when it has ended. */
+static uint64_t pid_of(const struct strace_run *run, const struct strace_line *line)
+{
+    if (line->pid != 0)
+        return line->pid;
+    const struct replay_process *first = idmap_get(&run->replay->processes, run->main_pid);
+    return first != NULL && first->mm == NULL && run->last_pid != 0 ? run->last_pid : run->main_pid;
 }
 
 static bool is_clone(struct strace_text name)
@@ -409,7 +433,7 @@ static int run_known_call(struct strace_run *run, enum record_call call, enum fo
 static int run_call(struct strace_run *run)
 {
     const struct strace_line *line = run->line;
-    uint64_t pid = line->pid != 0 ? line->pid : run->main_pid;
+    uint64_t pid = pid_of(run, line);
 
     if (!line->has_result)
         return 0; /* it never returned */
@@ -435,7 +459,7 @@ static int run_call(struct strace_run *run)
 static int run_line(struct strace_run *run)
 {
     const struct strace_line *line = run->line;
-    uint64_t pid = line->pid != 0 ? line->pid : run->main_pid;
+    uint64_t pid = pid_of(run, line);
 
     switch (line->kind) {
     case STRACE_CALL:
@@ -474,7 +498,8 @@ int replay_strace(struct replay *replay, const char *text, size_t len)
     if (status == 0 && replay->nr_order == 0)
         return replay_complain(replay, "this is neither a recorded trace nor strace's output");
     if (status == 0 && !replay->options.quiet && (run.nr_failed != 0 || run.nr_ignored != 0))
-        printf("%" PRIu64 " calls that failed were not repeated, %" PRIu64 " that are no memory calls were passed over\n",
+        printf("%" PRIu64 " calls that failed were not repeated, %" PRIu64
+               " that are no memory calls were passed over\n",
                run.nr_failed, run.nr_ignored);
     return status;
 }

@@ -103,7 +103,8 @@ static int read_process(struct show *show)
 {
     int error = kview_read(&show->view, show->pid, KVIEW_FLAGS | KVIEW_STATUS);
     if (error == -EACCES || error == -EPERM)
-        return complain(show, "no right to read this process's map (it belongs to another user; ptrace(2) rules apply)");
+        return complain(show,
+                        "no right to read this process's map (it belongs to another user; ptrace(2) rules apply)");
     if (error == -ENOENT || error == -ESRCH)
         return complain(show, "there is no such process");
     if (error == -ENOMEM)
@@ -180,10 +181,10 @@ static json_t *json_hex(uint64_t value)
 static json_t *json_area(const struct show *show, const struct kview_area *area)
 {
     char flags[VMK_VMFLAGS_TEXT_MAX];
-    json_t *object = json_pack("{s:o, s:o, s:I, s:s, s:s, s:o, s:o}", "start", json_hex(area->start), "end",
-                               json_hex(area->end), "bytes", (json_int_t)(area->end - area->start), "perms",
-                               area->perms, "kind", draw_kind_name(draw_kind_of(area)), "offset",
-                               json_hex(area->offset), "name", json_name(area->name));
+    json_t *object =
+        json_pack("{s:o, s:o, s:I, s:s, s:s, s:o, s:o}", "start", json_hex(area->start), "end", json_hex(area->end),
+                  "bytes", (json_int_t)(area->end - area->start), "perms", area->perms, "kind",
+                  draw_kind_name(draw_kind_of(area)), "offset", json_hex(area->offset), "name", json_name(area->name));
     if (object == NULL)
         return NULL;
     json_object_set_new(object, "dev", json_sprintf("%02x:%02x", area->dev_major, area->dev_minor));

@@ -12,6 +12,9 @@ struct strace_reader {
     size_t len, at, line;
     struct idmap pending; /* process -> text of its unfinished call */
     char *joined;         /* of the call returned last */
+    char *broken;         /* the beginning of the next line, which a message of strace's own stood in; or NULL */
+    uint64_t attached;    /* what that message said */
+    char *whole;          /* such a line put together, while it is in use */
 };
 
 /* ---- Texts ---- */
@@ -277,11 +280,30 @@ static int keep_pending(struct strace_reader *reader, struct strace_text text, s
     return 1;
 }
 
+/* A line that does not name its process, since there is one only: whose call of that name has not returned? */
+static char *find_pending(struct strace_reader *reader, struct strace_text text, struct strace_line *line)
+{
+    char *found = idmap_get(&reader->pending, line->pid);
+
+    if ((found != NULL && *found != '\0') || line->pid != 0)
+        return found;
+    text = skip(text, 5);
+    for (size_t i = 0; i < reader->pending.nr_slots; i++) {
+        char *first = reader->pending.slots[i].value;
+        size_t len = first == NULL ? 0 : strcspn(first, "(");
+        if (len != 0 && len < text.len && memcmp(first, text.text, len) == 0 && text.text[len] == ' ') {
+            line->pid = reader->pending.slots[i].id;
+            return first;
+        }
+    }
+    return NULL;
+}
+
 /* "<... mmap resumed>) = 0x7f..": joined with what came before. */
 static int join_pending(struct strace_reader *reader, struct strace_text text, struct strace_line *line)
 {
     const char *mark = memchr(text.text, '>', text.len);
-    char *first = idmap_get(&reader->pending, line->pid);
+    char *first = find_pending(reader, text, line);
 
     if (mark == NULL || first == NULL || *first == '\0') {
         set_bad(line, "a call is resumed that was never begun");
@@ -313,9 +335,37 @@ static bool read_attached(struct strace_text text, struct strace_line *line)
     return begins(text, " attached") && line->child != 0;
 }
 
+/*
+ * "clone(child_stack=NULL, flags=SIGCHLDstrace: Process 17 attached": strace's message stands in the middle of a line, which
+ * goes on below. The first half is an unfinished call for now.
+ */
+static int read_broken(struct strace_reader *reader, struct strace_text text, struct strace_line *line)
+{
+    static const char message[] = "strace: Process ";
+    struct strace_text rest = text;
+
+    while (rest.len > sizeof(message) && !begins(rest, message))
+        rest = skip(rest, 1);
+    if (rest.len == text.len || !read_attached(rest, line))
+        return 0;
+    reader->attached = line->child;
+    size_t len = text.len - rest.len;
+    reader->broken = malloc(len + 1);
+    if (reader->broken == NULL)
+        return -1;
+    memcpy(reader->broken, text.text, len);
+    reader->broken[len] = '\0';
+    struct strace_text first = {reader->broken, len};
+    *line = (struct strace_line){.line = reader->line};
+    line->pid = take_prefix(&first);
+    return keep_pending(reader, first, line);
+}
+
 /* 1: a line; 0: one that says nothing; -1: out of memory. */
 static int read_line(struct strace_reader *reader, struct strace_text text, struct strace_line *line)
 {
+    const struct strace_text whole = text;
+
     *line = (struct strace_line){.line = reader->line};
     if (begins(text, "strace: "))
         return read_attached(text, line);
@@ -334,12 +384,39 @@ static int read_line(struct strace_reader *reader, struct strace_text text, stru
         return join_pending(reader, text, line);
     if (take_unfinished(&text))
         return keep_pending(reader, text, line);
+    if (text.len > 9 && memcmp(text.text + text.len - 9, " attached", 9) == 0) {
+        int got = read_broken(reader, whole, line);
+        if (got != 0)
+            return got;
+    }
     read_call(text, line);
     return 1;
 }
 
+/* A line whose beginning came before a message of strace's. */
+static int mend_line(struct strace_reader *reader, struct strace_text *text)
+{
+    size_t len = strlen(reader->broken);
+
+    free(reader->whole);
+    reader->whole = malloc(len + text->len + 1);
+    if (reader->whole == NULL)
+        return -1;
+    memcpy(reader->whole, reader->broken, len);
+    memcpy(reader->whole + len, text->text, text->len);
+    free(reader->broken);
+    reader->broken = NULL;
+    *text = (struct strace_text){reader->whole, len + text->len};
+    return 0;
+}
+
 int strace_next(struct strace_reader *reader, struct strace_line *line)
 {
+    if (reader->attached != 0) {
+        *line = (struct strace_line){.kind = STRACE_ATTACHED, .line = reader->line, .child = reader->attached};
+        reader->attached = 0;
+        return 1;
+    }
     while (reader->at < reader->len) {
         const char *start = reader->text + reader->at;
         const char *newline = memchr(start, '\n', reader->len - reader->at);
@@ -348,7 +425,10 @@ int strace_next(struct strace_reader *reader, struct strace_line *line)
         reader->line++;
         if (len != 0 && start[len - 1] == '\r')
             len--;
-        int got = read_line(reader, (struct strace_text){start, len}, line);
+        struct strace_text text = {start, len};
+        if (reader->broken != NULL && mend_line(reader, &text) != 0)
+            return -1;
+        int got = read_line(reader, text, line);
         if (got != 0)
             return got;
     }
@@ -371,5 +451,7 @@ void strace_reader_free(struct strace_reader *reader)
         free(reader->pending.slots[i].value);
     idmap_free(&reader->pending);
     free(reader->joined);
+    free(reader->broken);
+    free(reader->whole);
     free(reader);
 }

@@ -16,7 +16,7 @@ struct strace_text {
 
 enum strace_kind {
     STRACE_CALL,
-    STRACE_PENDING, /* a call that has not returned yet; it comes again as STRACE_CALL when it has */
+    STRACE_PENDING,  /* a call that has not returned yet; it comes again as STRACE_CALL when it has */
     STRACE_ATTACHED, /* a new process or thread, `child` */
     STRACE_EXITED,
     STRACE_BAD /* cannot be read, for the reason in `what` */
@@ -25,8 +25,8 @@ enum strace_kind {
 /* One line, or two that belong together; valid until the next strace_next. */
 struct strace_line {
     enum strace_kind kind;
-    size_t line;    /* the last one that belongs to it */
-    uint64_t pid;   /* 0: the line does not say */
+    size_t line;  /* the last one that belongs to it */
+    uint64_t pid; /* 0: the line does not say */
     uint64_t child;
     struct strace_text name, args[STRACE_ARGS_MAX];
     size_t nr_args;

@@ -6,9 +6,11 @@
 static size_t utf8_len(const char *text)
 {
     const unsigned char *p = (const unsigned char *)text;
-    size_t len = p[0] < 0x80 ? 1 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
-                                                                   : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
-                                                                                                 : 0;
+    size_t len = p[0] < 0x80                   ? 1
+                 : p[0] >= 0xc2 && p[0] < 0xe0 ? 2
+                 : p[0] >= 0xe0 && p[0] < 0xf0 ? 3
+                 : p[0] >= 0xf0 && p[0] < 0xf5 ? 4
+                                               : 0;
     for (size_t i = 1; i < len; i++)
         if ((p[i] & 0xc0) != 0x80)
             return 0;
@@ -73,10 +75,12 @@ static void write_layout(struct vmki_format *format, struct vmk_mm *mm)
         const char *name;
         vmk_addr value;
     } marks[] = {
-        {"task_size", layout.task_size},   {"mmap_base", layout.mmap_base},     {"start_code", layout.start_code},
-        {"end_code", layout.end_code},     {"start_data", layout.start_data},   {"end_data", layout.end_data},
-        {"start_brk", layout.start_brk},   {"brk", layout.brk},                 {"start_stack", layout.start_stack},
-        {"arg_start", layout.arg_start},   {"arg_end", layout.arg_end},         {"env_start", layout.env_start},
+        {"task_size", layout.task_size},     {"mmap_base", layout.mmap_base},
+        {"start_code", layout.start_code},   {"end_code", layout.end_code},
+        {"start_data", layout.start_data},   {"end_data", layout.end_data},
+        {"start_brk", layout.start_brk},     {"brk", layout.brk},
+        {"start_stack", layout.start_stack}, {"arg_start", layout.arg_start},
+        {"arg_end", layout.arg_end},         {"env_start", layout.env_start},
         {"env_end", layout.env_end},
     };
     write_key(format, "layout", false);

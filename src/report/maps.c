@@ -82,8 +82,8 @@ void vmk_report_statm(struct vmk_mm *mm, vmk_sink_fn *sink, void *context)
     struct vmki_format format;
 
     vmki_report_count(mm, &counts);
-    const uint64_t columns[7] = {counts.stats.total_vm, 0, 0, counts.exe, 0,
-                                 counts.stats.data_vm + counts.stats.stack_vm, 0};
+    const uint64_t columns[7] = {
+        counts.stats.total_vm, 0, 0, counts.exe, 0, counts.stats.data_vm + counts.stats.stack_vm, 0};
     vmki_format_init(&format, sink, context);
     for (size_t i = 0; i < 7; i++) {
         vmki_format_dec(&format, columns[i], 1);
@@ -103,9 +103,14 @@ void vmk_report_status(struct vmk_mm *mm, vmk_sink_fn *sink, void *context)
         const char *name;
         uint64_t pages;
     } lines[] = {
-        {"VmPeak:\t", counts.stats.peak_vm},  {"VmSize:\t", counts.stats.total_vm}, {"VmLck:\t", counts.stats.locked_vm},
-        {"VmPin:\t", counts.stats.pinned_vm}, {"VmData:\t", counts.stats.data_vm},  {"VmStk:\t", counts.stats.stack_vm},
-        {"VmExe:\t", counts.exe},             {"VmLib:\t", counts.lib},
+        {"VmPeak:\t", counts.stats.peak_vm},
+        {"VmSize:\t", counts.stats.total_vm},
+        {"VmLck:\t", counts.stats.locked_vm},
+        {"VmPin:\t", counts.stats.pinned_vm},
+        {"VmData:\t", counts.stats.data_vm},
+        {"VmStk:\t", counts.stats.stack_vm},
+        {"VmExe:\t", counts.exe},
+        {"VmLib:\t", counts.lib},
     };
     vmki_format_init(&format, sink, context);
     for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
