@@ -367,6 +367,8 @@ static int replay(struct session *session)
     outcome = fuzz_run_sequence(session->run, session->sequence, NULL, 0);
     if (outcome != 0)
         printf("%s\n", session->run->difference.what);
+    for (size_t i = 0; session->options->kernel_only && i < session->run->view.nr_areas; i++)
+        printf("    %s | %s\n", session->run->view.areas[i].line, session->run->view.areas[i].flags);
     session->nr_divergences = outcome == 1;
     return outcome < 0 ? EXIT_NO_RESOURCE : outcome == 1 ? EXIT_DIFFERENT : EXIT_GOOD;
 }
@@ -429,7 +431,8 @@ int cmd_fuzz(int argc, char **argv)
     if (status == EXIT_GOOD) {
         status = options.replay != NULL ? replay(session) : loop(session);
         fuzz_child_exit(&session->child);
-        summary(session);
+        if (options.replay == NULL)
+            summary(session);
     }
     fuzz_child_exit(&session->child);
     fuzz_engine_destroy(session->run->engine);

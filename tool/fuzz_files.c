@@ -156,7 +156,7 @@ static void open_memory_files(struct fuzz_files *files)
     adopt(files, FUZZ_FILE_SEALED_FUTURE, make_memfd(F_SEAL_FUTURE_WRITE), VMK_OBJECT_SHMEM, both);
     files->file[FUZZ_FILE_SEALED].seals = VMK_SEAL_WRITE;
     files->file[FUZZ_FILE_SEALED_FUTURE].seals = VMK_SEAL_FUTURE_WRITE;
-    adopt(files, FUZZ_FILE_SECRET, make_secret(), VMK_OBJECT_SECRET, both);
+    adopt(files, FUZZ_FILE_SECRET, make_secret(), VMK_OBJECT_SECRET, both | VMK_FILE_NOEXEC);
     adopt(files, FUZZ_FILE_TMPFS, make_tmpfs_file(false), VMK_OBJECT_SHMEM, both);
     adopt(files, FUZZ_FILE_NOEXEC, make_tmpfs_file(true), VMK_OBJECT_SHMEM, both | VMK_FILE_NOEXEC);
 }
@@ -171,7 +171,7 @@ static void open_odd_files(struct fuzz_files *files)
     adopt(files, FUZZ_FILE_DIRECTORY, open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), VMK_OBJECT_NONE, VMK_FILE_READ);
     if (pipe2(ends, O_CLOEXEC) == 0)
         close(ends[1]);
-    adopt(files, FUZZ_FILE_PIPE, ends[0], VMK_OBJECT_NONE, VMK_FILE_READ);
+    adopt(files, FUZZ_FILE_PIPE, ends[0], VMK_OBJECT_NONE, VMK_FILE_READ | VMK_FILE_NOEXEC);
     files->file[FUZZ_FILE_BAD].fd = FIRST_FD + FUZZ_NR_FILES + 7;
     files->file[FUZZ_FILE_BAD].usable = true;
 }

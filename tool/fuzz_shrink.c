@@ -111,7 +111,7 @@ int fuzz_run_sequence(struct fuzz_run *run, struct fuzz_sequence *sequence, stru
         }
         outcome = run_step(run, op, generator);
     }
-    if (outcome == 1 && run->verbose)
+    if (outcome == 1 && run->verbose && run->engine != NULL)
         fuzz_print_both(stdout, &run->view, fuzz_engine_mm(run->engine));
     if (run->engine != NULL) {
         char why[400] = "";
