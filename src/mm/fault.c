@@ -105,15 +105,14 @@ static bool fault_is_allowed(struct vmk_vma *vma, struct vmk_fault *fault)
 
 /* ---- Cases 3: not present ---- */
 
-/* Could a huge page come here: does the area cover the whole aligned range, and do the settings want it? */
+/* Could a huge page come here: is one wanted, does the area cover it whole, is no smaller one in the way? */
 static bool fault_is_huge(const struct vmk_vma *vma, const struct vmk_fault *fault)
 {
     uint64_t size = UINT64_C(1) << vma->mm->settings->pmd_shift;
     vmk_addr start = vmki_align_down(fault->request.address, size);
 
-    if ((fault->request.flags & VMK_FAULT_HAS_TABLE) != 0 || !vmki_vma_wants_huge(vma))
-        return false;
-    return start >= vma->start && vma->end - start >= size;
+    return (fault->request.flags & VMK_FAULT_HAS_TABLE) == 0 && vmki_vma_wants_huge(vma) && start >= vma->start &&
+           vma->end - start >= size;
 }
 
 /*

@@ -36,15 +36,15 @@ struct loader {
     struct vmk_system *system;
     vmk_file_finder_fn *finder;
     void *finder_context;
-    const char *at, *end;      /* what is not read yet */
+    const char *at, *end;           /* what is not read yet */
     const char *line_at, *line_end; /* what is not read yet of the line */
     size_t line;
     struct vmk_format_error *error;
     struct vmki_numbers files, anon_vmas; /* by number; files: a reference each */
     uint64_t nr_files;
     struct vmk_settings settings;
-    struct vmk_mm *mm; /* that is being read; NULL between two */
-    bool has_settings; /* mm has got the settings read before its first other line */
+    struct vmk_mm *mm;                    /* that is being read; NULL between two */
+    bool has_settings;                    /* mm has got the settings read before its first other line */
     struct vmk_vma *first, **tail, *next; /* areas of mm, by link */
     size_t nr_areas;
     vmk_addr last_end;
@@ -261,8 +261,8 @@ static int load_internal_file(struct loader *l, const struct load_file *from, co
     object->huge_shift = (unsigned)from->shift;
     object->id = from->object;
     (*file)->id = from->id;
-    if (from->pages != 0 &&
-        vmki_commit_charge(l->system, from->pages, true, 0, (unsigned)l->system->settings->values.page_shift, false) != 0) {
+    if (from->pages != 0 && vmki_commit_charge(l->system, from->pages, true, 0,
+                                               (unsigned)l->system->settings->values.page_shift, false) != 0) {
         vmk_file_put(*file);
         return -VMK_ENOMEM;
     }
@@ -428,8 +428,7 @@ static int load_range(struct loader *l, int (*take)(struct vmk_mm *mm, vmk_addr 
 
     if (error != 0)
         return error;
-    if (!load_number(l, &start) || !load_number(l, &end) || !load_range_is_valid(l->mm, start, end) ||
-        l->nr_areas != 0)
+    if (!load_number(l, &start) || !load_number(l, &end) || !load_range_is_valid(l->mm, start, end) || l->nr_areas != 0)
         return load_bad(l, "a range that cannot be");
     error = take(l->mm, start, end);
     return error == 0 ? load_line_end(l) : error;

@@ -80,7 +80,8 @@ static bool save_give_number(struct vmki_numbers *numbers, uint64_t *nr, const v
 
     if (thing == NULL || vmki_numbers_get(numbers, key) != NULL)
         return true;
-    return vmki_numbers_put(numbers, key, (void *)(uintptr_t)++*nr);
+    (*nr)++;
+    return vmki_numbers_put(numbers, key, (void *)(uintptr_t)*nr);
 }
 
 static uint64_t save_number_of(const struct vmki_numbers *numbers, const void *thing)
