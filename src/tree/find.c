@@ -89,8 +89,8 @@ static inline void begin_look(struct look *look, const struct vmki_tree_leaf *le
 static inline bool holds(const struct look *look)
 {
     vmki_fence_acquire();
-    return (vmki_load_relaxed(&look->leaf->head.version) == look->version) &
-           (vmki_load_relaxed(&look->leaf->order) == look->order);
+    return !((vmki_load_relaxed(&look->leaf->head.version) ^ look->version) |
+             (vmki_load_relaxed(&look->leaf->order) ^ look->order));
 }
 
 /* The entry of that rank, with the start that was seen (it may be moving). */
@@ -119,7 +119,7 @@ static inline bool peek(const struct vmki_tree_leaf *leaf, uint64_t address, str
     if (rank >= vmki_order_count(look.order))
         return false;
     read_entry(&look, rank, start_of(&look, rank), entry);
-    return holds(&look) & (entry->start <= address);
+    return holds(&look) && entry->start <= address;
 }
 
 /* The long way, along `order`: right also between the stores of a splice. */
@@ -292,6 +292,18 @@ bool vmki_cursor_entry(const struct vmki_cursor *cursor, struct vmki_tree_entry 
     return true;
 }
 
+/* A walk goes on to the leaf behind this one: let it come while this one is read. */
+static void fetch_sibling(const struct vmki_cursor *cursor)
+{
+    const struct vmki_tree_inner *parent = vmki_inner(cursor->node[1]);
+    unsigned next = cursor->slot[1] + 1u, i;
+
+    if (next < parent->head.count) {
+        for (i = 0; i < VMKI_NODE_SIZE; i += 64)
+            __builtin_prefetch((const char *)parent->child[next] + i);
+    }
+}
+
 /* Moves to the first entry of the next leaf, or returns false and stays. */
 static bool next_leaf(struct vmki_cursor *cursor)
 {
@@ -308,6 +320,7 @@ static bool next_leaf(struct vmki_cursor *cursor)
         cursor->node[level - 1] = node;
         cursor->slot[level - 1] = 0;
     }
+    fetch_sibling(cursor);
     return true;
 }
 
@@ -343,6 +356,19 @@ bool vmki_cursor_advance(struct vmki_cursor *cursor)
     }
     cursor->slot[0] = (uint8_t)count;
     return next == count && next_leaf(cursor);
+}
+
+bool vmki_cursor_next(struct vmki_cursor *cursor, struct vmki_tree_entry *entry)
+{
+    struct vmki_tree_leaf *leaf = cursor_leaf(cursor);
+    unsigned next = cursor->slot[0] + 1u;
+
+    if (leaf && next < vmki_order_count(leaf->order)) {
+        cursor->slot[0] = (uint8_t)next;
+        vmki_leaf_entry(leaf, next, entry);
+        return true;
+    }
+    return vmki_cursor_advance(cursor) && vmki_cursor_entry(cursor, entry);
 }
 
 bool vmki_cursor_retreat(struct vmki_cursor *cursor)

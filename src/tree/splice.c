@@ -35,6 +35,7 @@ struct part {
 
 struct rebuild {
     struct vmki_tree *tree;
+    unsigned height;                       /* of the tree before */
     const struct vmki_tree_entry *entries; /* the new ones of the leaf level */
     struct vmki_cursor left;               /* path to the first entry taken out */
     struct vmki_cursor right;              /* path to the last one; slot[0] is the first that stays */
@@ -43,9 +44,8 @@ struct rebuild {
     unsigned nr_made;
     unsigned from; /* the children [from of left, to of right) of this level that `made` replaces */
     unsigned to;
-    bool before_is_stale; /* the gap of the leaf before is not right any more */
-    unsigned nr_dead;     /* nodes to retire, one by one */
-    struct vmki_tree_node *dead[5 * VMKI_TREE_MAX_HEIGHT];
+    bool took_before[VMKI_TREE_MAX_HEIGHT]; /* by level: the sibling before is written anew too */
+    bool took_after[VMKI_TREE_MAX_HEIGHT];
 };
 
 static unsigned node_max(unsigned level)
@@ -269,7 +269,7 @@ static struct vmki_tree_node *sibling_before(const struct rebuild *rebuild, unsi
 {
     const struct vmki_cursor *path = &rebuild->left;
 
-    if (level + 1 >= rebuild->tree->height || path->slot[level + 1] == 0)
+    if (level + 1 >= rebuild->height || path->slot[level + 1] == 0)
         return NULL;
     return vmki_inner(path->node[level + 1])->child[path->slot[level + 1] - 1];
 }
@@ -278,23 +278,27 @@ static struct vmki_tree_node *sibling_after(const struct rebuild *rebuild, unsig
 {
     const struct vmki_cursor *path = &rebuild->right;
 
-    if (level + 1 >= rebuild->tree->height || path->slot[level + 1] + 1u >= path->node[level + 1]->count)
+    if (level + 1 >= rebuild->height || path->slot[level + 1] + 1u >= path->node[level + 1]->count)
         return NULL;
     return vmki_inner(path->node[level + 1])->child[path->slot[level + 1] + 1];
 }
 
-static void add_dead(struct rebuild *rebuild, struct vmki_tree_node *node)
-{
-    rebuild->dead[rebuild->nr_dead++] = node;
-}
-
 /* Writes a sibling anew too; returns what it holds. */
-static unsigned absorb(struct rebuild *rebuild, unsigned part, struct vmki_tree_node *node)
+static unsigned absorb_before(struct rebuild *rebuild, unsigned level, struct vmki_tree_node *node)
 {
     unsigned count = vmki_node_count(node);
 
-    rebuild->part[part] = (struct part){node, 0, count};
-    add_dead(rebuild, node);
+    rebuild->took_before[level] = true;
+    rebuild->part[PART_SIBLING_BEFORE] = (struct part){node, 0, count};
+    return count;
+}
+
+static unsigned absorb_after(struct rebuild *rebuild, unsigned level, struct vmki_tree_node *node)
+{
+    unsigned count = vmki_node_count(node);
+
+    rebuild->took_after[level] = true;
+    rebuild->part[PART_SIBLING_AFTER] = (struct part){node, 0, count};
     return count;
 }
 
@@ -314,9 +318,7 @@ static unsigned gather(struct rebuild *rebuild, unsigned level, unsigned nr_new)
     part[PART_NEW] = (struct part){NULL, 0, nr_new};
     part[PART_RIGHT] = (struct part){right, rebuild->to, vmki_node_count(right)};
     part[PART_SIBLING_AFTER] = (struct part){NULL, 0, 0};
-    add_dead(rebuild, left);
-    if (right != left)
-        add_dead(rebuild, right);
+    rebuild->took_before[level] = rebuild->took_after[level] = false;
     return part_size(&part[PART_LEFT]) + nr_new + part_size(&part[PART_RIGHT]);
 }
 
@@ -329,12 +331,12 @@ static unsigned join_siblings(struct rebuild *rebuild, unsigned level, unsigned 
     if (total == 0) { /* nothing to join to others; but the siblings become neighbours */
         if (!before || !after || vmki_node_count(before) + vmki_node_count(after) > room)
             return 0;
-        return absorb(rebuild, PART_SIBLING_BEFORE, before) + absorb(rebuild, PART_SIBLING_AFTER, after);
+        return absorb_before(rebuild, level, before) + absorb_after(rebuild, level, after);
     }
     if (before && total + vmki_node_count(before) <= room)
-        total += absorb(rebuild, PART_SIBLING_BEFORE, before);
+        total += absorb_before(rebuild, level, before);
     if (after && total + vmki_node_count(after) <= room)
-        total += absorb(rebuild, PART_SIBLING_AFTER, after);
+        total += absorb_after(rebuild, level, after);
     return total;
 }
 
@@ -361,9 +363,9 @@ static unsigned divide(struct rebuild *rebuild, unsigned level, unsigned total, 
         return 2;
     }
     if (narrow && before && (!after || nr_before <= nr_after))
-        total += absorb(rebuild, PART_SIBLING_BEFORE, before);
+        total += absorb_before(rebuild, level, before);
     else if (narrow && after)
-        total += absorb(rebuild, PART_SIBLING_AFTER, after);
+        total += absorb_after(rebuild, level, after);
     nr = (total + max - 1) / max;
     for (i = 0; i < nr; i++)
         size[i] = (total + i) / nr;
@@ -456,11 +458,12 @@ static struct vmki_tree_child make_inner(struct source *source, unsigned level, 
 /* The start of the first entry behind the leaves that are being written. */
 static uint64_t limit_of_parts(struct rebuild *rebuild)
 {
-    struct vmki_cursor last = rebuild->right;
+    uint64_t limit;
 
-    if (rebuild->part[PART_SIBLING_AFTER].node)
-        last.slot[1]++;
-    return vmki_cursor_leaf_limit(&last);
+    rebuild->right.slot[1] = (uint8_t)(rebuild->right.slot[1] + rebuild->took_after[0]);
+    limit = vmki_cursor_leaf_limit(&rebuild->right);
+    rebuild->right.slot[1] = (uint8_t)(rebuild->right.slot[1] - rebuild->took_after[0]);
+    return limit;
 }
 
 static void write_leaves(struct rebuild *rebuild, const unsigned *size, unsigned nr)
@@ -508,9 +511,9 @@ static void rewrite_level(struct rebuild *rebuild, unsigned level, unsigned nr_n
     else
         write_leaves(rebuild, size, nr);
     rebuild->nr_made = nr;
-    if (level + 1 < rebuild->tree->height) {
-        rebuild->from = rebuild->left.slot[level + 1] - (rebuild->part[PART_SIBLING_BEFORE].node ? 1u : 0u);
-        rebuild->to = rebuild->right.slot[level + 1] + (rebuild->part[PART_SIBLING_AFTER].node ? 2u : 1u);
+    if (level + 1 < rebuild->height) {
+        rebuild->from = rebuild->left.slot[level + 1] - (rebuild->took_before[level] ? 1u : 0u);
+        rebuild->to = rebuild->right.slot[level + 1] + (rebuild->took_after[level] ? 2u : 1u);
     }
 }
 
@@ -536,54 +539,77 @@ static void publish_child(struct rebuild *rebuild, unsigned level)
 static void publish_root(struct rebuild *rebuild)
 {
     struct vmki_tree *tree = rebuild->tree;
-    struct vmki_tree_node *root = NULL;
+    struct vmki_tree_node *root = NULL, *made;
+    unsigned i;
 
     if (rebuild->nr_made > 1) {
-        rebuild->part[PART_SIBLING_BEFORE] = rebuild->part[PART_LEFT] = rebuild->part[PART_RIGHT] =
-            rebuild->part[PART_SIBLING_AFTER] = (struct part){NULL, 0, 0};
-        rebuild->part[PART_NEW] = (struct part){NULL, 0, rebuild->nr_made};
-        write_inners(rebuild, tree->height, &rebuild->nr_made, 1);
+        for (i = 0; i < NR_PARTS; i++)
+            rebuild->part[i] = (struct part){NULL, 0, i == PART_NEW ? rebuild->nr_made : 0};
+        write_inners(rebuild, rebuild->height, &rebuild->nr_made, 1);
         rebuild->nr_made = 1;
     }
     if (rebuild->nr_made)
         root = rebuild->made[0].node;
-    while (root && root->level && root->count == 1) {
-        add_dead(rebuild, root);
+    for (made = root; root && root->level && root->count == 1;)
         root = vmki_inner(root)->child[0];
-    }
     vmki_store_release(&tree->root, root);
     tree->height = root ? root->level + 1u : 0;
+    while (made != root) {
+        struct vmki_tree_node *child = vmki_inner(made)->child[0];
+
+        vmki_tree_retire_node(tree, made);
+        made = child;
+    }
 }
 
-/* Retires what the new nodes have replaced; returns the number of entries in subtrees that were dropped whole. */
-static size_t retire_old(struct rebuild *rebuild, unsigned old_height)
+/* Retires the subtrees of that level that lie inside the range; returns the number of entries in them. */
+static size_t retire_inside(struct rebuild *rebuild, unsigned level)
+{
+    struct vmki_cursor *left = &rebuild->left, *right = &rebuild->right;
+    struct vmki_tree_inner *first = vmki_inner(left->node[level]), *last = vmki_inner(right->node[level]);
+    unsigned end = first == last ? right->slot[level] : first->head.count, i;
+    size_t nr_entries = 0;
+
+    for (i = left->slot[level] + 1u; i < end; i++)
+        nr_entries += vmki_tree_retire_subtree(rebuild->tree, first->child[i]);
+    for (i = 0; first != last && i < right->slot[level]; i++)
+        nr_entries += vmki_tree_retire_subtree(rebuild->tree, last->child[i]);
+    return nr_entries;
+}
+
+/*
+ * Retires what the new nodes have replaced, below level `top`: from the leaves up, since the parents say where the
+ * siblings are.  Returns the number of entries in subtrees that were dropped whole.
+ */
+static size_t retire_old(struct rebuild *rebuild, unsigned top)
 {
     struct vmki_cursor *left = &rebuild->left, *right = &rebuild->right;
     size_t nr_entries = 0;
-    unsigned level, i;
+    bool narrow = true; /* the level below has one path */
+    unsigned level;
 
-    for (level = 1; level < old_height && left->node[level - 1] != right->node[level - 1]; level++) {
-        struct vmki_tree_inner *first = vmki_inner(left->node[level]), *last = vmki_inner(right->node[level]);
-        unsigned end = first == last ? right->slot[level] : first->head.count;
-
-        for (i = left->slot[level] + 1u; i < end; i++)
-            nr_entries += vmki_tree_retire_subtree(rebuild->tree, first->child[i]);
-        for (i = 0; first != last && i < right->slot[level]; i++)
-            nr_entries += vmki_tree_retire_subtree(rebuild->tree, last->child[i]);
+    for (level = 0; level < top; level++) {
+        if (!narrow)
+            nr_entries += retire_inside(rebuild, level);
+        narrow = left->node[level] == right->node[level];
+        if (rebuild->took_before[level])
+            vmki_tree_retire_node(rebuild->tree, sibling_before(rebuild, level));
+        if (rebuild->took_after[level])
+            vmki_tree_retire_node(rebuild->tree, sibling_after(rebuild, level));
+        if (!narrow)
+            vmki_tree_retire_node(rebuild->tree, right->node[level]);
+        vmki_tree_retire_node(rebuild->tree, left->node[level]);
     }
-    for (i = 0; i < rebuild->nr_dead; i++)
-        vmki_tree_retire_node(rebuild->tree, rebuild->dead[i]);
     return nr_entries;
 }
 
 /* Writes and publishes all levels that change; returns the number of entries in subtrees that were dropped whole. */
 static size_t run_rebuild(struct rebuild *rebuild, unsigned nr_new)
 {
-    unsigned level = 0, height = rebuild->tree->height;
+    unsigned level;
 
     rewrite_level(rebuild, 0, nr_new);
-    rebuild->before_is_stale = rebuild->left.slot[0] == 0 && !rebuild->part[PART_SIBLING_BEFORE].node;
-    for (level = 1; level < height; level++) {
+    for (level = 1; level < rebuild->height; level++) {
         if (rebuild->left.node[level] == rebuild->right.node[level] && rebuild->nr_made == 1 &&
             rebuild->to - rebuild->from == 1) {
             publish_child(rebuild, level);
@@ -591,9 +617,9 @@ static size_t run_rebuild(struct rebuild *rebuild, unsigned nr_new)
         }
         rewrite_level(rebuild, level, rebuild->nr_made);
     }
-    if (level == height)
+    if (level == rebuild->height)
         publish_root(rebuild);
-    return retire_old(rebuild, height);
+    return retire_old(rebuild, level);
 }
 
 /* ---- The splice ---- */
@@ -612,30 +638,35 @@ static void seek_last(struct vmki_cursor *cursor, struct vmki_tree *tree, uint64
     cursor->slot[0] = (uint8_t)vmki_leaf_rank(vmki_leaf(node), until - 1);
 }
 
+/* The slow way.  `to` is the rank behind the last entry that goes; `wide` if that is in another leaf. */
 static void splice_rebuild(struct vmki_cursor *cursor, unsigned to, bool wide, uint64_t until,
                            const struct vmki_tree_entry *new_entries, unsigned nr_new)
 {
     struct vmki_tree *tree = cursor->tree;
     struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
-    struct rebuild rebuild = {.tree = tree, .entries = new_entries, .left = *cursor, .right = *cursor};
-    size_t removed = to - cursor->slot[0];
-    uint64_t address =
-        cursor->slot[0] < vmki_order_count(leaf->order) ? vmki_leaf_start(leaf, cursor->slot[0]) : VMKI_TREE_MAX_END;
+    unsigned from = cursor->slot[0], count = vmki_order_count(leaf->order);
+    uint64_t address = from < count ? vmki_leaf_start(leaf, from) : VMKI_TREE_MAX_END;
+    size_t removed = to - from;
+    struct rebuild rebuild;
 
+    rebuild.tree = tree;
+    rebuild.height = tree->height;
+    rebuild.entries = new_entries;
+    rebuild.left = rebuild.right = *cursor;
+    rebuild.right.slot[0] = (uint8_t)to;
     if (nr_new)
         address = new_entries[0].start;
-    rebuild.right.slot[0] = (uint8_t)to;
     if (wide) {
         seek_last(&rebuild.right, tree, until);
-        removed = vmki_order_count(leaf->order) - cursor->slot[0] + rebuild.right.slot[0];
+        removed = count - from + rebuild.right.slot[0];
     }
-    rebuild.from = cursor->slot[0];
+    rebuild.from = from;
     rebuild.to = rebuild.right.slot[0];
     removed += run_rebuild(&rebuild, nr_new);
     tree->nr_entries -= removed;
     vmki_tree_note_ends(tree);
     vmki_cursor_seek(cursor, tree, address);
-    if (rebuild.before_is_stale)
+    if (from == 0 && !rebuild.took_before[0])
         refresh_gap_before(cursor);
 }
 
@@ -681,31 +712,89 @@ static unsigned rank_until(const struct vmki_cursor *cursor, uint64_t until)
     return rank > cursor->slot[0] ? rank : cursor->slot[0];
 }
 
+/*
+ * New entries between two leaves go to the one before where there is room: then no pivot changes, and no gap but one.
+ *
+ *   [a] [b] | [c] [d]       to:   [a] [b] [X] | [c] [d]       rather than:   [a] [b] | [X] [c] [d]
+ */
+static void prefer_leaf_before(struct vmki_cursor *cursor, unsigned nr_new)
+{
+    struct vmki_cursor before = *cursor;
+    unsigned count;
+
+    if (!vmki_cursor_retreat(&before))
+        return;
+    count = vmki_node_count(before.node[0]);
+    if (count + nr_new <= VMKI_LEAF_MAX) {
+        *cursor = before;
+        cursor->slot[0] = (uint8_t)count;
+    }
+}
+
+/* Whether the leaf has free slots for the new entries, beside those of the entries that go, and stays filled. */
+static bool fits_in_place(const struct vmki_cursor *cursor, unsigned to, unsigned nr_new)
+{
+    unsigned count = vmki_node_count(cursor->node[0]);
+
+    return count + nr_new <= VMKI_LEAF_MAX && fills_leaf(cursor, count, count - (to - cursor->slot[0]) + nr_new);
+}
+
+/* Whether entries of the next leaf go too; `to` is rank_until's. */
+static bool is_wide(const struct vmki_cursor *cursor, unsigned to, uint64_t until)
+{
+    return to == vmki_node_count(cursor->node[0]) && vmki_cursor_leaf_limit(cursor) < until;
+}
+
+/* Rank behind the last entry of the cursor's leaf that goes, in the leaf that the splice is for: see above. */
+static unsigned choose_leaf(struct vmki_cursor *cursor, uint64_t until, unsigned nr_new)
+{
+    unsigned to = rank_until(cursor, until);
+
+    if (to > 0 || nr_new == 0)
+        return to;
+    prefer_leaf_before(cursor, nr_new);
+    return cursor->slot[0];
+}
+
+/* The splice of a tree that is not empty. */
 static void splice_leaf(struct vmki_cursor *cursor, uint64_t until, const struct vmki_tree_entry *new_entries,
                         unsigned nr_new)
 {
     struct vmki_tree *tree = cursor->tree;
-    unsigned count = vmki_node_count(cursor->node[0]), from = cursor->slot[0], to = rank_until(cursor, until);
-    unsigned removed = to - from;
-    bool wide = to == count && vmki_cursor_leaf_limit(cursor) < until;
+    unsigned to = choose_leaf(cursor, until, nr_new), removed = to - cursor->slot[0];
 
-    if (wide) {
+    if (is_wide(cursor, to, until)) {
         splice_rebuild(cursor, to, true, until, new_entries, nr_new);
     } else if (removed == 1 && nr_new == 1 && splice_word(cursor, new_entries)) {
         return;
     } else if (removed == 0 && nr_new == 0) {
         return;
-    } else if (count + nr_new <= VMKI_LEAF_MAX && fills_leaf(cursor, count, count - removed + nr_new)) {
+    } else if (fits_in_place(cursor, to, nr_new)) {
         splice_in_place(cursor, to, new_entries, nr_new);
         tree->nr_entries -= removed;
-        if (nr_new == 0 && from == count - removed) { /* the entry after the gap is in the next leaf */
-            cursor->slot[0]--;
+        if (nr_new == 0 && cursor->slot[0] == vmki_node_count(cursor->node[0])) {
+            cursor->slot[0]--; /* the entry after the gap is in the next leaf */
             vmki_cursor_advance(cursor);
         }
     } else {
         splice_rebuild(cursor, to, false, until, new_entries, nr_new);
     }
     tree->nr_entries += nr_new;
+}
+
+bool vmki_cursor_reserve(const struct vmki_cursor *cursor, vmk_addr until, unsigned nr_new)
+{
+    struct vmki_cursor at = *cursor;
+    unsigned to;
+
+    if (until > VMKI_TREE_MAX_END)
+        until = VMKI_TREE_MAX_END;
+    if (!at.node[0])
+        return nr_new == 0 || vmki_tree_reserve(at.tree, 1);
+    to = choose_leaf(&at, until, nr_new);
+    if (!is_wide(&at, to, until) && fits_in_place(&at, to, nr_new))
+        return true;
+    return vmki_tree_reserve(at.tree, 1);
 }
 
 void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct vmki_tree_entry *new_entries,

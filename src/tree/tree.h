@@ -114,6 +114,8 @@ bool vmki_cursor_after(const struct vmki_cursor *cursor, struct vmki_tree_entry 
 /* Moves; advance returns false when it moved past the end, retreat returns false and stays when there is none before. */
 bool vmki_cursor_advance(struct vmki_cursor *cursor);
 bool vmki_cursor_retreat(struct vmki_cursor *cursor);
+/* vmki_cursor_advance and vmki_cursor_entry in one: the quick way through many entries. */
+bool vmki_cursor_next(struct vmki_cursor *cursor, struct vmki_tree_entry *entry);
 
 /* ---- Writers ---- */
 
@@ -122,6 +124,8 @@ bool vmki_cursor_retreat(struct vmki_cursor *cursor);
  * for the reader, and what was reserved stays for the next time.
  */
 bool vmki_tree_reserve(struct vmki_tree *tree, unsigned nr_splices);
+/* The same for one splice whose place and size are known, if it comes next: most need no node, so this one is cheap. */
+bool vmki_cursor_reserve(const struct vmki_cursor *cursor, vmk_addr until, unsigned nr_new);
 /* Gives unused reserved nodes back, but for `keep`. */
 void vmki_tree_release_spare(struct vmki_tree *tree, unsigned keep);
 
