@@ -310,6 +310,7 @@ void trace_record_print_recent(struct trace_space *space, FILE *out);
 
 /* ---- trace_pages.c ---- */
 void trace_pages_feed(struct tracer *tracer, struct trace_task *task);
+bool trace_pages_has_guard(const struct trace_space *space, vmk_addr start, uint64_t len);
 
 /* ---- trace_check.c ---- */
 /* Compares the map; false after a divergence, which has been reported. `when` is "after", "at the end of" ... */

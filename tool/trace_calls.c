@@ -555,6 +555,19 @@ static bool needs_file_sizes(enum trace_call_kind kind, const struct trace_call 
            (kind == TRACE_CALL_MADVISE && call->args[2] >= VMK_MADV_POPULATE_READ);
 }
 
+/* The engine knows areas, not pages: a guard page in the way makes a call that populates fail, without other effect. */
+static void expect_guard(const struct trace_space *space, struct trace_call *call)
+{
+    int error = 0;
+    if (call->kind == TRACE_CALL_MADVISE &&
+        (call->args[2] == VMK_MADV_POPULATE_READ || call->args[2] == VMK_MADV_POPULATE_WRITE))
+        error = -VMK_EFAULT;
+    else if (call->kind == TRACE_CALL_MLOCK || (call->kind == TRACE_CALL_MLOCK2 && call->args[2] == 0))
+        error = -VMK_ENOMEM;
+    if (error != 0 && call->result.error == 0 && trace_pages_has_guard(space, call->args[0], call->args[1]))
+        call->result.error = error;
+}
+
 bool trace_call_enter(struct tracer *tracer, struct trace_task *task)
 {
     struct trace_call *call = &task->call;
@@ -573,6 +586,8 @@ bool trace_call_enter(struct tracer *tracer, struct trace_task *task)
         type->enter(tracer, task, call);
     if (task->space->lost && type->enter != enter_clone)
         return false;
+    if (call->mirrored)
+        expect_guard(task->space, call);
     if (call->mirrored && call->result.error <= -VMK_ERR_UNSUPPORTED) {
         char what[80];
         snprintf(what, sizeof(what), "the engine cannot do this (error %d of its own)", -call->result.error);

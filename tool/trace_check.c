@@ -18,8 +18,12 @@ enum {
 
 /* ---- Comparing ---- */
 
-/* A file that was renamed or deleted after its mapping shows its new name: nothing that a memory call did. */
-static void take_names_of_files(struct kview *view, struct vmk_mm *mm)
+/*
+ * What no memory call says, taken over from one side to the other: a file that was renamed or deleted after its mapping
+ * shows its new name; and a shared-anonymous map is a file of the kernel's own (device 0:1), whose inode is a number
+ * that only the kernel gives out.
+ */
+static void take_what_is_not_told(struct kview *view, struct vmk_mm *mm)
 {
     for (size_t i = 0; i < view->nr_areas; i++) {
         struct kview_area *area = &view->areas[i];
@@ -29,7 +33,11 @@ static void take_names_of_files(struct kview *view, struct vmk_mm *mm)
         uint32_t dev_major, dev_minor;
         const struct vmk_object *object = vmk_file_object(info.file);
         vmk_object_device(object, &dev_major, &dev_minor);
-        if (vmk_object_inode(object) == area->inode && dev_major == area->dev_major && dev_minor == area->dev_minor)
+        if (dev_major != area->dev_major || dev_minor != area->dev_minor)
+            continue;
+        if (vmk_file_user(info.file) == NULL) /* the engine's own */
+            area->inode = vmk_object_inode(object);
+        else if (vmk_object_inode(object) == area->inode)
             area->name = vmk_file_name(info.file);
     }
 }
@@ -44,9 +52,9 @@ static bool is_equal(struct tracer *tracer, struct trace_space *space, struct kv
         view->status.peak = stats.peak_vm << kb_shift; /* of the temporary stack of execve */
     if (kview_equal(view, space->mm, KVIEW_FLAGS | KVIEW_STATUS, difference))
         return true;
-    if (strncmp(difference->what, "name:", 5) != 0)
+    if (strncmp(difference->what, "name:", 5) != 0 && strncmp(difference->what, "file:", 5) != 0)
         return false;
-    take_names_of_files(view, space->mm);
+    take_what_is_not_told(view, space->mm);
     return kview_equal(view, space->mm, KVIEW_FLAGS | KVIEW_STATUS, difference);
 }
 

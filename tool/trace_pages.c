@@ -65,8 +65,9 @@ static bool find_page_by_reading(int fd, vmk_addr start, vmk_addr end, unsigned 
     return false;
 }
 
-/* The first page of [start, end) that has all of `require` and none of `refuse`, and is present or swapped out. */
-static int find_page(int fd, vmk_addr start, vmk_addr end, uint64_t require, uint64_t refuse, vmk_addr *found)
+/* The first page of [start, end) that has all of `require`, none of `refuse` and, unless it is 0, one of `any`. */
+static int find_page(int fd, vmk_addr start, vmk_addr end, uint64_t require, uint64_t refuse, uint64_t any,
+                     vmk_addr *found)
 {
     struct page_region_abi region = {0};
     struct pm_scan_abi scan = {
@@ -78,8 +79,8 @@ static int find_page(int fd, vmk_addr start, vmk_addr end, uint64_t require, uin
         .max_pages = 1,
         .category_inverted = refuse,
         .category_mask = require | refuse,
-        .category_anyof_mask = SCAN_PRESENT | SCAN_SWAPPED,
-        .return_mask = SCAN_PRESENT,
+        .category_anyof_mask = any,
+        .return_mask = SCAN_PRESENT | require,
     };
     int nr = ioctl(fd, PAGEMAP_SCAN_ABI, &scan);
     if (nr < 0)
@@ -108,14 +109,14 @@ static void feed_area(struct tracer *tracer, struct trace_task *task, const stru
 {
     const struct trace_space *space = task->space;
     vmk_addr page;
-    int nr = find_page(space->pagemap_fd, area->start, area->end, 0, SCAN_FILE | SCAN_ZERO, &page);
+    int nr = find_page(space->pagemap_fd, area->start, area->end, 0, SCAN_FILE | SCAN_ZERO, SCAN_ANY, &page);
     if (nr < 0) {
         const struct vmk_settings *settings = vmk_system_settings(tracer->system);
         nr = find_page_by_reading(space->pagemap_fd, area->start, area->end, (unsigned)settings->page_shift, &page);
     }
     if (nr > 0)
         feed_fault(tracer, task, page, VMK_ACCESS_WRITE, VMK_FAULT_HAS_TABLE);
-    else if (find_page(space->pagemap_fd, area->start, area->end, SCAN_ZERO | SCAN_HUGE, 0, &page) > 0)
+    else if (find_page(space->pagemap_fd, area->start, area->end, SCAN_ZERO | SCAN_HUGE, 0, SCAN_ANY, &page) > 0)
         feed_fault(tracer, task, page, VMK_ACCESS_READ, 0); /* a huge zero page: a read can have made an anon_vma */
 }
 
@@ -129,6 +130,16 @@ static void feed_writes(struct tracer *tracer, struct trace_task *task)
     while (vmk_mm_next(space->mm, &cursor, &area) == 0)
         if (could_gain_anon_vma(&area))
             feed_area(tracer, task, &area);
+}
+
+/* Guard pages (MADV_GUARD_INSTALL) are pages, not areas: a call that populates stops at one. */
+bool trace_pages_has_guard(const struct trace_space *space, vmk_addr start, uint64_t len)
+{
+    vmk_addr page, limit = vmk_mm_settings(space->mm)->va_bits < 64 ? UINT64_C(1) << vmk_mm_settings(space->mm)->va_bits
+                                                                    : UINT64_MAX;
+    if (space->pagemap_fd < 0 || start >= limit || len > limit - start)
+        return false;
+    return find_page(space->pagemap_fd, start, start + len, SCAN_GUARD, 0, 0, &page) > 0;
 }
 
 /* ---- Stacks ---- */

@@ -52,11 +52,29 @@ static uint64_t status_number(const char *status, const char *name, int base)
     return line != NULL ? strtoull(line + strlen(name), NULL, base) : 0;
 }
 
-static struct vmk_rlimit read_limit(pid_t tid, int which)
+/* One line of /proc/PID/limits: "Max stack size            8388608              unlimited            bytes". */
+static bool parse_limit(const char *limits, const char *name, struct vmk_rlimit *limit)
 {
-    struct rlimit64 limit = {RLIM64_INFINITY, RLIM64_INFINITY};
-    prlimit64(tid, (enum __rlimit_resource)which, NULL, &limit);
-    return (struct vmk_rlimit){limit.rlim_cur, limit.rlim_max};
+    uint64_t values[2];
+    const char *at = strstr(limits, name);
+    if (at == NULL)
+        return false;
+    at += strlen(name);
+    for (int i = 0; i < 2; i++) {
+        char *end;
+        at += strspn(at, " ");
+        if (strncmp(at, "unlimited", 9) == 0) {
+            values[i] = VMK_RLIM_INFINITY;
+            at += 9;
+            continue;
+        }
+        values[i] = strtoull(at, &end, 10);
+        if (end == at)
+            return false;
+        at = end;
+    }
+    *limit = (struct vmk_rlimit){values[0], values[1]};
+    return true;
 }
 
 /* ---- Tasks ---- */
@@ -118,10 +136,14 @@ void trace_process_read(struct trace_process *process, pid_t tid)
 
 void trace_process_read_limits(struct trace_process *process, pid_t tid)
 {
-    process->rlimits.as = read_limit(tid, RLIMIT_AS);
-    process->rlimits.data = read_limit(tid, RLIMIT_DATA);
-    process->rlimits.stack = read_limit(tid, RLIMIT_STACK);
-    process->rlimits.memlock = read_limit(tid, RLIMIT_MEMLOCK);
+    char limits[4096];
+    struct vmk_rlimits *rlimits = &process->rlimits;
+    if (read_proc(tid, "limits", limits, sizeof(limits)) &&
+        !(parse_limit(limits, "Max address space", &rlimits->as) &&
+          parse_limit(limits, "Max data size", &rlimits->data) &&
+          parse_limit(limits, "Max stack size", &rlimits->stack) &&
+          parse_limit(limits, "Max locked memory", &rlimits->memlock)))
+        fprintf(stderr, "vmakit: trace: /proc/%d/limits cannot be understood\n", (int)tid);
     process->limits_generation++;
 }
 

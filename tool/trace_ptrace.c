@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +26,8 @@
 #define TRACE_PTRACE_OPTIONS                                                                                           \
     (PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACESECCOMP | PTRACE_O_EXITKILL | PTRACE_O_TRACECLONE | PTRACE_O_TRACEFORK |    \
      PTRACE_O_TRACEVFORK | PTRACE_O_TRACEEXEC | PTRACE_O_TRACEEXIT)
+
+enum { STOP_PATIENCE = 20 };
 
 /* ---- Small things ---- */
 
@@ -77,23 +80,41 @@ static bool must_wait(const struct trace_task *task)
     return space != NULL && space->owner != NULL && space->owner != task && !space->uses_uffd;
 }
 
-/* A thread asleep in a call cannot touch memory; to interrupt it could be seen by the program. */
-static bool is_on_cpu(pid_t tid)
+/* The letter of /proc/PID/stat: 'R', 'S', 'D', 't' ... */
+static char state_of(pid_t tid)
 {
     char text[256];
     int fd = trace_proc_open(tid, "stat");
     if (fd < 0)
-        return false;
+        return 'X';
     ssize_t len = read(fd, text, sizeof(text) - 1);
     close(fd);
-    if (len <= 0)
-        return false;
-    text[len] = '\0';
+    text[len > 0 ? len : 0] = '\0';
     const char *state = strrchr(text, ')');
-    return state != NULL && state[1] == ' ' && state[2] == 'R';
+    return state != NULL && state[1] == ' ' ? state[2] : 'X';
 }
 
 static void on_stop(struct tracer *tracer, struct trace_task *task, int status);
+
+/*
+ * Stops a thread that runs. One asleep in a call cannot touch memory, and to interrupt it could be seen by the program.
+ * One that goes to sleep for good meanwhile (the parent of a vfork, until its child executes) is left as well: its stop
+ * comes when it wakes.
+ */
+static bool stop_running(pid_t tid, int *status)
+{
+    if (state_of(tid) != 'R' || ask(PTRACE_INTERRUPT, tid, 0, 0) != 0)
+        return false;
+    for (int asleep = 0; asleep < STOP_PATIENCE;) {
+        pid_t got = waitpid(tid, status, __WALL | WNOHANG);
+        if (got != 0)
+            return got == tid;
+        if (state_of(tid) == 'D')
+            asleep++;
+        sched_yield();
+    }
+    return false;
+}
 
 /* Makes `task` the owner of its space and stops whatever could touch memory during its call. */
 static void take_space(struct tracer *tracer, struct trace_task *task)
@@ -105,10 +126,9 @@ static void take_space(struct tracer *tracer, struct trace_task *task)
     struct trace_task *next;
     for (struct trace_task *other = tracer->tasks; other != NULL; other = next) {
         next = other->next;
-        if (other->space != space || other->state != TRACE_RUNNING || other == task || !is_on_cpu(other->tid))
-            continue;
         int status;
-        if (ask(PTRACE_INTERRUPT, other->tid, 0, 0) == 0 && waitpid(other->tid, &status, __WALL) == other->tid)
+        if (other->space == space && other->state == TRACE_RUNNING && other != task &&
+            stop_running(other->tid, &status))
             on_stop(tracer, other, status);
     }
 }
