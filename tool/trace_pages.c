@@ -29,6 +29,8 @@ struct pm_scan_abi {
 #define SCAN_SWAPPED     UINT64_C(0x10)
 #define SCAN_ZERO        UINT64_C(0x20)
 #define SCAN_HUGE        UINT64_C(0x40)
+#define SCAN_GUARD       UINT64_C(0x100)
+#define SCAN_ANY         (SCAN_PRESENT | SCAN_SWAPPED)
 #define PAGEMAP_SCAN_ABI _IOWR('f', 16, struct pm_scan_abi)
 
 struct procmap_query_abi {
