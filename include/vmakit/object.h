@@ -32,6 +32,7 @@ struct vmk_object_options {
     enum vmk_object_kind kind;
     uint64_t id;      /* the embedder's name for it; kept by save and load */
     uint64_t nr_bytes; /* size of the contents, for SIGBUS beyond the end */
+    uint64_t max_bytes; /* largest size that its file system allows (EOVERFLOW); 0: 2^63 - 1 */
     uint32_t dev_major, dev_minor;
     uint64_t inode;
     unsigned huge_shift; /* VMK_OBJECT_HUGETLB: log2 of its page size */

@@ -36,24 +36,20 @@ static void brk_commit(struct vmki_plan *plan)
     plan->mm->layout.brk = plan->request.brk.address;
 }
 
+/* A refused shrink may leave a cut behind: then the break stays. */
+static void brk_commit_shrunk(struct vmki_plan *plan)
+{
+    if (plan->fail_after == 0)
+        brk_commit(plan);
+}
+
 static enum vmki_step brk_shrink(struct vmki_plan *plan)
 {
-    struct vmk_mm *mm = plan->mm;
-    const struct vmk_vma *vma = vmki_find_next(mm, plan->start);
-    int error;
+    int prepared = vmki_plan_unmap(plan, plan->start, plan->end);
 
-    if (vma == NULL || vma->start >= plan->end)
-        return brk_end(plan, -VMK_EINVAL);
-    if (vmki_range_is_sealed(mm, plan->start, plan->end))
-        return brk_end(plan, -VMK_EPERM);
-    error = vmki_edit_reserve(mm, 1, true);
-    if (error == 0)
-        error = vmki_edit_unmap(mm, plan->start, plan->end, &plan->area);
-    if (error != 0)
-        return brk_end(plan, error);
-    plan->has_area = true;
-    plan->commit = brk_commit;
-    vmki_plan_add_edit(plan, VMK_EDIT_UNMAP, plan->start, plan->end);
+    if (prepared <= 0)
+        return brk_end(plan, prepared < 0 ? prepared : -VMK_EINVAL);
+    plan->commit = brk_commit_shrunk;
     return VMKI_STEP_PART;
 }
 
@@ -83,7 +79,9 @@ static int brk_check_growth(struct vmk_mm *mm, vmk_addr start, vmk_addr end, vmk
 static enum vmki_step brk_grow(struct vmki_plan *plan)
 {
     struct vmk_mm *mm = plan->mm;
-    struct vmki_new_area area = {.start = plan->start, .end = plan->end, .may_merge = true};
+    /* A heap that begins never joins the area below it (bss); only a heap that is there grows. */
+    struct vmki_new_area area = {
+        .start = plan->start, .end = plan->end, .may_merge = plan->start > mm->layout.start_brk};
     struct vmk_vma *vma;
     int error = vmki_edit_reserve(mm, 1, false);
 

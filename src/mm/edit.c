@@ -45,6 +45,8 @@ static void edit_adopt(struct vmki_area_edit *edit, unsigned index, const struct
     const struct vmk_vma *stays = edit->piece[index].vma;
     const struct vmki_identity *from = first->anon_vma != NULL ? first : second;
 
+    /* Guard pages may be in any of them: the flag is no part of the identity, and sticks. */
+    edit->piece[index].flags |= (first->flags | (second != NULL ? second->flags : 0)) & VMK_VM_GUARD_REGION;
     if (first->anon_vma == NULL && second != NULL)
         from = second;
     if (stays->anon_vma != NULL || from == NULL || from->anon_vma == NULL)
@@ -232,7 +234,7 @@ int vmki_edit_modify(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_f
 /* ---- Unmap ---- */
 
 /* May what surrounds [start, end) be cut off? `first` and `last` are the areas at its ends. */
-static int unmap_may_split(struct vmk_vma *first, struct vmk_vma *last, vmk_addr start, vmk_addr end)
+int vmki_unmap_may_split(struct vmk_vma *first, struct vmk_vma *last, vmk_addr start, vmk_addr end)
 {
     struct vmk_mm *mm = first->mm;
     int error = 0;
@@ -268,7 +270,7 @@ int vmki_edit_unmap(struct vmk_mm *mm, vmk_addr start, vmk_addr end, struct vmki
         return -VMK_EEXIST;
     if (!overlap_ends(mm, start, end, &first, &last))
         return 0;
-    error = unmap_may_split(first, last, start, end);
+    error = vmki_unmap_may_split(first, last, start, end);
     if (error != 0)
         return error;
     edit->from = first->start;
@@ -306,7 +308,7 @@ static int map_surroundings(struct vmk_mm *mm, vmk_addr start, vmk_addr end, str
         around->next = touching_after(mm, end);
         return 0;
     }
-    error = unmap_may_split(first, last, start, end);
+    error = vmki_unmap_may_split(first, last, start, end);
     if (error != 0)
         return error;
     edit->unmap_start = start;

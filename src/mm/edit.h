@@ -72,6 +72,9 @@ int vmki_edit_reserve(struct vmk_mm *mm, unsigned nr_new, bool any_file);
 int vmki_edit_modify(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_flags flags, struct vmki_ext *ext,
                      struct vmki_area_edit *edit, bool *partial);
 
+/* May what surrounds [start, end) be cut off `first` and `last`, the areas at its ends? -VMK_ENOMEM for the map count. */
+int vmki_unmap_may_split(struct vmk_vma *first, struct vmk_vma *last, vmk_addr start, vmk_addr end);
+
 /* Takes [start, end) out. Splits respect may_split (its error) and max_map_count (-VMK_ENOMEM). */
 int vmki_edit_unmap(struct vmk_mm *mm, vmk_addr start, vmk_addr end, struct vmki_area_edit *edit);
 

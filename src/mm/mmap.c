@@ -99,6 +99,8 @@ static vmk_vm_flags request_flags(const struct vmk_mm *mm, const struct vmk_mmap
         flags |= VMK_VM_GROWSDOWN;
     if ((request->flags & VMK_MAP_LOCKED) != 0)
         flags |= VMK_VM_LOCKED;
+    if ((request->flags & VMK_MAP_SYNC) != 0)
+        flags |= VMK_VM_SYNC;
     if ((request->flags & VMK_MAP_STACK) != 0 && mm->settings->map_stack_nohuge != 0 && mm->settings->thp_built != 0)
         flags |= VMK_VM_NOHUGEPAGE;
     return flags;
@@ -132,14 +134,22 @@ static int apply_seals(const struct vmk_file *file, vmk_vm_flags *flags)
     return 0;
 }
 
-static int file_flags(const struct vmk_mmap_request *request, uint64_t prot, uint64_t pgoff, vmk_vm_flags *flags)
+/* Files have a largest size, which an offset may not exceed; devices and what cannot be mapped have none. */
+static bool has_size_limit(const struct vmk_object *object)
+{
+    return object->kind == VMK_OBJECT_REGULAR || object->kind == VMK_OBJECT_SHMEM || object->kind == VMK_OBJECT_SECRET;
+}
+
+static int file_flags(const struct vmk_mmap_request *request, uint64_t prot, uint64_t pgoff, unsigned page_shift,
+                      vmk_vm_flags *flags)
 {
     const struct vmk_file *file = request->file;
-    uint64_t pages_max = UINT64_C(0x7ffffffffffff); /* of a file of 2^63 - 1 bytes, in 4 KiB pages: MAX_LFS_FILESIZE */
+    uint64_t max_bytes = file->object->max_bytes;
     uint32_t type = mmap_type(request);
     int error;
 
-    if (file->object->kind != VMK_OBJECT_DEVICE && pgoff > pages_max - (request->len >> 12))
+    if (has_size_limit(file->object) &&
+        (request->len > max_bytes || pgoff > (max_bytes - request->len) >> page_shift))
         return -VMK_EOVERFLOW;
     if (is_shared_type(type)) {
         error = file_flags_shared(request, flags);
@@ -258,7 +268,7 @@ static int apply_object_kind(struct vmki_plan *plan, struct vmki_mmap_state *sta
         return (state->flags & VMK_VM_SHARED) != 0 ? make_shared_anonymous(plan, state) : 0;
     case VMK_OBJECT_HUGETLB:
         state->flags |= VMK_VM_HUGETLB | VMK_VM_DONTEXPAND;
-        return reserve_huge_pages(mm, state->file, state->flags);
+        return 0;
     case VMK_OBJECT_SECRET:
         if ((state->flags & VMK_VM_MAYSHARE) == 0)
             return -VMK_EINVAL;
@@ -386,7 +396,7 @@ static int mmap_check_flags(struct vmki_plan *plan, const struct vmk_mmap_reques
     if (!vmki_lock_allowed(mm, state->flags | mm->def_flags, state->len))
         return -VMK_EAGAIN;
     state->file = request->file;
-    error = request->file != NULL ? file_flags(request, prot, state->pgoff, &state->flags)
+    error = request->file != NULL ? file_flags(request, prot, state->pgoff, mm->page_shift, &state->flags)
                                   : anonymous_flags(mm, request, &state->pgoff, &state->flags);
     if (error != 0)
         return error;
@@ -394,6 +404,11 @@ static int mmap_check_flags(struct vmki_plan *plan, const struct vmk_mmap_reques
         (vmki_sysctl(&mm->system->sysctl.overcommit_memory) != VMK_OVERCOMMIT_NEVER ||
          (request->file != NULL && request->file->object->kind == VMK_OBJECT_HUGETLB)))
         state->flags |= VMK_VM_NORESERVE;
+    if (request->file != NULL && request->file->object->kind == VMK_OBJECT_HUGETLB) {
+        error = reserve_huge_pages(mm, request->file, state->flags);
+        if (error != 0)
+            return error;
+    }
     state->flags |= vmki_default_flags(mm, state->file, state->flags);
     return vmki_mdwe_denies(mm, state->flags, state->flags) ? -VMK_EACCES : 0;
 }
@@ -417,8 +432,6 @@ static int mmap_start(struct vmki_plan *plan)
         error = mmap_place(plan, request);
     if (error == 0)
         error = mmap_check_flags(plan, request, prot);
-    if (error == 0 && (request->flags & VMK_MAP_FIXED) != 0 && vmki_range_is_sealed(mm, plan->start, plan->end))
-        error = -VMK_EPERM;
     return error;
 }
 
@@ -442,6 +455,42 @@ static void add_edits(struct vmki_plan *plan)
     edit->offset = state->pgoff << plan->mm->page_shift;
 }
 
+/* Where a call stands: what remains to be done by the next step. */
+enum mmap_phase { MMAP_AREA, MMAP_POPULATE, MMAP_CUT_END, MMAP_END };
+
+/*
+ * The call fails after Linux has cut what surrounds the range: the cuts stay visible (facts: nothing is undone). Memory
+ * that ran out in the embedder leaves nothing.
+ */
+static enum vmki_step mmap_fail_cut(struct vmki_plan *plan, int error)
+{
+    int prepared;
+
+    if (error == -VMK_ERR_HOST_NOMEM || (plan->request.mmap.flags & VMK_MAP_FIXED) == 0)
+        return vmki_plan_end(plan, error, 0);
+    plan->pending_error = error;
+    plan->phase = MMAP_CUT_END;
+    prepared = vmki_plan_cut(plan, plan->start);
+    if (prepared == 0) {
+        plan->phase = MMAP_END;
+        prepared = vmki_plan_cut(plan, plan->end);
+    }
+    return prepared == 1 ? VMKI_STEP_PART : vmki_plan_end(plan, error, 0);
+}
+
+/* The object's own hook refuses: by then what was mapped there is gone. */
+static enum vmki_step mmap_fail_hook(struct vmki_plan *plan, int error)
+{
+    int prepared = 0;
+
+    if (error != -VMK_ERR_HOST_NOMEM && (plan->request.mmap.flags & VMK_MAP_FIXED) != 0)
+        prepared = vmki_plan_unmap(plan, plan->start, plan->end);
+    if (prepared <= 0)
+        return vmki_plan_end(plan, error, 0);
+    plan->fail_after = error;
+    return VMKI_STEP_PART;
+}
+
 static enum vmki_step mmap_prepare_area(struct vmki_plan *plan)
 {
     struct vmk_mm *mm = plan->mm;
@@ -449,18 +498,27 @@ static enum vmki_step mmap_prepare_area(struct vmki_plan *plan)
     struct vmki_new_area area = {.start = plan->start, .end = plan->end, .may_merge = true};
     struct vmk_vma *vma;
     uint64_t charged = 0;
-    int error = charge_area(plan, state, &charged);
+    int error = 0;
 
-    if (error == 0)
-        error = apply_object_kind(plan, state);
+    if ((plan->request.mmap.flags & VMK_MAP_FIXED) != 0)
+        error = vmki_plan_unmap_refused(plan, plan->start, plan->end);
+    if (error != 0)
+        return error > 0 ? VMKI_STEP_PART : vmki_plan_end(plan, error, 0);
+    error = charge_area(plan, state, &charged);
+    if (error != 0)
+        return mmap_fail_cut(plan, error);
+    error = apply_object_kind(plan, state);
+    if (error != 0) {
+        vmki_uncharge(mm, charged);
+        return mmap_fail_hook(plan, error);
+    }
     if ((state->flags & (VMK_VM_SPECIAL | VMK_VM_HUGETLB)) != 0)
         state->flags &= ~VMK_VM_LOCKED_MASK;
     /* Anonymous memory takes its page offset from its address: the difference is 0. */
     area.identity = (struct vmki_identity){.flags = state->flags, .file = state->file, .ext = state->ext};
     if (state->file != NULL)
         area.identity.bias = state->pgoff - vmki_pages(mm, plan->start);
-    if (error == 0)
-        error = vmki_edit_map(mm, &area, &plan->area, &vma);
+    error = vmki_edit_map(mm, &area, &plan->area, &vma);
     if (error != 0) {
         vmki_uncharge(mm, charged);
         return vmki_plan_end(plan, error, 0);
@@ -478,21 +536,26 @@ static void mmap_populate(struct vmki_plan *plan)
 
 static enum vmki_step mmap_step(struct vmki_plan *plan)
 {
-    switch (plan->phase++) {
-    case 0:
+    switch ((enum mmap_phase)plan->phase++) {
+    case MMAP_AREA:
         return mmap_prepare_area(plan);
-    case 1:
+    case MMAP_POPULATE:
         plan->cursor = plan->end;
+        plan->phase = MMAP_END;
         if (wants_populate(plan)) {
             vmki_plan_add_edit(plan, VMK_EDIT_ADVISE, plan->start, plan->end)->advice = VMK_ADVICE_POPULATE;
             plan->commit = mmap_populate;
             return VMKI_STEP_PART;
         }
         break;
-    default:
+    case MMAP_CUT_END:
+        if (vmki_plan_cut(plan, plan->end) == 1)
+            return VMKI_STEP_PART;
+        break;
+    case MMAP_END:
         break;
     }
-    return vmki_plan_end(plan, 0, plan->start);
+    return vmki_plan_end(plan, plan->pending_error, plan->pending_error == 0 ? plan->start : 0);
 }
 
 static const struct vmki_verb mmap_verb = {

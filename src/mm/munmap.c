@@ -14,33 +14,20 @@ static int munmap_start(struct vmki_plan *plan)
     plan->start = request->address;
     plan->cursor = plan->start;
     plan->end = request->address + len;
-    if (vmki_range_is_sealed(mm, plan->start, plan->end))
-        return -VMK_EPERM;
     return 0;
 }
 
 static enum vmki_step munmap_step(struct vmki_plan *plan)
 {
-    struct vmk_mm *mm = plan->mm;
-    const struct vmk_vma *vma;
-    int error;
+    int prepared = 0;
 
-    if (plan->phase++ != 0)
-        return vmki_plan_end(plan, 0, 0);
-    vma = vmki_find_next(mm, plan->start);
-    if (vma == NULL || vma->start >= plan->end) {
+    if (plan->phase++ == 0)
+        prepared = vmki_plan_unmap(plan, plan->start, plan->end);
+    if (prepared < 0)
+        return vmki_plan_end(plan, prepared, 0);
+    if (plan->fail_after == 0)
         plan->cursor = plan->end;
-        return vmki_plan_end(plan, 0, 0);
-    }
-    error = vmki_edit_reserve(mm, 1, vma->file != NULL);
-    if (error == 0)
-        error = vmki_edit_unmap(mm, plan->start, plan->end, &plan->area);
-    if (error != 0)
-        return vmki_plan_end(plan, error, 0);
-    plan->has_area = true;
-    plan->cursor = plan->end;
-    vmki_plan_add_edit(plan, VMK_EDIT_UNMAP, plan->start, plan->end);
-    return VMKI_STEP_PART;
+    return prepared > 0 ? VMKI_STEP_PART : vmki_plan_end(plan, 0, 0);
 }
 
 static const struct vmki_verb munmap_verb = {

@@ -136,6 +136,32 @@ static bool search_lowest(struct vmk_mm *mm, const struct search *search, vmk_ad
     return false;
 }
 
+static int search_public(struct vmk_mm *mm, const struct search *search, bool highest, vmk_addr *address)
+{
+    bool found;
+
+    if (search->len == 0)
+        return -VMK_EINVAL;
+    vmk_sync_read_lock(&mm->lock);
+    found = highest ? search_highest(mm, search, address) : search_lowest(mm, search, address);
+    vmk_sync_read_unlock(&mm->lock);
+    return found ? 0 : -VMK_ENOMEM;
+}
+
+int vmk_mm_gap_highest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address)
+{
+    const struct search search = {.low = low, .high = high, .len = vmki_page_align(mm, len)};
+
+    return search_public(mm, &search, true, address);
+}
+
+int vmk_mm_gap_lowest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address)
+{
+    const struct search search = {.low = low, .high = high, .len = vmki_page_align(mm, len)};
+
+    return search_public(mm, &search, false, address);
+}
+
 /* ---- Hints and layouts ---- */
 
 /* Is [hint, hint + len) free, with the guard gap of what lies above it? */
@@ -277,6 +303,8 @@ static bool wants_huge_alignment(const struct vmk_mm *mm, const struct vmki_plac
 {
     uint64_t size = UINT64_C(1) << mm->settings->pmd_shift;
 
+    if (place->file != NULL && place->file->object->kind == VMK_OBJECT_ZERO)
+        return mm->settings->thp_align_file != 0 && !place->shared;
     if (place->file != NULL)
         return mm->settings->thp_align_file != 0 && (place->file->mode & VMK_FILE_THP_ALIGN) != 0;
     return mm->settings->thp_align_anon != 0 && !place->shared && place->hint == 0 &&
@@ -296,6 +324,8 @@ int vmki_place(struct vmk_mm *mm, const struct vmki_place *place, vmk_addr *addr
         error = place_plain(mm, place, place->len, address);
     if (error != 0)
         return error;
+    if (*address > UINT64_MAX - 4095) /* taken for an error number, and returned as such */
+        return (int)(int64_t)*address;
     if (*address > mm->task_size_max - place->len)
         return -VMK_ENOMEM;
     if (!vmki_page_aligned(mm, *address))

@@ -135,6 +135,13 @@ int vmki_mprotect_locked(struct vmk_mm *mm, const struct vmk_mprotect_request *r
  * plan->fail_after holds the error. Allocates. Defined in unmap.c.
  */
 int vmki_plan_unmap(struct vmki_plan *plan, vmk_addr start, vmk_addr end);
+/*
+ * Would vmki_plan_unmap be refused? 0: no. 1: yes, and the part that stays visible is prepared, with plan->fail_after.
+ * Negative: yes, and nothing changes.
+ */
+int vmki_plan_unmap_refused(struct vmki_plan *plan, vmk_addr start, vmk_addr end);
+/* Prepares the cut of the area that has `address` inside it. 1: prepared; 0: there is none; negative: no memory. */
+int vmki_plan_cut(struct vmki_plan *plan, vmk_addr address);
 
 /*
  * Shared by verbs that change flags area by area over a range (mprotect, madvise, mlock, mseal, ...): prepares the edit

@@ -59,11 +59,11 @@ static int unmap_first_cut(struct vmki_plan *plan, struct vmk_vma *first, vmk_ad
     return 1;
 }
 
-int vmki_plan_unmap(struct vmki_plan *plan, vmk_addr start, vmk_addr end)
+int vmki_plan_unmap_refused(struct vmki_plan *plan, vmk_addr start, vmk_addr end)
 {
     struct vmk_mm *mm = plan->mm;
     struct vmk_vma *first = vmki_find_next(mm, start);
-    int error;
+    int refusal;
 
     if (VMKI_UNLIKELY(mm->reserved.nr_entries != 0) && vmki_reserved_touches(mm, start, end))
         return -VMK_EEXIST;
@@ -71,9 +71,34 @@ int vmki_plan_unmap(struct vmki_plan *plan, vmk_addr start, vmk_addr end)
         return 0;
     if ((first->flags & VMK_VM_SEALED) != 0)
         return -VMK_EPERM;
-    error = first->end < end ? unmap_refusal(mm, first, end) : 0;
+    if (first->end >= end)
+        return vmki_unmap_may_split(first, first, start, end);
+    refusal = unmap_refusal(mm, first, end);
+    return refusal != 0 ? unmap_first_cut(plan, first, start, refusal) : 0;
+}
+
+int vmki_plan_cut(struct vmki_plan *plan, vmk_addr address)
+{
+    struct vmk_vma *vma = vmki_find(plan->mm, address);
+    int error;
+
+    if (vma == NULL || vma->start == address)
+        return 0;
+    error = unmap_split(vma, address, &plan->area);
     if (error != 0)
-        return unmap_first_cut(plan, first, start, error);
+        return error;
+    plan->has_area = true;
+    return 1;
+}
+
+int vmki_plan_unmap(struct vmki_plan *plan, vmk_addr start, vmk_addr end)
+{
+    struct vmk_mm *mm = plan->mm;
+    struct vmk_vma *first = vmki_find_next(mm, start);
+    int error = vmki_plan_unmap_refused(plan, start, end);
+
+    if (error != 0 || first == NULL || first->start >= end)
+        return error;
     error = vmki_edit_reserve(mm, 1, first->file != NULL);
     if (error == 0)
         error = vmki_edit_unmap(mm, start, end, &plan->area);

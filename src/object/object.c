@@ -19,6 +19,7 @@ int vmk_object_create(struct vmk_system *system, const struct vmk_object_options
         .kind = options->kind,
         .id = options->id,
         .nr_bytes = options->nr_bytes,
+        .max_bytes = options->max_bytes != 0 ? options->max_bytes : INT64_MAX,
         .dev_major = options->dev_major,
         .dev_minor = options->dev_minor,
         .inode = options->inode,

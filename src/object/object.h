@@ -30,6 +30,7 @@ struct vmk_object {
     enum vmk_object_kind kind;
     uint64_t id;
     uint64_t nr_bytes; /* atomic */
+    uint64_t max_bytes;
     uint32_t dev_major, dev_minor;
     uint64_t inode;
     unsigned huge_shift;
