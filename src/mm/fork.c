@@ -572,6 +572,8 @@ int vmk_mm_become_child(struct vmk_mm *mm)
         mm->def_flags &= ~VMK_VM_LOCKED_MASK;
         mm->mdwe = (mm->mdwe & VMK_MDWE_NO_INHERIT) != 0 ? 0 : mm->mdwe;
         mm->pinned_vm = 0;
+        mm->locked_vm -= mm->locked_leak;
+        mm->locked_leak = 0;
         mm->peak_vm = mm->total_vm;
         mm->nr_vmas_peak = mm->tree.nr_entries;
         fork_send_notice(mm);

@@ -649,6 +649,7 @@ static int load_mm_end(struct loader *l, struct vmk_mm **mm)
         if (ops != NULL && ops->open != NULL)
             ops->open(vma);
     }
+    l->mm->locked_vm += l->mm->locked_leak;
     l->mm->peak_vm = vmki_max(peak, l->mm->total_vm);
     l->mm->nr_vmas_peak = vmki_max(peak_areas, l->nr_areas);
     *mm = l->mm;

@@ -31,6 +31,7 @@
     X(thp_disable, thp_disable)                                                                                        \
     X(pkeys, pkeys_allocated)                                                                                          \
     X(pinned, pinned_vm)                                                                                               \
+    X(locked_leak, locked_leak)                                                                                        \
     X(peak, peak_vm)                                                                                                   \
     X(peak_areas, nr_vmas_peak)                                                                                        \
     X(unknown_merges, unknown_merges)                                                                                  \
