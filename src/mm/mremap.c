@@ -209,7 +209,7 @@ static int mremap_check_move(struct vmki_plan *plan, struct vmk_vma *vma, vmk_ad
         .flags = (request->flags & VMK_MREMAP_FIXED) != 0 ? VMK_MAP_FIXED : 0,
         .file = vma->file,
         .shared = (vma->flags & VMK_VM_MAYSHARE) != 0,
-        .pgoff = vmki_vma_pgoff_at(mm, vma, plan->cursor),
+        .pgoff = vma->file != NULL ? vmki_vma_pgoff_at(mm, vma, plan->cursor) : 0,
     };
     int error;
 
@@ -503,7 +503,7 @@ static enum vmki_step mremap_moved(struct vmki_plan *plan)
     if ((request->flags & VMK_MREMAP_FIXED) == 0)
         return mremap_end(plan, 0, dest);
     plan->cursor += plan->number[MREMAP_OLD_LEN];
-    vma = request->old_len == request->new_len ? vmki_find_next(plan->mm, plan->cursor) : NULL;
+    vma = plan->cursor < plan->end && request->old_len == request->new_len ? vmki_find_next(plan->mm, plan->cursor) : NULL;
     if (vma == NULL || vma->start >= plan->end)
         return mremap_end(plan, 0, request->new_address);
     plan->cursor = vmki_max(plan->cursor, vma->start);
