@@ -290,7 +290,7 @@ static int load_find_file(struct loader *l, const struct load_file *from, const 
 static int load_file(struct loader *l)
 {
     struct load_file from;
-    struct vmk_file *file;
+    struct vmk_file *file = NULL;
     uint64_t number;
     char *path;
     int error;
