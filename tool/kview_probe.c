@@ -466,7 +466,7 @@ static bool readable(struct probe *probe, int prot)
     if (p == MAP_FAILED)
         return false;
     sigaction(SIGSEGV, &action, &old);
-    bool good = false;
+    volatile bool good = false;
     if (sigsetjmp(read_failed, 1) == 0) {
         (void)*p;
         good = true;
