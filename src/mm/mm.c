@@ -186,8 +186,6 @@ vmk_vm_flags vmki_default_flags(const struct vmk_mm *mm, const struct vmk_file *
     (void)file;
     if ((flags & unmergeable) != 0)
         result &= ~VMK_VM_MERGEABLE;
-    if ((flags & VMK_VM_DROPPABLE) != 0)
-        result &= ~VMK_VM_LOCKED_MASK;
     if (mm->settings->soft_dirty != 0)
         result |= VMK_VM_SOFTDIRTY;
     return result;
