@@ -238,6 +238,7 @@ int trace_filter_load(bool *gave_up_privileges); /* in the child, before exec: 0
 int trace_start(struct tracer *tracer); /* 0, or an exit status after a message */
 int trace_loop(struct tracer *tracer);
 int trace_start_failed(struct tracer *tracer);
+void trace_stop_others(struct tracer *tracer, struct trace_task *task);
 void trace_end(struct tracer *tracer, int exit_status); /* give up: everything is killed */
 bool trace_read_memory(const struct trace_task *task, uint64_t address, void *buffer, size_t len);
 bool trace_read_text(const struct trace_task *task, uint64_t address, char *buffer, size_t size);

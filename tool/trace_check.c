@@ -58,6 +58,21 @@ static bool is_equal(struct tracer *tracer, struct trace_space *space, struct kv
     return kview_equal(view, space->mm, KVIEW_FLAGS | KVIEW_STATUS, difference);
 }
 
+/*
+ * A thread that slept when the call was entered may have been woken by a timer or a device, and have grown its stack or
+ * written during the call. Both are given to the engine, as before any call, which must allow them.
+ */
+static bool is_equal_after_late_faults(struct tracer *tracer, struct trace_task *task,
+                                       struct kview_difference *difference)
+{
+    if (task->space->nr_tasks < 2)
+        return false;
+    trace_stop_others(tracer, task);
+    trace_pages_feed(tracer, task);
+    return !task->space->lost && kview_read(&tracer->view, task->tid, KVIEW_FLAGS | KVIEW_STATUS) == 0 &&
+           is_equal(tracer, task->space, difference);
+}
+
 bool trace_check_map(struct tracer *tracer, struct trace_task *task, const char *when)
 {
     struct trace_space *space = task->space;
@@ -71,7 +86,7 @@ bool trace_check_map(struct tracer *tracer, struct trace_task *task, const char 
     tracer->areas_read += tracer->view.nr_areas;
     if (tracer->options.check == TRACE_CHECK_AUTO && tracer->areas_read > AUTO_AREAS)
         tracer->interval = AUTO_INTERVAL;
-    if (is_equal(tracer, space, &difference))
+    if (is_equal(tracer, space, &difference) || is_equal_after_late_faults(tracer, task, &difference))
         return true;
     char what[512];
     snprintf(what, sizeof(what), "%s%s%s: %s", when, task->call.text[0] != '\0' ? " " : "", task->call.text,

@@ -116,21 +116,40 @@ static bool stop_running(pid_t tid, int *status)
     return false;
 }
 
-/* Makes `task` the owner of its space and stops whatever could touch memory during its call. */
-static void take_space(struct tracer *tracer, struct trace_task *task)
+/* One look at the tasks beside `task`; true when one had to be stopped. */
+static bool stop_others_once(struct tracer *tracer, struct trace_task *task)
 {
-    struct trace_space *space = task->space;
-    space->owner = task;
-    if (space->nr_tasks < 2 || space->uses_uffd)
-        return;
+    bool stopped = false;
     struct trace_task *next;
     for (struct trace_task *other = tracer->tasks; other != NULL; other = next) {
         next = other->next;
         int status;
-        if (other->space == space && other->state == TRACE_RUNNING && other != task &&
-            stop_running(other->tid, &status))
+        if (other->space == task->space && other->state == TRACE_RUNNING && other != task &&
+            stop_running(other->tid, &status)) {
             on_stop(tracer, other, status);
+            stopped = true;
+        }
     }
+    return stopped;
+}
+
+/*
+ * Stops whatever could touch the memory of `task`, which owns its space. Before it stops, a thread may wake one that was
+ * seen asleep: looked at again until all are still.
+ */
+void trace_stop_others(struct tracer *tracer, struct trace_task *task)
+{
+    if (task->space->nr_tasks < 2 || task->space->uses_uffd)
+        return;
+    while (stop_others_once(tracer, task))
+        ;
+}
+
+/* Makes `task` the owner of its space, alone with it. */
+static void take_space(struct tracer *tracer, struct trace_task *task)
+{
+    task->space->owner = task;
+    trace_stop_others(tracer, task);
 }
 
 static void give_space(struct trace_task *task)
