@@ -1,0 +1,519 @@
+/* SPDX-License-Identifier: MIT */
+/* Save, load and import: nothing is lost, and hostile text is refused with its line. */
+#include "support.h"
+#include "vmakit/state.h"
+
+#define BASE UINT64_C(0x10000000)
+#define P(n) ((uint64_t)(n) * VT_PAGE)
+
+static bool any_file_will_do; /* for damaged texts */
+
+/* Gives files back by their id. */
+static struct vmk_file *find_file(void *context, uint64_t file_id, uint64_t object_id, const char *name)
+{
+    struct vt *t = context;
+
+    if (file_id == 0 || file_id > VT_FILES || t->files[file_id - 1] == NULL)
+        return NULL;
+    if (!any_file_will_do) {
+        assert_int_equal(vmk_object_id(vmk_file_object(t->files[file_id - 1])), object_id);
+        assert_string_equal(vmk_file_name(t->files[file_id - 1]), name);
+    }
+    vmk_file_get(t->files[file_id - 1]);
+    return t->files[file_id - 1];
+}
+
+static struct vt_text saved, again;
+
+static void save_all(struct vmk_mm *const *mms, size_t nr, struct vt_text *to)
+{
+    to->len = 0;
+    to->text[0] = '\0';
+    assert_int_equal(vmk_mm_save(mms, nr, vt_sink, to), 0);
+}
+
+static void assert_same_dump(struct vmk_mm *a, struct vmk_mm *b)
+{
+    static struct vt_text first, second;
+
+    first.len = second.len = 0;
+    vmk_mm_dump(a, vt_sink, &first);
+    vmk_mm_dump(b, vt_sink, &second);
+    assert_string_equal(first.text, second.text);
+}
+
+/* A bit of everything that an address space can have. */
+static void fill(struct vt *t)
+{
+    const struct vmk_uffd_request uffd = {.action = VMK_UFFD_REGISTER, .context = 9, .features_fork = 1,
+        .mode = VMK_UFFD_MODE_MISSING, .address = BASE + P(40), .len = P(1)};
+    const struct vmk_name_request name = {.address = BASE + P(42), .len = P(1), .text = "a name = not \"so\" plain"};
+    const struct vmk_mbind_request policy = {.address = BASE + P(44), .len = P(1), .mode = VMK_MPOL_BIND, .nodes = 1,
+                                             .max_node = 65};
+    const struct vmk_mlock_request lock = {.address = BASE + P(46), .len = P(1)};
+    const struct vmk_import_area special = {.start = BASE + P(60), .end = BASE + P(62), .special_name = "[vdso]",
+        .flags = VMK_VM_READ | VMK_VM_EXEC | VMK_VM_MAYREAD | VMK_VM_MAYWRITE | VMK_VM_MAYEXEC};
+    struct vmk_mm_layout layout;
+
+    vt_anon(t, BASE, P(8), VT_RW);
+    vt_touch(t, BASE);
+    assert_ret(vt_mprotect(t, BASE + P(2), P(1), VT_R), 0);
+    assert_ret(vt_mremap(t, BASE + P(6), P(1), P(1), VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED, BASE + P(20)), BASE + P(20));
+    assert_ret(vt_mmap_file(t, BASE + P(30), P(4), VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED, vt_file(t, 2), P(7)),
+               BASE + P(30));
+    assert_ret(vt_mmap_file(t, BASE + P(36), P(2), VT_RW, VMK_MAP_PRIVATE | VMK_MAP_FIXED, vt_file(t, 1), 0),
+               BASE + P(36));
+    vt_anon(t, BASE + P(40), P(8), VT_RW);
+    assert_int_equal(vmk_uffd(t->mm, &uffd, NULL), 0);
+    assert_int_equal(vmk_name(t->mm, &name, NULL), 0);
+    assert_int_equal(vmk_mbind(t->mm, &policy, NULL), 0);
+    assert_int_equal(vmk_mlock(t->mm, &lock, NULL), 0);
+    assert_ret(vt_mmap_file(t, BASE + P(50), P(4), VT_RW, VMK_MAP_SHARED | VMK_MAP_ANONYMOUS | VMK_MAP_FIXED, NULL, 0),
+               BASE + P(50));
+    assert_int_equal(vmk_mm_import(t->mm, &special), 0);
+    assert_int_equal(vmk_mm_reserve_range(t->mm, BASE + P(100), BASE + P(101)), 0);
+    assert_int_equal(vmk_mm_track_writes(t->mm, BASE + P(1), BASE + P(2)), 0);
+    vmk_mm_get_layout(t->mm, &layout);
+    layout.start_brk = BASE + P(200);
+    layout.brk = BASE + P(201);
+    layout.env_end = 77;
+    vmk_mm_set_layout(t->mm, &layout);
+    assert_int_equal(vmk_mm_pin(t->mm, 2), 0);
+}
+
+static void open_with_everything(struct vt *t)
+{
+    vt_init(t);
+    t->system_options.settings.anon_vma_name = 1;
+    t->system_options.settings.nr_nodes = 2;
+    t->mm_options.capabilities = VMK_CAP_SYS_NICE;
+    t->mm_options.seed = 1234;
+    vt_open(t);
+}
+
+static void nothing_is_lost(void **state)
+{
+    struct vt t;
+    struct vmk_mm *loaded[2];
+    size_t nr = 2;
+    struct vmk_format_error error;
+
+    (void)state;
+    open_with_everything(&t);
+    fill(&t);
+    save_all(&t.mm, 1, &saved);
+    int result = vmk_mm_load(t.system, saved.text, saved.len, find_file, &t, loaded, &nr, &error);
+    if (result != 0)
+        fail_msg("%d: line %zu: %s\n%s", result, error.line, error.what, saved.text);
+    assert_int_equal(nr, 1);
+    vt_validate_mm(loaded[0]);
+    assert_same_dump(t.mm, loaded[0]);
+    save_all(loaded, 1, &again);
+    assert_string_equal(saved.text, again.text);
+    /* The charge of the areas, and that of the shared anonymous memory. */
+    assert_int_equal(vmk_system_committed(t.system), 2 * (t.mm->accounted_vm + 4));
+    vmk_mm_put(loaded[0]);
+    vmk_system_quiesce(t.system); /* an object goes after the readers of its areas */
+    assert_int_equal(vmk_system_committed(t.system), t.mm->accounted_vm + 4);
+    vt_teardown(&t);
+}
+
+/* What merged before a save merges after it, and what did not does not. */
+static void merges_go_on(void **state)
+{
+    struct vt t;
+    struct vmk_mm *old, *loaded[1];
+    size_t nr = 1;
+
+    (void)state;
+    open_with_everything(&t);
+    vt_anon(&t, BASE, P(4), VT_RW);
+    vt_touch(&t, BASE);
+    assert_ret(vt_mprotect(&t, BASE + P(1), P(1), VT_R), 0);
+    vt_anon(&t, BASE + P(8), P(1), VT_RW);
+    vt_touch(&t, BASE + P(8));
+    save_all(&t.mm, 1, &saved);
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, NULL, NULL, loaded, &nr, NULL), 0);
+    old = t.mm;
+    t.mm = loaded[0];
+    assert_ret(vt_mprotect(&t, BASE + P(1), P(1), VT_RW), 0);
+    vt_anon(&t, BASE + P(4), P(4), VT_RW);
+    assert_map(&t, "10000000-10008000 rw-p ac anon=a1\n10008000-10009000 rw-p ac anon=a2\n");
+    vmk_mm_put(old);
+    vt_teardown(&t);
+}
+
+static void fork_family(void **state)
+{
+    struct vt t;
+    struct vmk_mm *family[3], *loaded[3];
+    size_t nr = 3;
+
+    (void)state;
+    open_with_everything(&t);
+    fill(&t);
+    family[0] = t.mm;
+    assert_int_equal(vmk_mm_fork(family[0], &family[1]), 0);
+    assert_int_equal(vmk_mm_fork(family[1], &family[2]), 0);
+    save_all(family, 3, &saved);
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, find_file, &t, loaded, &nr, NULL), 0);
+    assert_int_equal(nr, 3);
+    for (size_t i = 0; i < 3; i++) {
+        vt_validate_mm(loaded[i]);
+        assert_same_dump(family[i], loaded[i]);
+    }
+    /* The shared anonymous memory is one object for the family. */
+    assert_ptr_equal(vmki_find(loaded[0], BASE + P(50))->file, vmki_find(loaded[2], BASE + P(50))->file);
+    for (size_t i = 0; i < 3; i++)
+        vmk_mm_put(loaded[i]);
+    vmk_mm_put(family[1]);
+    vmk_mm_put(family[2]);
+    vt_teardown(&t);
+}
+
+static void files_that_are_gone(void **state)
+{
+    struct vt t;
+    struct vmk_mm *loaded[1];
+    size_t nr = 1;
+    struct vmk_format_error error;
+
+    (void)state;
+    open_with_everything(&t);
+    fill(&t);
+    save_all(&t.mm, 1, &saved);
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, NULL, NULL, loaded, &nr, &error), -VMK_ENOENT);
+    assert_int_equal(nr, 0);
+    assert_int_equal(error.line, 2);
+    nr = 0;
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, find_file, &t, loaded, &nr, &error), -VMK_ERR_FORMAT);
+    vt_teardown(&t);
+}
+
+/* ---- Drivers ---- */
+
+static unsigned nr_mmap_calls, nr_open_calls;
+
+static void driver_open(struct vmk_vma *vma)
+{
+    (void)vma;
+    nr_open_calls++;
+}
+
+static const struct vmk_vm_ops driver_vm_ops = {.size = sizeof(driver_vm_ops), .open = driver_open};
+
+static int driver_mmap(struct vmk_file *file, struct vmk_mmap_description *description)
+{
+    (void)file;
+    nr_mmap_calls++;
+    description->ops = &driver_vm_ops;
+    description->private_data = &nr_mmap_calls;
+    return 0;
+}
+
+static void driver_areas(void **state)
+{
+    static const struct vmk_file_ops file_ops = {.size = sizeof(file_ops), .mmap = driver_mmap};
+    struct vt t;
+    struct vmk_mm *loaded[1];
+    size_t nr = 1;
+    struct vmk_object *object;
+    const struct vmk_vma_request bare = {.start = BASE + P(8), .end = BASE + P(9), .ops = &driver_vm_ops,
+                                         .flags = VMK_VM_READ | VMK_VM_MAYREAD};
+    struct vmk_vma *vma;
+
+    (void)state;
+    vt_setup(&t);
+    const struct vmk_object_options object_options = {.size = sizeof(object_options), .kind = VMK_OBJECT_DEVICE, .id = 3};
+    assert_int_equal(vmk_object_create(t.system, &object_options, &object), 0);
+    const struct vmk_file_options options = {.size = sizeof(options), .object = object, .name = "/dev/thing", .id = 3,
+        .mode = VMK_FILE_READ | VMK_FILE_WRITE, .ops = &file_ops};
+    assert_int_equal(vmk_file_create(t.system, &options, &t.files[2]), 0);
+    vmk_object_put(object);
+    assert_ret(vt_mmap_file(&t, BASE, P(2), VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED, t.files[2], 0), BASE);
+    save_all(&t.mm, 1, &saved);
+    nr_mmap_calls = nr_open_calls = 0;
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, find_file, &t, loaded, &nr, NULL), 0);
+    assert_int_equal(nr_mmap_calls, 1);
+    assert_int_equal(nr_open_calls, 1);
+    vma = vmki_find(loaded[0], BASE);
+    assert_ptr_equal(vmk_vma_ops(vma), &driver_vm_ops);
+    assert_ptr_equal(vmk_vma_private_data(vma), &nr_mmap_calls);
+    vmk_mm_put(loaded[0]);
+    /* Operations that no file leads to. */
+    vmk_mm_lock_write(t.mm);
+    assert_int_equal(vmk_vma_create_and_insert(t.mm, &bare, &vma), 0);
+    vmk_mm_unlock_write(t.mm);
+    assert_int_equal(vmk_mm_save(&t.mm, 1, vt_sink, &saved), -VMK_ERR_UNSUPPORTED);
+    assert_int_equal(vmk_mm_save(&t.mm, 0, vt_sink, &saved), -VMK_ERR_MISUSE);
+    vt_teardown(&t);
+}
+
+/* ---- Hostile text ---- */
+
+#define HEAD "vmakit-state 1\nmm\n"
+#define AREA "area 10000000 10001000 "
+
+/* Line of the error in `text`. */
+static size_t refused(struct vt *t, const char *text)
+{
+    struct vmk_mm *loaded[2];
+    size_t nr = 2;
+    struct vmk_format_error error = {0};
+    long live = atomic_load(&t->nr_live);
+    int result = vmk_mm_load(t->system, text, strlen(text), find_file, t, loaded, &nr, &error);
+
+    if (result != -VMK_ERR_FORMAT)
+        fail_msg("%d for: %s", result, text);
+    assert_int_equal(nr, 0);
+    assert_true(error.what[0] != '\0');
+    vmk_system_quiesce(t->system);
+    assert_int_equal(atomic_load(&t->nr_live), live);
+    return error.line;
+}
+
+static void hostile_text(void **state)
+{
+    static const struct {
+        const char *text;
+        size_t line;
+    } cases[] = {
+        {"", 0},
+        {"hello\n", 1},
+        {"vmakit-state 2\n", 1},
+        {"vmakit-state 1 1\n", 1},
+        {"vmakit-state 1\nwhat\n", 2},
+        {"vmakit-state 1\n\n", 2},
+        {"vmakit-state 1\nend\n", 2},
+        {"vmakit-state 1\narea 1 2 3 4\n", 2},
+        {"vmakit-state 1\nsetting page_shift c\n", 2},
+        {"vmakit-state 1\nvalue seed 1\n", 2},
+        {"vmakit-state 1\nfile 2 id=1 path=\"x\"\n", 2},
+        {"vmakit-state 1\nfile 1 id=1 what=1\n", 2},
+        {"vmakit-state 1\nfile 1 id=1 path=\"x\n", 2},
+        {"vmakit-state 1\nfile 1 id=1 path=\"\\zz\"\n", 2},
+        {"vmakit-state 1\nfile 1 id=1 path=\"\\00\"\n", 2},
+        {"vmakit-state 1\nfile 1 id=1 path=\"\\4\"\n", 2},
+        {"vmakit-state 1\nfile 1 id=1 kind=9 internal path=\"x\"\n", 2},
+        {"vmakit-state 1\nfile 1 kind=1 bytes=1 pages=ff internal path=\"x\"\n", 2},
+        {"vmakit-state 1\nfile 1 kind=1 bytes=ffffffffffffffff internal path=\"x\"\n", 2},
+        {"vmakit-state 1\nfile 1 id= path=\"x\"\n", 2},
+        {"vmakit-state 1\nfile 1 =1\n", 2},
+        {HEAD, 2},
+        {HEAD "mm\n", 3},
+        {HEAD "mm x\n", 3},
+        {HEAD "file 1 id=1 path=\"x\"\n", 3},
+        {HEAD "setting nonsense 1\n", 3},
+        {HEAD "setting page_shift\n", 3},
+        {HEAD "setting page_shift xyz\n", 3},
+        {HEAD "setting page_shift 1 2\n", 3},
+        {HEAD "setting page_shift 10000000000000000\n", 3},
+        {HEAD "setting page_shift 3\nend\n", 4},
+        {HEAD "value seed 1\nsetting page_shift c\n", 4},
+        {HEAD "value nonsense 1\n", 3},
+        {HEAD "value seed\n", 3},
+        {HEAD "value personality 100000000\n", 3},
+        {HEAD "value top_down 2\n", 3},
+        {HEAD "value pkey_exec_only 99\n", 3},
+        {HEAD "value def_flags f000000000000000\n", 3},
+        {HEAD "reserved 1000\n", 3},
+        {HEAD "reserved 1001 2000\n", 3},
+        {HEAD "reserved 2000 1000\n", 3},
+        {HEAD "tracked 0 ffffffffffff0000\n", 3},
+        {HEAD "reserved 1000 2000 3\n", 3},
+        {HEAD "area 10000000\n", 3},
+        {HEAD "area 10000001 10002000 73 0\n", 3},
+        {HEAD "area 10002000 10001000 73 0\n", 3},
+        {HEAD "area 0 ffffffffffff0000 73 0\n", 3},
+        {HEAD AREA "f000000000000000 0\n", 3},
+        {HEAD AREA "8 0\n", 3},
+        {HEAD AREA "88 0 anon=1\n", 3},
+        {HEAD AREA "73 0 forked\n", 3},
+        {HEAD AREA "73 0 anon=ffffffffffffffff\n", 3},
+        {HEAD AREA "73 0 file=1\n", 3},
+        {HEAD AREA "73 0 uffd=1\n", 3},
+        {HEAD AREA "73 0 features=100000000\n", 3},
+        {HEAD AREA "73 0 policy=100000000\n", 3},
+        {HEAD AREA "73 0 special=\"[else]\"\n", 3},
+        {HEAD AREA "73 0 special\n", 3},
+        {HEAD AREA "73 0 name=\"\"\n", 3},
+        {HEAD AREA "73 0 name=\"\\0g\"\n", 3},
+        {HEAD AREA "73 0 name=\"0123456789012345678901234567890123456789"
+                   "0123456789012345678901234567890123456789\"\n", 3},
+        {HEAD AREA "73 0 driver\n", 3},
+        {HEAD AREA "73 0 nonsense\n", 3},
+        {HEAD AREA "73 0 forked=1\n", 3},
+        {HEAD AREA "73 0\narea 10000000 10002000 73 0\nend\n", 4},
+        {HEAD AREA "73 0\nreserved 20000000 20001000\n", 4},
+        {HEAD "reserved 10000000 10001000\n" AREA "73 0\n", 4},
+        {HEAD AREA "73 0\n", 3},
+        {HEAD "end\nend\n", 4},
+        {HEAD "end\nmm\nend\nmm\nend\n", 7},
+    };
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    for (size_t i = 0; i < VMKI_ARRAY_SIZE(cases); i++) {
+        size_t line = refused(&t, cases[i].text);
+        if (line != cases[i].line)
+            fail_msg("line %zu, not %zu, for: %s", line, cases[i].line, cases[i].text);
+    }
+    vt_teardown(&t);
+}
+
+/* Any prefix and any flipped byte: an error or a valid address space. */
+static void damaged_text(void **state)
+{
+    struct vt t;
+    struct vmk_mm *loaded[4];
+    static char text[VT_TEXT];
+
+    (void)state;
+    open_with_everything(&t);
+    fill(&t);
+    save_all(&t.mm, 1, &saved);
+    any_file_will_do = true;
+    for (size_t i = 0; i < 2 * saved.len; i += 3) {
+        bool cut = i >= saved.len;
+        size_t at = i % saved.len, nr = 4;
+        memcpy(text, saved.text, saved.len);
+        if (!cut)
+            text[at] = (char)(text[at] ^ (1 << (i / 3) % 7));
+        if (vmk_mm_load(t.system, text, cut ? at : saved.len, find_file, &t, loaded, &nr, NULL) != 0) {
+            assert_int_equal(nr, 0);
+            continue;
+        }
+        for (size_t n = 0; n < nr; n++) {
+            vt_validate_mm(loaded[n]);
+            vmk_mm_put(loaded[n]);
+        }
+    }
+    any_file_will_do = false;
+    vt_teardown(&t);
+}
+
+static int64_t call_save_and_load(struct vt *t)
+{
+    struct vmk_mm *loaded[1];
+    size_t nr = 1;
+
+    saved.len = 0;
+    int error = vmk_mm_save(&t->mm, 1, vt_sink, &saved);
+    if (error != 0)
+        return error;
+    error = vmk_mm_load(t->system, saved.text, saved.len, find_file, t, loaded, &nr, NULL);
+    if (error == 0)
+        vmk_mm_put(loaded[0]);
+    return error;
+}
+
+static void some_areas(struct vt *t)
+{
+    vt_anon(t, BASE, P(4), VT_RW);
+    vt_touch(t, BASE);
+    assert_ret(vt_mmap_file(t, BASE + P(50), P(4), VT_RW, VMK_MAP_SHARED | VMK_MAP_ANONYMOUS | VMK_MAP_FIXED, NULL, 0),
+               BASE + P(50));
+    vt_mmap_file(t, BASE + P(60), P(4), VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED, vt_file(t, 1), 0);
+    assert_int_equal(vmk_mm_reserve_range(t->mm, BASE + P(100), BASE + P(101)), 0);
+    assert_int_equal(vmk_mm_track_writes(t->mm, BASE + P(1), BASE + P(2)), 0);
+}
+
+static void each_allocation_fails(void **state)
+{
+    (void)state;
+    assert_true(vt_fail_each(some_areas, call_save_and_load, false) > 10);
+}
+
+/* ---- Import ---- */
+
+static void imports(void **state)
+{
+    struct vt t;
+    const vmk_vm_flags rw = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS | VMK_VM_ACCOUNT;
+    struct vmk_import_area area = {.start = BASE, .end = BASE + P(2), .flags = rw, .anon_vma = VMK_ANON_YES};
+
+    (void)state;
+    vt_setup(&t);
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    area.start = BASE + P(1);
+    assert_int_equal(vmk_mm_import(t.mm, &area), -VMK_EEXIST);
+    area.start = BASE + P(2) + 1;
+    area.end = BASE + P(4);
+    assert_int_equal(vmk_mm_import(t.mm, &area), -VMK_EINVAL);
+    area.start = BASE + P(2);
+    area.anon_vma = VMK_ANON_NO;
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0); /* without merging */
+    area = (struct vmk_import_area){.start = BASE + P(4), .end = BASE + P(6), .flags = rw, .anon_vma = VMK_ANON_UNKNOWN};
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    area = (struct vmk_import_area){.start = BASE + P(8), .end = BASE + P(9), .offset = P(3), .file = vt_file(&t, 1),
+        .flags = VMK_VM_READ | VMK_VM_SHARED | VMK_VM_MAY_ACCESS | VMK_VM_MAYSHARE, .anon_vma = VMK_ANON_YES};
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    area = (struct vmk_import_area){.start = BASE + P(10), .end = BASE + P(11), .special_name = "[vdso]",
+                                    .flags = VMK_VM_READ | VMK_VM_EXEC | VMK_VM_MAY_ACCESS};
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    assert_map(&t, "10000000-10002000 rw-p ac anon=a1\n10002000-10004000 rw-p ac\n10004000-10006000 rw-p ac anon=?\n"
+                   "10008000-10009000 r--s pgoff=3 file=1\n1000a000-1000b000 r-xp pgoff=0 [vdso]\n");
+    assert_int_equal(vmk_system_committed(t.system), 6);
+    area.start = BASE + P(20);
+    area.end = BASE + P(21);
+    area.flags = VMK_VM_UFFD_MISSING;
+    assert_int_equal(vmk_mm_import(t.mm, &area), -VMK_ERR_MISUSE);
+    area.flags = UINT64_C(1) << 63;
+    assert_int_equal(vmk_mm_import(t.mm, &area), -VMK_ERR_MISUSE);
+    area.flags = VMK_VM_READ;
+    assert_int_equal(vmk_mm_reserve_range(t.mm, BASE + P(20), BASE + P(21)), 0);
+    assert_int_equal(vmk_mm_import(t.mm, &area), -VMK_EEXIST);
+    vt_teardown(&t);
+}
+
+static void unknown_history_is_counted(void **state)
+{
+    struct vt t;
+    const struct vmk_import_area area = {.start = BASE, .end = BASE + P(2), .anon_vma = VMK_ANON_UNKNOWN,
+        .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS | VMK_VM_ACCOUNT};
+
+    (void)state;
+    vt_setup(&t);
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    vt_anon(&t, BASE + P(8), P(1), VT_RW);
+    assert_int_equal(vmk_mm_unknown_merges(t.mm), 0);
+    vt_anon(&t, BASE + P(3), P(1), VT_RW);
+    vt_touch(&t, BASE + P(3));
+    vt_anon(&t, BASE + P(2), P(1), VT_RW); /* a bridge to a neighbour with one: does it join both? */
+    assert_true(vmk_mm_unknown_merges(t.mm) > 0);
+    vt_teardown(&t);
+}
+
+static int64_t call_import(struct vt *t)
+{
+    const struct vmk_import_area area = {.start = BASE, .end = BASE + P(2), .anon_vma = VMK_ANON_YES, .uffd = 3,
+        .special_name = "[vdso]", .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_ACCOUNT | VMK_VM_UFFD_MISSING};
+
+    return vmk_mm_import(t->mm, &area);
+}
+
+static void each_allocation_of_an_import_fails(void **state)
+{
+    (void)state;
+    assert_true(vt_fail_each(NULL, call_import, false) > 2);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(nothing_is_lost),
+        cmocka_unit_test(merges_go_on),
+        cmocka_unit_test(fork_family),
+        cmocka_unit_test(files_that_are_gone),
+        cmocka_unit_test(driver_areas),
+        cmocka_unit_test(hostile_text),
+        cmocka_unit_test(damaged_text),
+        cmocka_unit_test(each_allocation_fails),
+        cmocka_unit_test(imports),
+        cmocka_unit_test(unknown_history_is_counted),
+        cmocka_unit_test(each_allocation_of_an_import_fails),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
