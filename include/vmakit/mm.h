@@ -133,6 +133,13 @@ VMK_API void vmk_mm_unlock_write(struct vmk_mm *mm);
 /* Where a free placement of `len` bytes would go now, without mapping it; `flags` are VMK_MAP_*. */
 VMK_API int vmk_mm_unmapped_area(struct vmk_mm *mm, vmk_addr hint, uint64_t len, uint32_t flags, struct vmk_file *file,
                                  uint64_t pgoff, vmk_addr *address);
+/*
+ * The highest, or lowest, free range of `len` bytes inside [low, high), which is what a placement searches for: not below
+ * mmap_min_addr, not in a stack's guard gap, not on a reserved range. -VMK_ENOMEM when there is none; -VMK_EINVAL for a
+ * length of 0.
+ */
+VMK_API int vmk_mm_gap_highest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address);
+VMK_API int vmk_mm_gap_lowest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address);
 
 /*
  * A range of the host process that shares the address space: invisible, uncounted, never placed on, and refused with
