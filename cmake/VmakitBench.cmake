@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: MIT
 #
-# bench/*.cc -> build/bench/bench/NAME, one Google Benchmark program each; bench/*.c and bench/*/*.c (peers, workloads)
-# are linked to all of them. The only C++ of the project.
+# bench/*.cc -> build/bench/bench/NAME, one Google Benchmark program each; bench/*.c are linked to all of them. What is in
+# bench/peers and bench/callgrind is built by scripts of its own. The only C++ of the project.
 enable_language(CXX)
 find_package(benchmark REQUIRED)
 
 file(GLOB bench_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/bench/*.cc)
-vmakit_glob(bench_support bench/*.c)
+vmakit_glob(bench_support bench/*.c EXCLUDE "/bench/(peers|callgrind)/")
 add_library(vmakit_bench_support STATIC ${bench_support})
 target_include_directories(vmakit_bench_support PUBLIC ${PROJECT_SOURCE_DIR}/bench)
 target_compile_definitions(vmakit_bench_support PUBLIC $<$<COMPILE_LANGUAGE:C>:_GNU_SOURCE=>)

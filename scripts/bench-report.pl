@@ -1,0 +1,119 @@
+#!/usr/bin/env perl
+# SPDX-License-Identifier: MIT
+#
+# bench-report.pl RESULTS OUT - prints the table of scripts/bench.sh and writes OUT/ratios.json and OUT/ratios.svg.
+#
+# RESULTS/linux.tsv: a line a round, peer TAB operation TAB areas TAB median TAB min TAB max; may be missing.
+# RESULTS/vmakit-*.json: Google Benchmark's, a sample a repetition, named operation/areas.
+use strict;
+use warnings;
+use JSON::PP;
+
+my ($results, $out) = @ARGV;
+my @order = qw(lookup lookup-dependent lookup-next iterate churn map unmap gap-random gap-top gap-deep protect fork
+    bytes-per-vma bytes-per-vma-seq bytes-empty bytes-20 create-empty create-20);
+my (%linux, %ours, %areas);
+
+sub median {
+    my @sorted = sort { $a <=> $b } @_;
+    return @sorted % 2 ? $sorted[$#sorted / 2] : ($sorted[@sorted / 2 - 1] + $sorted[@sorted / 2]) / 2;
+}
+
+if (open my $in, '<', "$results/linux.tsv") {
+    while (<$in>) {
+        chomp;
+        my ($peer, $operation, $n, @figures) = split /\t/;
+        push @{ $linux{$operation}{$n} }, \@figures;
+    }
+}
+for my $file (glob "$results/vmakit-*.json") {
+    open my $in, '<', $file or die "$file: $!\n";
+    my $report = decode_json(do { local $/; <$in> });
+    for my $row (@{ $report->{benchmarks} }) {
+        next if $row->{run_type} ne 'iteration';
+        my ($operation, $n) = split m{/}, $row->{name};
+        push @{ $ours{$operation}{$n} }, $row->{real_time};
+        $areas{$n} = 1;
+    }
+}
+die "bench-report.pl: no results in $results\n" if !%ours;
+
+sub figure { my $x = shift; return $x < 100 ? sprintf '%.1f', $x : sprintf '%.0f', $x; }
+
+sub spread { my ($low, $high) = @_; return '(' . figure($low) . '..' . figure($high) . ')'; }
+
+my @rows;
+printf "%-18s %8s  %24s  %24s  %6s\n", 'operation', 'areas', 'linux ns (spread)', 'vmakit ns (spread)', 'ratio';
+for my $operation (@order) {
+    for my $n (sort { $a <=> $b } keys %{ $ours{$operation} || {} }) {
+        my @samples = @{ $ours{$operation}{$n} };
+        my $our = median(@samples);
+        my ($low, $high) = (sort { $a <=> $b } @samples)[0, -1];
+        my $row = { operation => $operation, areas => $n + 0, ours_ns => sprintf('%.2f', $our) + 0,
+                    linux_ns => undef, ratio => undef };
+        my $peer = '-';
+        if (my $rounds = $linux{$operation}{$n}) {
+            my $their = median(map { $_->[0] } @$rounds);
+            $row->{linux_ns} = sprintf('%.2f', $their) + 0;
+            $row->{ratio} = sprintf('%.3f', $their / $our) + 0;
+            $peer = figure($their) . ' ' . spread(median(map { $_->[1] } @$rounds), median(map { $_->[2] } @$rounds));
+        }
+        push @rows, $row;
+        printf "%-18s %8s  %24s  %24s  %6s\n", $operation, $n || '-', $peer, figure($our) . ' ' . spread($low, $high),
+            defined $row->{ratio} ? sprintf '%.2f', $row->{ratio} : '-';
+    }
+}
+print "bytes-*: bytes. fork: per area, beside the running kernel's fork call. Spread: lowest and highest sample.\n";
+
+open my $json, '>', "$out/ratios.json" or die "$out/ratios.json: $!\n";
+print $json JSON::PP->new->canonical->pretty->encode(\@rows);
+close $json or die "$out/ratios.json: $!\n";
+
+# ---- The chart: a bar for each operation and number of areas, from ratio 1 on a logarithmic axis ----
+
+my @shown = grep { defined $_->{ratio} } @rows;
+exit 0 if !@shown;
+my @colour = ('#4c78a8', '#f58518', '#54a24b', '#b279a2', '#e45756');
+my @sizes = do { my %seen; grep { !$seen{$_}++ } sort { $a <=> $b } map { $_->{areas} } @shown };
+my %rank = map { $sizes[$_] => $_ } 0 .. $#sizes;
+my ($left, $top, $bar, $width) = (150, 60, 9, 640);
+my ($height, $last) = ($top, '');
+my @bars;
+for my $row (@shown) {
+    $height += 10 if $row->{operation} ne $last;
+    push @bars, [$row, $height, $row->{operation} ne $last];
+    $last = $row->{operation};
+    $height += $bar + 1;
+}
+my ($least, $most) = (0.25, 16);
+sub x_of {
+    my $ratio = shift;
+    $ratio = $least if $ratio < $least;
+    $ratio = $most if $ratio > $most;
+    return $left + $width * log($ratio / $least) / log($most / $least);
+}
+open my $svg, '>', "$out/ratios.svg" or die "$out/ratios.svg: $!\n";
+printf $svg qq{<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">\n},
+    $left + $width + 60, $height + 30;
+print $svg qq{<rect width="100%" height="100%" fill="#ffffff"/>\n};
+print $svg qq{<text x="$left" y="20" font-size="14">Linux's VMA layer / vmakit (above 1: vmakit is ahead)</text>\n};
+for my $i (0 .. $#sizes) {
+    my $x = $left + 140 * $i;
+    printf $svg qq{<rect x="%d" y="30" width="10" height="10" fill="%s"/><text x="%d" y="39">%s areas</text>\n}, $x,
+        $colour[$i % @colour], $x + 14, $sizes[$i];
+}
+for my $tick (0.25, 0.5, 1, 2, 4, 8, 16) {
+    printf $svg qq{<line x1="%.1f" y1="%d" x2="%.1f" y2="%d" stroke="%s"/><text x="%.1f" y="%d" text-anchor="middle">%s</text>\n},
+        x_of($tick), $top, x_of($tick), $height + 5, $tick == 1 ? '#000000' : '#dddddd', x_of($tick), $height + 18, $tick;
+}
+for (@bars) {
+    my ($row, $y, $first) = @$_;
+    my ($from, $to) = (x_of(1), x_of($row->{ratio}));
+    ($from, $to) = ($to, $from) if $to < $from;
+    printf $svg qq{<text x="%d" y="%d" text-anchor="end">%s</text>\n}, $left - 8, $y + 9, $row->{operation} if $first;
+    printf $svg qq{<rect x="%.1f" y="%d" width="%.1f" height="%d" fill="%s"/>}, $from, $y, $to - $from, $bar,
+        $colour[$rank{ $row->{areas} } % @colour];
+    printf $svg qq{<text x="%.1f" y="%d" font-size="8">%.2f</text>\n}, $to + 3, $y + 8, $row->{ratio};
+}
+print $svg "</svg>\n";
+close $svg or die "$out/ratios.svg: $!\n";
