@@ -134,6 +134,17 @@ VMK_API int vmk_vma_dup(struct vmk_vma *vma, struct vmk_mm *child, struct vmk_vm
 VMK_API int vmk_vma_account(struct vmk_mm *mm, const struct vmk_vma *vma);
 VMK_API void vmk_vma_unaccount(struct vmk_mm *mm, const struct vmk_vma *vma);
 
+/*
+ * get_mempolicy(2) of an address: the identity of the policy (0 for the task's), as the area's get_policy hook has it or as
+ * mbind set it. -VMK_EFAULT when no area is there. Takes mm.lock.
+ */
+VMK_API int vmk_mm_policy_at(struct vmk_mm *mm, vmk_addr address, uint64_t *policy);
+/*
+ * migrate_pages(2): tells the migrate hook of each area, in order, to move its pages between nodes. Ends with the first
+ * error. Takes mm.lock.
+ */
+VMK_API int vmk_mm_migrate(struct vmk_mm *mm, uint64_t from_nodes, uint64_t to_nodes);
+
 /* Kinds of access to memory (vmakit/fault.h has the rest). */
 enum vmk_access {
     VMK_ACCESS_READ = 1u << 0,
