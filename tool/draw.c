@@ -8,7 +8,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-enum { BAR_WIDTH = 12, DEFAULT_WIDTH = 100, LEAST_WIDTH = 60 };
+enum { BAR_WIDTH = 12, DEFAULT_WIDTH = 100, LEAST_WIDTH = 80 };
 
 /* ---- Kinds ---- */
 

@@ -39,6 +39,12 @@ struct replay_moved {
     uint64_t delta;      /* added to it */
 };
 
+/* Of one address space, which several processes may share. */
+struct replay_moves {
+    size_t nr_users, nr, room;
+    struct replay_moved *moved;
+};
+
 struct replay_process {
     uint64_t pid;
     struct vmk_mm *mm; /* NULL before its first line and after exit */
@@ -46,12 +52,11 @@ struct replay_process {
     uint64_t nr_placed, nr_predicted, divergences;
     uint64_t areas, peak_areas; /* of the last address space, and of all */
     uint64_t nr_assumed;        /* strace: areas that must have been there */
-    struct replay_moved *moved;
-    size_t nr_moved, moved_room;
-    struct kview first, last; /* --map: after exec, at the end */
-    char *report;             /* --json: the last map */
-    bool fresh;               /* its `area` lines may follow */
-    bool base_learned;        /* strace: the first placement has shown where mmap begins */
+    struct replay_moves *moves; /* NULL: nothing has moved */
+    struct kview first, last;   /* --map: after exec, at the end */
+    char *report;               /* --json: the last map */
+    bool fresh;                 /* its `area` lines may follow */
+    bool base_learned;          /* strace: the first placement has shown where mmap begins */
 };
 
 struct replay {
@@ -102,6 +107,10 @@ struct replay_process *replay_new_process(struct replay *replay, uint64_t pid);
 /* Its address space ends; counters and maps are kept. */
 void replay_end_space(struct replay *replay, struct replay_process *process);
 int replay_note_moved(struct replay_process *process, vmk_addr start, uint64_t len, uint64_t delta);
+/* Where recorded memory that nobody has mentioned yet goes, when the address space is smaller: added to its address. */
+uint64_t replay_shift(const struct replay *replay, vmk_addr address);
+/* A child that shares its parent's address space shares what is known of moves; another gets a copy. */
+int replay_inherit_moves(struct replay_process *child, struct replay_process *parent, bool shares);
 vmk_addr replay_where(const struct replay_process *process, vmk_addr recorded);
 /* What-ifs lower limits, and never raise them. */
 void replay_apply_rlimits(const struct replay *replay, struct vmk_rlimits *limits);

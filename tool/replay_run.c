@@ -57,7 +57,7 @@ static int resolve_args(struct run *run)
             int64_t result = run->replay->results[event->args[i].event - 1];
             run->failed = is_error(result) ? event->args[i].event : run->failed;
             value += (uint64_t)result;
-        } else if (run->process->nr_moved != 0 && is_address_arg(name)) {
+        } else if (is_address_arg(name)) {
             value = replay_where(run->process, value);
         }
         run->a[i] = value;
@@ -275,19 +275,8 @@ static int run_seal(struct run *run)
 
 /* ---- Processes ---- */
 
-static int copy_moved(struct replay_process *child, const struct replay_process *parent)
-{
-    for (size_t i = 0; i < parent->nr_moved; i++) {
-        const struct replay_moved *moved = &parent->moved[i];
-        int status = replay_note_moved(child, moved->start, moved->end - moved->start, moved->delta);
-        if (status != 0)
-            return status;
-    }
-    return 0;
-}
-
 /* The child of fork and share: an earlier process of that number has ended by now. */
-static int new_child(struct run *run, struct replay_process **child)
+static int new_child(struct run *run, struct replay_process **child, bool shares)
 {
     if (run->a[0] == run->event->pid)
         return replay_complain(run->replay, "a process cannot be its own child");
@@ -296,13 +285,13 @@ static int new_child(struct run *run, struct replay_process **child)
         return replay_out_of_memory();
     replay_end_space(run->replay, *child);
     (*child)->base_learned = run->process->base_learned;
-    return copy_moved(*child, run->process);
+    return replay_inherit_moves(*child, run->process, shares);
 }
 
 static int run_fork(struct run *run)
 {
     struct replay_process *child;
-    int status = new_child(run, &child);
+    int status = new_child(run, &child, false);
 
     if (status != 0)
         return status;
@@ -320,7 +309,7 @@ static int run_fork(struct run *run)
 static int run_share(struct run *run)
 {
     struct replay_process *child;
-    int status = new_child(run, &child);
+    int status = new_child(run, &child, true);
 
     if (status != 0)
         return status;

@@ -163,6 +163,80 @@ int replay_add_file(struct replay *replay, const struct record_file *file)
     return 0;
 }
 
+/* ---- Moved memory ---- */
+
+static struct replay_moves *moves_of(struct replay_process *process)
+{
+    if (process->moves == NULL) {
+        process->moves = calloc(1, sizeof(*process->moves));
+        if (process->moves != NULL)
+            process->moves->nr_users = 1;
+    }
+    return process->moves;
+}
+
+int replay_note_moved(struct replay_process *process, vmk_addr start, uint64_t len, uint64_t delta)
+{
+    struct replay_moves *moves = moves_of(process);
+
+    if (moves == NULL)
+        return replay_out_of_memory();
+    if (moves->nr == moves->room) {
+        size_t room = moves->room == 0 ? 16 : moves->room * 2;
+        struct replay_moved *moved = realloc(moves->moved, room * sizeof(*moved));
+        if (moved == NULL)
+            return replay_out_of_memory();
+        moves->moved = moved;
+        moves->room = room;
+    }
+    moves->moved[moves->nr++] = (struct replay_moved){start, start + len, delta};
+    return 0;
+}
+
+static void forget_moves(struct replay_process *process)
+{
+    if (process->moves != NULL && --process->moves->nr_users == 0) {
+        free(process->moves->moved);
+        free(process->moves);
+    }
+    process->moves = NULL;
+}
+
+int replay_inherit_moves(struct replay_process *child, struct replay_process *parent, bool shares)
+{
+    forget_moves(child);
+    if (shares) {
+        if (moves_of(parent) == NULL)
+            return replay_out_of_memory();
+        child->moves = parent->moves;
+        child->moves->nr_users++;
+        return 0;
+    }
+    for (size_t i = 0; parent->moves != NULL && i < parent->moves->nr; i++) {
+        const struct replay_moved *moved = &parent->moves->moved[i];
+        int status = replay_note_moved(child, moved->start, moved->end - moved->start, moved->delta);
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}
+
+/* The latest word on an address counts; its end belongs to it, since calls name ends too. */
+vmk_addr replay_where(const struct replay_process *process, vmk_addr recorded)
+{
+    const struct replay_moves *moves = process->moves;
+
+    for (size_t i = moves == NULL ? 0 : moves->nr; i > 0; i--) {
+        const struct replay_moved *moved = &moves->moved[i - 1];
+        if (recorded >= moved->start && recorded < moved->end)
+            return recorded + moved->delta;
+    }
+    for (size_t i = moves == NULL ? 0 : moves->nr; i > 0; i--)
+        if (recorded == moves->moved[i - 1].end)
+            return recorded + moves->moved[i - 1].delta;
+    return recorded;
+}
+
 /* ---- Processes ---- */
 
 struct replay_process *replay_new_process(struct replay *replay, uint64_t pid)
@@ -231,51 +305,26 @@ void replay_end_space(struct replay *replay, struct replay_process *process)
         keep_report(process);
     vmk_mm_put(process->mm);
     process->mm = NULL;
-    process->nr_moved = 0;
-}
-
-int replay_note_moved(struct replay_process *process, vmk_addr start, uint64_t len, uint64_t delta)
-{
-    if (process->nr_moved == process->moved_room) {
-        size_t room = process->moved_room == 0 ? 16 : process->moved_room * 2;
-        struct replay_moved *moved = realloc(process->moved, room * sizeof(*moved));
-        if (moved == NULL)
-            return replay_out_of_memory();
-        process->moved = moved;
-        process->moved_room = room;
-    }
-    process->moved[process->nr_moved++] = (struct replay_moved){start, start + len, delta};
-    return 0;
-}
-
-/* The latest word on an address counts; its end belongs to it, since calls name ends too. */
-vmk_addr replay_where(const struct replay_process *process, vmk_addr recorded)
-{
-    for (size_t i = process->nr_moved; i > 0; i--) {
-        const struct replay_moved *moved = &process->moved[i - 1];
-        if (recorded >= moved->start && recorded < moved->end)
-            return recorded + moved->delta;
-    }
-    for (size_t i = process->nr_moved; i > 0; i--)
-        if (recorded == process->moved[i - 1].end)
-            return recorded + process->moved[i - 1].delta;
-    return recorded;
+    forget_moves(process);
 }
 
 /*
- * How far down recorded memory goes when its addresses do not exist any more: what lies near the top (stack, mmap) keeps its
- * distance to the top, and the program, which Linux puts at two thirds of the address space, its distance to that.
+ * Where recorded memory goes when its addresses do not exist any more: what lies near the top (stack, mmap) keeps its
+ * distance to the top, and the program, which Linux puts at two thirds of the address space, its distance to that. Distances
+ * that a randomised layout made too large are taken modulo a part of the new address space.
  */
-static uint64_t shift_of(const struct replay *replay, vmk_addr address)
+uint64_t replay_shift(const struct replay *replay, vmk_addr address)
 {
     const unsigned bits = replay->options.va_bits, recorded = replay->recorded_va_bits;
 
     if (bits == 0 || bits >= recorded || recorded > 62 || address < UINT64_C(1) << bits)
         return 0;
-    uint64_t lost = (UINT64_C(1) << recorded) - (UINT64_C(1) << bits);
-    if (address < lost || address - lost < UINT64_C(1) << (bits - 1))
-        lost = lost / 3 * 2 & ~UINT64_C(0xffff);
-    return UINT64_C(0) - lost;
+    const uint64_t top = UINT64_C(1) << bits, recorded_top = UINT64_C(1) << recorded;
+    const uint64_t program = top / 3 * 2 & ~UINT64_C(0xffff),
+                   recorded_program = recorded_top / 3 * 2 & ~UINT64_C(0xffff);
+    if (address >= recorded_top / 4 * 3)
+        return top - (recorded_top - address) % (top / 4) - address;
+    return program + (address - recorded_program) % (top / 16) - address;
 }
 
 static void limit_to(struct vmk_rlimit *limit, const struct replay *replay, size_t which)
@@ -304,7 +353,7 @@ static void set_layout(const struct replay *replay, struct replay_process *proce
     vmk_mm_get_layout(process->mm, &layout);
 #define SET_MARK(name)                                                                                                 \
     if (marks->name != 0)                                                                                              \
-        layout.name = marks->name + shift_of(replay, marks->name);
+        layout.name = marks->name + replay_shift(replay, marks->name);
     RECORD_MARKS(SET_MARK)
 #undef SET_MARK
     if (marks->mmap_base != 0)
@@ -329,7 +378,7 @@ int replay_add_process(struct replay *replay, const struct record_process *recor
     options.personality = recorded->personality | VMK_ADDR_NO_RANDOMIZE; /* the base is given, not drawn */
     replay_apply_rlimits(replay, &options.rlimits);
     if (recorded->layout.mmap_base != 0)
-        options.mmap_base = recorded->layout.mmap_base + shift_of(replay, recorded->layout.mmap_base);
+        options.mmap_base = recorded->layout.mmap_base + replay_shift(replay, recorded->layout.mmap_base);
     int error = vmk_mm_create(replay->system, &options, &process->mm);
     if (error == -VMK_ERR_HOST_NOMEM)
         return replay_out_of_memory();
@@ -446,7 +495,7 @@ static int name_area(struct replay *replay, const struct vmk_import_area *import
 
 static int import_area(struct replay *replay, const struct record_area *area)
 {
-    const uint64_t delta = shift_of(replay, area->start);
+    const uint64_t delta = replay_shift(replay, area->start);
     struct vmk_import_area import = {
         .start = area->start + delta,
         .end = area->end + delta,
@@ -577,7 +626,7 @@ void replay_free(struct replay *replay)
             vmk_mm_put(process->mm);
         kview_free(&process->first);
         kview_free(&process->last);
-        free(process->moved);
+        forget_moves(process);
         free(process->report);
         free(process);
     }

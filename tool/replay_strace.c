@@ -135,9 +135,24 @@ static int assume(struct strace_run *run, vmk_addr start, vmk_addr end)
     return 0; /* beyond the address space, or the like: the call's own result will tell */
 }
 
+/* Memory that lies beyond a smaller address space and that nobody has mentioned yet. */
+static int move_down(struct strace_run *run, vmk_addr start, uint64_t len)
+{
+    uint64_t delta = replay_shift(run->replay, start);
+
+    if (delta == 0 || replay_where(run->process, start) != start)
+        return 0;
+    return replay_note_moved(run->process, start, len, delta);
+}
+
 /* Fills the holes of a range. */
 static int assume_range(struct strace_run *run, vmk_addr start, uint64_t len)
 {
+    int moved = move_down(run, start, len);
+    if (moved != 0)
+        return moved;
+    start = replay_where(run->process, start);
+
     const uint64_t mask = (UINT64_C(1) << run->replay->settings.page_shift) - 1;
     struct vmk_vma_info info = {.size = sizeof(info)};
     vmk_addr end = (start + len + mask) & ~mask, cursor;
@@ -237,7 +252,7 @@ static int force_mmap(struct strace_run *run, struct record_event *event)
 
 static int prepare_mremap(struct strace_run *run, struct record_event *event)
 {
-    int status = run->replay->what_if ? 0 : assume_range(run, event->args[0].number, event->args[1].number);
+    int status = assume_range(run, event->args[0].number, event->args[1].number);
 
     if (status != 0 || run->replay->what_if || event->result == (int64_t)event->args[0].number ||
         (event->args[3].number & VMK_MREMAP_FIXED) != 0)
@@ -278,7 +293,10 @@ static int prepare_brk(struct strace_run *run, const struct record_event *event)
             return status;
         vmk_mm_get_layout(run->process->mm, &layout);
     }
-    layout.start_brk = layout.brk = (uint64_t)event->result;
+    int status = move_down(run, (vmk_addr)event->result, UINT64_C(1) << 32);
+    if (status != 0)
+        return status;
+    layout.start_brk = layout.brk = replay_where(run->process, (vmk_addr)event->result);
     vmk_mm_set_layout(run->process->mm, &layout);
     return 0;
 }
@@ -308,7 +326,7 @@ static int prepare(struct strace_run *run, struct record_event *event, enum form
 
     switch (form) {
     case FORM_RANGE:
-        return run->replay->what_if ? 0 : assume_range(run, event->args[0].number, event->args[1].number);
+        return assume_range(run, event->args[0].number, event->args[1].number);
     case FORM_MMAP:
         status = mmap_file(run, event);
         return status != 0 ? status : force_mmap(run, event);

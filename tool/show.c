@@ -29,7 +29,7 @@ struct show {
 
 static const struct argp_option options[] = {
     {"json", KEY_JSON, NULL, 0, "Print one JSON object instead of a drawing", 0},
-    {"width", KEY_WIDTH, "N", 0, "Draw for N columns (60 to 1000; default: the terminal's)", 0},
+    {"width", KEY_WIDTH, "N", 0, "Draw for N columns (80 to 1000; default: the terminal's)", 0},
     {"color", KEY_COLOR, "WHEN", 0, "Use colours: auto (on a terminal), always or never", 0},
     {"summary", KEY_SUMMARY, NULL, 0, "Print the sums only", 0},
     {0},
@@ -56,8 +56,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_WIDTH:
         errno = 0;
         show->width = (unsigned)strtoul(argument, &end, 10);
-        if (*argument < '0' || *argument > '9' || *end != '\0' || errno != 0 || show->width < 60 || show->width > 1000)
-            argp_error(state, "--width: '%s' is not a number from 60 to 1000", argument);
+        if (*argument < '0' || *argument > '9' || *end != '\0' || errno != 0 || show->width < 80 || show->width > 1000)
+            argp_error(state, "--width: '%s' is not a number from 80 to 1000", argument);
         return 0;
     case KEY_COLOR:
         if (!draw_is_color_word(argument))
