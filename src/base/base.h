@@ -20,6 +20,7 @@ int memcmp(const void *a, const void *b, size_t n);
 #if defined(__GNUC__)
 #define VMKI_LIKELY(x) __builtin_expect(!!(x), 1)
 #define VMKI_UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define VMKI_NOINLINE __attribute__((noinline))
 #endif
 
 /*

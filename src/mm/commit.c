@@ -78,13 +78,13 @@ static bool is_piece(const struct vmki_area_edit *edit, const struct vmk_vma *vm
 }
 
 /* Takes the old run out of the counters, and lists, in order, the areas that are no piece. */
-static struct vmk_vma *detach_run(struct vmk_mm *mm, const struct vmki_area_edit *edit,
-                                  const struct vmki_cursor *at)
+static VMKI_NOINLINE struct vmk_vma *detach_run(struct vmk_mm *mm, const struct vmki_area_edit *edit)
 {
-    struct vmki_cursor cursor = *at;
+    struct vmki_cursor cursor;
     struct vmki_tree_entry entry;
     struct vmk_vma *gone = NULL, **tail = &gone;
 
+    vmki_cursor_seek(&cursor, &mm->tree, edit->from);
     while (vmki_cursor_entry(&cursor, &entry) && entry.start < edit->until) {
         struct vmk_vma *vma = entry.item;
 
@@ -193,20 +193,26 @@ static void update_peaks(struct vmk_mm *mm)
         mm->nr_vmas_peak = mm->tree.nr_entries;
 }
 
-void vmki_edit_commit(struct vmk_mm *mm, struct vmki_area_edit *edit)
+/* The splice. In a frame of its own: stack that later steps of a commit need not have below them. */
+static VMKI_NOINLINE void publish(struct vmk_mm *mm, struct vmki_area_edit *edit)
 {
     struct vmki_tree_entry entries[VMKI_TREE_SPLICE_MAX];
-    uint64_t accounted = mm->accounted_vm, needed;
     struct vmki_cursor cursor;
-    struct vmk_vma *gone;
 
-    vmki_cursor_seek(&cursor, &mm->tree, edit->from);
-    gone = detach_run(mm, edit, &cursor);
-    if (edit->adopt != NULL)
-        adopt_anon_vma(edit);
     for (unsigned i = 0; i < edit->nr_pieces; i++)
         piece_apply(mm, &edit->piece[i], &entries[i]);
+    vmki_cursor_seek(&cursor, &mm->tree, edit->from);
     vmki_cursor_splice(&cursor, edit->until, entries, edit->nr_pieces);
+}
+
+void vmki_edit_commit(struct vmk_mm *mm, struct vmki_area_edit *edit)
+{
+    uint64_t accounted = mm->accounted_vm, needed;
+    struct vmk_vma *gone = detach_run(mm, edit);
+
+    if (edit->adopt != NULL)
+        adopt_anon_vma(edit);
+    publish(mm, edit);
     open_new_halves(mm, edit);
     update_peaks(mm);
 

@@ -196,11 +196,22 @@ int vmki_call_locked(struct vmk_mm *mm, const struct vmki_verb *verb, const void
     return plan_run(mm->call, mm, verb, request, result);
 }
 
-static int call_shared(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result)
+/* A verb that only reads has no parts. */
+static VMKI_NOINLINE int call_shared(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request,
+                                     struct vmk_result *result)
 {
     struct vmki_plan plan;
+    enum vmki_step step = plan_begin(&plan, mm, verb, request);
 
-    return plan_run(&plan, mm, verb, request, result);
+    VMKI_CHECK(step == VMKI_STEP_DONE);
+    if (result != NULL)
+        *result = plan.result;
+    return plan.result.error;
+}
+
+struct vmki_area_edit *vmki_mm_edit(struct vmk_mm *mm)
+{
+    return &mm->call->area;
 }
 
 int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result)

@@ -116,6 +116,8 @@ int vmki_plan_open(struct vmk_mm *mm, const struct vmki_verb *verb, const void *
 int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result);
 /* The same for a caller that holds mm.lock. */
 int vmki_call_locked(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result);
+/* Room for an area edit that is too large for the stack: with mm.lock exclusive, outside a call. */
+struct vmki_area_edit *vmki_mm_edit(struct vmk_mm *mm);
 int vmki_mprotect_locked(struct vmk_mm *mm, const struct vmk_mprotect_request *request);
 
 /* Defines the two public forms of a verb from its struct vmki_verb. */

@@ -96,7 +96,7 @@ static void insert_edit(struct vmk_vma *vma, struct vmki_area_edit *edit)
 int vmk_vma_insert(struct vmk_mm *mm, struct vmk_vma *vma)
 {
     const struct vmk_vma *next = vmki_find_next(mm, vma->start);
-    struct vmki_area_edit edit;
+    struct vmki_area_edit *edit = vmki_mm_edit(mm);
     uint64_t charged = 0;
     int error;
 
@@ -113,9 +113,9 @@ int vmk_vma_insert(struct vmk_mm *mm, struct vmk_vma *vma)
         if (error != 0)
             return error;
     }
-    insert_edit(vma, &edit);
-    edit.charged = charged;
-    vmki_edit_commit(mm, &edit);
+    insert_edit(vma, edit);
+    edit->charged = charged;
+    vmki_edit_commit(mm, edit);
     return 0;
 }
 
@@ -198,7 +198,7 @@ int vmk_vma_remove(struct vmk_mm *mm, struct vmk_vma *vma)
 
 int vmk_vma_delete(struct vmk_mm *mm, struct vmk_vma *vma)
 {
-    struct vmki_area_edit edit;
+    struct vmki_area_edit *edit = vmki_mm_edit(mm);
 
     if (vmki_find(mm, vma->start) != vma)
         return -VMK_EINVAL;
@@ -206,15 +206,15 @@ int vmk_vma_delete(struct vmk_mm *mm, struct vmk_vma *vma)
         return -VMK_EPERM;
     if (!vmki_tree_reserve(&mm->tree, 1))
         return -VMK_ERR_HOST_NOMEM;
-    edit = (struct vmki_area_edit){
+    *edit = (struct vmki_area_edit){
         .from = vma->start, .until = vma->end, .unmap_start = vma->start, .unmap_end = vma->end};
-    vmki_edit_commit(mm, &edit);
+    vmki_edit_commit(mm, edit);
     return 0;
 }
 
 int vmk_vma_split(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr address, struct vmk_vma **second)
 {
-    struct vmki_area_edit edit;
+    struct vmki_area_edit *edit = vmki_mm_edit(mm);
     struct vmk_vma *upper;
     int error;
 
@@ -229,16 +229,16 @@ int vmk_vma_split(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr address, stru
         return error;
     upper = vmki_mm_take_vma(mm, vma->file != NULL);
     vmki_vma_copy_properties(upper, vma, address, vma->end);
-    insert_edit(upper, &edit);
-    edit.from = vma->start;
-    edit.until = vma->end;
-    edit.new_start = edit.new_end;
-    edit.piece[1] = edit.piece[0];
-    edit.piece[1].split_from = vma;
-    edit.piece[0] = (struct vmki_piece){
+    insert_edit(upper, edit);
+    edit->from = vma->start;
+    edit->until = vma->end;
+    edit->new_start = edit->new_end;
+    edit->piece[1] = edit->piece[0];
+    edit->piece[1].split_from = vma;
+    edit->piece[0] = (struct vmki_piece){
         .vma = vma, .start = vma->start, .end = address, .flags = vma->flags, .ext = vma->ext};
-    edit.nr_pieces = 2;
-    vmki_edit_commit(mm, &edit);
+    edit->nr_pieces = 2;
+    vmki_edit_commit(mm, edit);
     *second = upper;
     return 0;
 }
@@ -255,17 +255,17 @@ bool vmk_vma_can_merge(const struct vmk_vma *lower, const struct vmk_vma *upper)
 int vmk_vma_merge(struct vmk_mm *mm, struct vmk_vma *vma, struct vmk_vma **merged)
 {
     vmk_addr start = vma->start;
-    struct vmki_area_edit edit;
+    struct vmki_area_edit *edit = vmki_mm_edit(mm);
     bool partial;
     int error = vmki_edit_reserve(mm, 2, vma->file != NULL);
 
     if (error != 0)
         return error;
-    error = vmki_edit_modify(vma, vma->start, vma->end, vma->flags, vmki_ext_get(vma->ext), &edit, &partial);
+    error = vmki_edit_modify(vma, vma->start, vma->end, vma->flags, vmki_ext_get(vma->ext), edit, &partial);
     if (error != 0)
         return error;
-    edit.new_start = edit.new_end; /* nothing to tell */
-    vmki_edit_commit(mm, &edit);
+    edit->new_start = edit->new_end; /* nothing to tell */
+    vmki_edit_commit(mm, edit);
     *merged = vmki_find(mm, start);
     return 0;
 }

@@ -8,7 +8,7 @@
  * The order of the checks shows: a neighbour in the gap or mmap_min_addr leave everything as it was, while a limit that
  * refuses comes after the area got its anon_vma (both seen on a running kernel).
  */
-#include "mm/edit.h"
+#include "mm/plan.h"
 #include "mm/fault.h"
 #include "mm/reserve.h"
 #include "vmakit/backend.h"
@@ -84,7 +84,7 @@ static int stack_commit(struct vmk_mm *mm, struct vmki_area_edit *edit)
 int vmki_stack_grow(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr address)
 {
     uint64_t pages = vmki_pages(mm, vma->start - address);
-    struct vmki_area_edit edit;
+    struct vmki_area_edit *edit = vmki_mm_edit(mm);
     int error;
 
     if (address < mm->settings->mmap_min_addr)
@@ -98,14 +98,14 @@ int vmki_stack_grow(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr address)
         return error;
     if (!stack_limits_allow(mm, vma, address) || vmki_charge(mm, pages) != 0)
         return -VMK_ENOMEM;
-    stack_grow_edit(vma, address, &edit);
+    stack_grow_edit(vma, address, edit);
     /*
      * Linux charges every growth and gives back, when the area goes, only what is marked ACCOUNT: growth of a NORESERVE or
      * read-only stack stays charged for ever. The edit is told of the charge only where it comes back.
      */
     if ((vma->flags & VMK_VM_ACCOUNT) != 0)
-        edit.charged = pages;
-    error = stack_commit(mm, &edit);
+        edit->charged = pages;
+    error = stack_commit(mm, edit);
     if (error != 0 && (vma->flags & VMK_VM_ACCOUNT) == 0)
         vmki_uncharge(mm, pages);
     if (error == 0)

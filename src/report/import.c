@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* import.c - areas of a process that exists elsewhere, as its /proc files show them. */
-#include "mm/edit.h"
+#include "mm/plan.h"
 #include "mm/reserve.h"
 #include "mm/validate.h"
 #include "report/state.h"
@@ -59,7 +59,7 @@ static int import_ext(struct vmk_mm *mm, const struct vmk_import_area *from, str
 static int import_map(struct vmk_mm *mm, const struct vmk_import_area *from, struct vmki_new_area *area)
 {
     uint64_t pages = (from->flags & VMK_VM_ACCOUNT) != 0 ? vmki_pages(mm, from->end - from->start) : 0;
-    struct vmki_area_edit edit;
+    struct vmki_area_edit *edit = vmki_mm_edit(mm);
     struct vmk_vma *vma;
     int error = vmki_edit_reserve(mm, 1, from->file != NULL);
 
@@ -67,13 +67,13 @@ static int import_map(struct vmk_mm *mm, const struct vmk_import_area *from, str
         error = vmki_charge(mm, pages);
     if (error != 0)
         return error;
-    error = vmki_edit_map(mm, area, &edit, &vma);
+    error = vmki_edit_map(mm, area, edit, &vma);
     if (error != 0) {
         vmki_uncharge(mm, pages);
         return error;
     }
-    edit.charged = pages;
-    vmki_edit_commit(mm, &edit);
+    edit->charged = pages;
+    vmki_edit_commit(mm, edit);
     return 0;
 }
 
