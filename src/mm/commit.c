@@ -196,7 +196,7 @@ static void update_peaks(struct vmk_mm *mm)
 /* The splice. In a frame of its own: stack that later steps of a commit need not have below them. */
 static VMKI_NOINLINE void publish(struct vmk_mm *mm, struct vmki_area_edit *edit)
 {
-    struct vmki_tree_entry entries[VMKI_TREE_SPLICE_MAX];
+    struct vmki_tree_entry *entries = mm->splice;
     struct vmki_cursor cursor;
 
     for (unsigned i = 0; i < edit->nr_pieces; i++)

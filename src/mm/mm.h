@@ -113,6 +113,7 @@ struct vmk_mm {
     struct vmk_vma *spare_anon, *spare_file;
     uint32_t nr_spare_anon, nr_spare_file;
     struct vmki_retired *retired;  /* memory.c */
+    struct vmki_tree_entry splice[VMKI_TREE_SPLICE_MAX]; /* of the edit that is being committed */
     struct vmki_plan *call;        /* the plan of a one-call verb: with mm.lock exclusive there is one at a time */
 
     struct vmki_tree reserved;     /* ranges of a foreign host; empty for most */
