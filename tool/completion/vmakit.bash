@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: MIT
+# Completion of the vmakit command for bash.
+
+_vmakit_options()
+{
+    case $1 in
+    trace)
+        echo --bare --check --follow --json --keep-going --map --quiet --random --record --help --usage --version
+        ;;
+    replay)
+        echo --max-map-count --rlimit --va-bits --page-size --set --map --json --quiet --color --help --usage --version
+        ;;
+    show)
+        echo --json --summary --width --color --help --usage --version
+        ;;
+    fuzz)
+        echo --break --calls --kernel-only --length --max-divergences --minutes --no-shrink --ops --output --replay-seq \
+            --seed --sequence --verbose --help --usage --version
+        ;;
+    *)
+        echo --help --usage --version
+        ;;
+    esac
+}
+
+# What may follow an option; nothing when it takes no value, or any.
+_vmakit_values()
+{
+    case $1 in
+    --color) echo auto always never ;;
+    --check) echo every exit ;;
+    --follow) echo yes no ;;
+    --page-size) echo 4K 16K 64K ;;
+    --va-bits) echo 39 42 47 48 52 ;;
+    --rlimit) echo as= data= stack= memlock= ;;
+    --break | --calls) echo help ;;
+    esac
+}
+
+_vmakit()
+{
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} command='' i
+    COMPREPLY=()
+    for ((i = 1; i < COMP_CWORD; i++)); do
+        case ${COMP_WORDS[i]} in
+        trace | replay | show | fuzz)
+            command=${COMP_WORDS[i]}
+            break
+            ;;
+        esac
+    done
+    # "--color=al" comes as three words.
+    if [ "$word" = = ]; then
+        word=''
+    elif [ "$before" = = ] && ((COMP_CWORD > 1)); then
+        before=${COMP_WORDS[COMP_CWORD - 2]}
+    fi
+    if [ -z "$command" ]; then
+        mapfile -t COMPREPLY < <(compgen -W "trace replay show fuzz $(_vmakit_options)" -- "$word")
+        return
+    fi
+    if [ -n "$(_vmakit_values "$before")" ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_vmakit_values "$before")" -- "$word")
+        return
+    fi
+    case $before in
+    --record | --json | --output | --replay-seq | -o)
+        mapfile -t COMPREPLY < <(compgen -f -- "$word")
+        return
+        ;;
+    esac
+    case $word in
+    -*) mapfile -t COMPREPLY < <(compgen -W "$(_vmakit_options "$command")" -- "$word") ;;
+    *)
+        case $command in
+        trace) mapfile -t COMPREPLY < <(compgen -c -- "$word") ;;
+        show)
+            mapfile -t COMPREPLY < <(
+                compgen -f -- "$word"
+                compgen -W "$(cd /proc 2>/dev/null && echo [0-9]*)" -- "$word"
+            )
+            ;;
+        replay) mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+        esac
+        ;;
+    esac
+}
+
+complete -o filenames -F _vmakit vmakit
