@@ -307,7 +307,7 @@ void trace_record_child(struct tracer *tracer, struct trace_task *parent, struct
 void trace_record_exit(struct tracer *tracer, struct trace_task *task);
 void trace_record_space_end(struct trace_space *space);
 /* The last calls of an address space, with its areas before them, as a record. */
-void trace_record_print_recent(struct trace_space *space, FILE *out);
+void trace_record_print_recent(struct trace_task *task, const struct kview *kernel, FILE *out);
 
 /* ---- trace_pages.c ---- */
 void trace_pages_feed(struct tracer *tracer, struct trace_task *task);

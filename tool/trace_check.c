@@ -123,9 +123,11 @@ void trace_diverged(struct tracer *tracer, struct trace_task *task, const char *
             task->process->name, task->process->nr_calls, what);
     if (!first && !tracer->options.keep_going)
         return;
-    if (kview_read(&tracer->view, task->tid, KVIEW_FLAGS | KVIEW_STATUS) == 0 && !is_equal(tracer, space, &difference))
+    if (kview_read(&tracer->view, task->tid, KVIEW_FLAGS | KVIEW_STATUS) != 0)
+        tracer->view.nr_areas = 0;
+    else if (!is_equal(tracer, space, &difference))
         kview_print_side_by_side(out, &tracer->view, space->mm, &difference);
-    trace_record_print_recent(space, out);
+    trace_record_print_recent(task, &tracer->view, out);
     if (!tracer->options.keep_going)
         trace_end(tracer, EXIT_TRACE_DIVERGED);
 }

@@ -21,6 +21,7 @@ struct trace_short {
     size_t len;
     struct record_writer *writer;
     unsigned nr_events;
+    size_t events_at; /* where the calls begin in the text */
     uint64_t files[FILES_MAX];
     size_t nr_files;
 };
@@ -126,6 +127,8 @@ static struct trace_short *short_new(struct tracer *tracer, const struct trace_t
     for (vmk_addr cursor = 0; vmk_mm_next(task->space->mm, &cursor, &area) == 0;)
         write_file_of_area(recent, &area);
     write_process(recent->writer, task);
+    fflush(recent->stream);
+    recent->events_at = recent->len;
     return recent;
 }
 
@@ -140,29 +143,45 @@ void trace_record_begin_call(struct tracer *tracer, struct trace_task *task)
     space->recent = short_new(tracer, task);
 }
 
-void trace_record_print_recent(struct trace_space *space, FILE *out)
+/* The kernel's areas, as what the record should have led to. */
+static void expect_kernel(const struct trace_space *space, uint64_t pid, const struct kview *view)
 {
-    struct trace_short *both[2] = {space->before, space->recent};
-    if (space->recent == NULL) {
+    struct record_writer *writer = space->recent->writer;
+    record_expect(writer, pid);
+    for (size_t i = 0; i < view->nr_areas; i++) {
+        const struct kview_area *area = &view->areas[i];
+        struct vmk_vma_info info = {.size = sizeof(info)};
+        struct record_area line = {
+            .start = area->start,
+            .end = area->end,
+            .flags = area->flags,
+            .offset = area->offset,
+            .name = area->name[0] == '[' ? area->name : NULL,
+        };
+        if (area->inode != 0 && vmk_mm_lookup(space->mm, area->start, &info) == 0 && info.file != NULL)
+            line.file = info.file_id;
+        record_area(writer, &line);
+    }
+}
+
+void trace_record_print_recent(struct trace_task *task, const struct kview *kernel, FILE *out)
+{
+    struct trace_short *before = task->space->before, *recent = task->space->recent;
+    if (recent == NULL) {
         fprintf(out, "(no short record: only --check=every keeps one)\n");
         return;
     }
+    if (kernel->nr_areas != 0)
+        expect_kernel(task->space, (uint64_t)task->process->tgid, kernel);
     fprintf(out, "A record that leads there (vmakit replay FILE):\n");
-    struct trace_short *shown = both[0] != NULL && space->recent->nr_events < SHORT_EVENTS / 2 ? both[0] : both[1];
-    fflush(shown->stream);
-    fwrite(shown->text, 1, shown->len, out);
-    if (shown != both[0])
-        return;
-    /* The later one's calls follow on: all of its lines after its areas. */
-    fflush(space->recent->stream);
-    for (size_t at = 0; at < space->recent->len;) {
-        const char *line = space->recent->text + at;
-        const char *newline = memchr(line, '\n', space->recent->len - at);
-        size_t len = newline != NULL ? (size_t)(newline - line) + 1 : space->recent->len - at;
-        if (len > 0 && line[0] >= '0' && line[0] <= '9')
-            fwrite(line, 1, len, out);
-        at += len;
+    fflush(recent->stream);
+    size_t from = 0;
+    if (before != NULL && recent->nr_events < SHORT_EVENTS / 2) {
+        fflush(before->stream);
+        fwrite(before->text, 1, before->len, out);
+        from = recent->events_at;
     }
+    fwrite(recent->text + from, 1, recent->len - from, out);
 }
 
 void trace_record_space_end(struct trace_space *space)
@@ -417,6 +436,11 @@ void trace_record_child(struct tracer *tracer, struct trace_task *parent, struct
 void trace_record_exit(struct tracer *tracer, struct trace_task *task)
 {
     struct record_event event = {.call = RECORD_exit, .has_result = true};
-    if (!task->space->lost)
-        write_event(tracer, task, &event);
+    if (task->space->lost)
+        return;
+    if (tracer->record != NULL) { /* what replay must arrive at */
+        record_expect(tracer->record, (uint64_t)task->process->tgid);
+        record_areas_of(tracer->record, task->space->mm);
+    }
+    write_event(tracer, task, &event);
 }
