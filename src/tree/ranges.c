@@ -19,19 +19,15 @@ void vmki_ranges_add(struct vmki_tree *tree, vmk_addr start, vmk_addr end, void 
 void vmki_ranges_remove(struct vmki_tree *tree, vmk_addr start, vmk_addr end)
 {
     struct vmki_cursor cursor;
-    struct vmki_tree_entry entry, left[2];
+    struct vmki_tree_entry left[2];
     unsigned nr_left = 0;
 
-    if (!vmki_cursor_seek(&cursor, tree, start) || !vmki_cursor_entry(&cursor, &entry) || entry.start >= end)
+    if (!vmki_cursor_seek(&cursor, tree, start) || !vmki_cursor_entry(&cursor, &left[0]) || left[0].start >= end)
         return;
-    if (entry.start < start) {
-        left[nr_left] = entry;
+    if (left[0].start < start)
         left[nr_left++].end = start;
-    }
-    if (vmki_tree_prev(tree, end, &entry) && entry.end > end) {
-        left[nr_left] = entry;
+    if (vmki_tree_prev(tree, end, &left[nr_left]) && left[nr_left].end > end)
         left[nr_left++].start = end;
-    }
     vmki_cursor_splice(&cursor, end, left, nr_left);
 }
 
