@@ -293,6 +293,7 @@ static int run_fork(struct run *run)
     struct replay_process *child;
     int status = new_child(run, &child, false);
 
+    run->outcome->is_call = !run->replay->is_strace; /* strace's may be a guess */
     if (status != 0)
         return status;
     int error = vmk_mm_fork(run->process->mm, &child->mm);
@@ -311,6 +312,7 @@ static int run_share(struct run *run)
     struct replay_process *child;
     int status = new_child(run, &child, true);
 
+    run->outcome->is_call = !run->replay->is_strace;
     if (status != 0)
         return status;
     child->mm = run->process->mm;

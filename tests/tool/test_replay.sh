@@ -5,8 +5,8 @@
 
 # ---- Recorded traces ----
 expect 0 'a small record' replay "$data/small.trace"
-last_line '6 calls mirrored, 0 divergences'
-says out '100: 5 calls (mmap 1, munmap 1, mprotect 1, brk 2), 7 areas, 7 at peak, 1 of 1 addresses predicted, 0 divergences'
+last_line '7 calls mirrored, 0 divergences'
+says out '100: 6 calls (mmap 1, munmap 1, mprotect 1, brk 2, fork 1), 7 areas, 7 at peak, 1 of 1 addresses predicted, 0 divergences'
 says out '101: 1 calls (munmap 1), 5 areas'
 expect 0 'a record of a program' replay "$data/true.trace"
 last_line '13 calls mirrored, 0 divergences'
@@ -14,7 +14,7 @@ says out '4 of 4 addresses predicted'
 expect 0 'quiet' replay -q "$data/true.trace"
 [ "$(wc -l <"$work/out")" -eq 1 ] || fail 'quiet prints one line'
 "$VMAKIT" replay - <"$data/small.trace" >"$work/out" || fail 'standard input'
-last_line '6 calls mirrored, 0 divergences'
+last_line '7 calls mirrored, 0 divergences'
 expect 3 'an empty standard input' replay -
 
 # Stripped of results it replays to the same final map, which the last lines of small.trace check.
@@ -27,7 +27,7 @@ expect 0 'with no results at all' replay "$work/stripped"
 sed 's/^100 munmap addr=r3 len=0 = .*/100 munmap addr=r3 len=0 = 0/' "$data/small.trace" >"$work/wrong"
 expect 1 'a result that differs' replay "$work/wrong"
 says out 'munmap(addr=0x7ffff7ff9000, len=0): the engine gives -EINVAL, recorded was 0'
-last_line '6 calls mirrored, 1 divergences'
+last_line '7 calls mirrored, 1 divergences'
 sed 's/^area 7ffff7ff9000-7ffff7ffa000.*/area 7ffff7ff9000-7ffff7ffa000 flags="rd mr mw me"/' "$data/small.trace" >"$work/wrong"
 expect 1 'a map that differs' replay "$work/wrong"
 says out 'expected area 7ffff7ff9000-7ffff7ffa000 0 rd mr mw me'
@@ -66,9 +66,9 @@ if expect 0 'json' replay -q --json "$work/json" "$data/small.trace" && command 
     python3 - "$work/json" <<'EOF' || fail 'the JSON'
 import json, sys
 j = json.load(open(sys.argv[1]))
-assert j["calls"] == 6 and j["divergences"] == 0 and not j["what_if"], j
+assert j["calls"] == 7 and j["divergences"] == 0 and not j["what_if"], j
 p = {p["pid"]: p for p in j["processes"]}
-assert p[100]["calls"] == {"mmap": 1, "munmap": 1, "mprotect": 1, "brk": 2}, p
+assert p[100]["calls"] == {"mmap": 1, "munmap": 1, "mprotect": 1, "brk": 2, "fork": 1}, p
 assert [a["name"] for a in p[100]["map"]["areas"]][:3] == ["/bin/x", "/bin/x", "[heap]"], p
 assert p[101]["areas"] == 5
 EOF
