@@ -21,7 +21,7 @@ src/pgtable/arm64       freestanding public base pgtable
 src/pgtable/x86_64      freestanding public base pgtable
 src/pgtable/rk_iommu    freestanding public base pgtable
 src/mm                  freestanding public base tree object frame pgtable system
-src/report              freestanding public base mm
+src/report              freestanding public base mm tree object system
 ports/linux             system port sync
 ports/mock              system port sync
 ports/arm64             system port sync

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "base/format.h"
 
-#include <string.h>
+#include "base/base.h"
 
 void vmki_format_init(struct vmki_format *format, vmk_sink_fn *sink, void *context)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "report/report.h"
 
-#include <string.h>
+#include "base/base.h"
 
 bool vmki_report_next(struct vmk_mm *mm, vmk_addr *cursor, struct vmki_report_area *area)
 {
