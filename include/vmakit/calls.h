@@ -148,7 +148,11 @@ struct vmk_remap_file_pages_request {
     uint32_t flags;
 };
 
-/* shmat(2): `file` is a new open file description of the segment, made by the embedder for this call; `size` its size. */
+/*
+ * shmat(2): `file` is a new open file description of the segment, made by the embedder for this call, with VMK_FILE_READ
+ * alone for VMK_SHM_RDONLY; `size` is the segment's size. Its vm_ops are set by the call unless it has some, which then
+ * need a close hook, so that pieces never join. value: the address.
+ */
 struct vmk_shmat_request {
     struct vmk_file *file;
     uint64_t size;
@@ -160,7 +164,10 @@ struct vmk_shmdt_request {
     vmk_addr address;
 };
 
-/* The area of io_setup(2): `file` is the ring's own file, `len` the ring's length in bytes. value: the context address. */
+/*
+ * The area of io_setup(2): `file` is the ring's own file, whose vm_ops the call sets; `len` the ring's length in bytes.
+ * value: the context's address, which follows a move of the ring.
+ */
 struct vmk_aio_setup_request {
     struct vmk_file *file;
     uint64_t len;
@@ -254,7 +261,11 @@ struct vmk_map_special_request {
     const char *special_name; /* static text: "[vdso]" */
 };
 
-/* exec(2): fills an empty address space. */
+/*
+ * exec(2): fills an empty address space, in Linux's order: the stack, the segments, the specials. The marks of the layout
+ * are set as far as whole pages tell them; vmk_mm_set_layout sets them exactly. An error leaves what was mapped before it,
+ * as in Linux, where the process ends then; -VMK_ERR_MISUSE: areas exist, or a segment is empty, unaligned or overlaps.
+ */
 struct vmk_exec_segment {
     struct vmk_file *file; /* NULL: anonymous (bss) */
     vmk_addr address;      /* page aligned */
@@ -267,11 +278,11 @@ struct vmk_exec_request {
     const struct vmk_exec_segment *segments;
     size_t nr_segments;
     vmk_addr stack_top;   /* end of the stack area; 0: the architecture's, lowered at random */
-    uint64_t stack_bytes; /* used by arguments, environment and auxiliary vector */
+    uint64_t stack_bytes; /* of the strings of arguments and environment, at the top of the stack */
     bool executable_stack;
-    vmk_addr start_brk; /* 0: after the highest segment of the program */
+    vmk_addr start_brk; /* 0: after the program, that is the segments before the first one of another file */
     bool randomize_brk;
-    const struct vmk_map_special_request *specials; /* vvar, vdso */
+    const struct vmk_map_special_request *specials; /* vvar, vdso: those without an address lie together, in this order */
     size_t nr_specials;
 };
 

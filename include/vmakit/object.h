@@ -50,7 +50,8 @@ enum vmk_file_mode {
     VMK_FILE_PATH = 1u << 2,      /* O_PATH: EBADF */
     VMK_FILE_NOEXEC = 1u << 3,    /* on a noexec mount: PROT_EXEC is EPERM, MAYEXEC is cleared */
     VMK_FILE_THP_ALIGN = 1u << 4, /* its file system asks for huge-page alignment (ext4, xfs, ...) */
-    VMK_FILE_SYNC = 1u << 5       /* MAP_SYNC is possible (DAX): refused as unsupported, docs/limits.md */
+    VMK_FILE_SYNC = 1u << 5,      /* MAP_SYNC is possible (DAX): refused as unsupported, docs/limits.md */
+    VMK_FILE_SHM = 1u << 6        /* an attachment of System V shared memory: shmat sets it, shmdt knows it by it */
 };
 
 /* What a driver's mmap hook may change: commit installs it. Merging with neighbours is tried again afterwards. */

@@ -558,7 +558,7 @@ static enum vmki_step mmap_step(struct vmki_plan *plan)
     return vmki_plan_end(plan, plan->pending_error, plan->pending_error == 0 ? plan->start : 0);
 }
 
-static const struct vmki_verb mmap_verb = {
+const struct vmki_verb vmki_mmap_verb = {
     .start = mmap_start,
     .step = mmap_step,
     .finish = mmap_finish,
@@ -567,4 +567,4 @@ static const struct vmki_verb mmap_verb = {
     .has_counter = true,
 };
 
-VMKI_DEFINE_VERB(mmap, mmap_verb)
+VMKI_DEFINE_VERB(mmap, vmki_mmap_verb)

@@ -111,6 +111,9 @@ enum vmki_step vmki_plan_end(struct vmki_plan *plan, int error, uint64_t value);
 /* Adds an edit for the embedder; at most VMKI_PLAN_EDITS a part. */
 struct vmk_edit *vmki_plan_add_edit(struct vmki_plan *plan, enum vmk_edit_kind kind, vmk_addr start, vmk_addr end);
 
+/* mmap.c: for calls that are an mmap at heart; their start rewrites the request, then start, step and finish go on. */
+extern const struct vmki_verb vmki_mmap_verb;
+
 /* The driver. */
 int vmki_plan_open(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_plan *storage);
 int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result);

@@ -51,6 +51,9 @@ struct vmk_file {
     const struct vmk_vm_ops *vm_ops;
     uint64_t id;
     void *user;
+    struct vmk_mm *aio_mm; /* the ring of an aio context of this address space, or NULL; mm.lock, as the next two */
+    vmk_addr aio_base;     /* where the context is: the start of what was moved last */
+    uint64_t aio_len;
     size_t name_size;      /* with its zero */
     char name[];
 };
