@@ -392,24 +392,34 @@ static int finish(struct replay *replay)
                                                                                                : EXIT_DIFFERENT;
 }
 
+void replay_init(struct replay *replay)
+{
+    struct vmk_system_options defaults;
+
+    vmk_system_options_init(&defaults, vmk_port_linux());
+    replay->settings = defaults.settings;
+    replay->sysctl = defaults.sysctl;
+    replay->what_if = is_what_if(&replay->options);
+}
+
+int replay_text(struct replay *replay, const char *text, size_t len)
+{
+    replay->is_strace = !record_is_record(text, len);
+    return replay->is_strace ? replay_strace(replay, text, len) : run_record(replay, text, len);
+}
+
 int cmd_replay(int argc, char **argv)
 {
     struct replay replay = {.options = {.color = "auto"}};
-    struct vmk_system_options defaults;
     char *text = NULL;
     size_t len = 0;
 
     if (argp_parse(&parser, argc, argv, 0, NULL, &replay.options) != 0)
         return EXIT_USAGE;
-    vmk_system_options_init(&defaults, vmk_port_linux());
-    replay.settings = defaults.settings;
-    replay.sysctl = defaults.sysctl;
-    replay.what_if = is_what_if(&replay.options);
+    replay_init(&replay);
     int status = read_whole(&replay, &text, &len);
-    if (status == 0) {
-        replay.is_strace = !record_is_record(text, len);
-        status = replay.is_strace ? replay_strace(&replay, text, len) : run_record(&replay, text, len);
-    }
+    if (status == 0)
+        status = replay_text(&replay, text, len);
     if (status == 0)
         status = finish(&replay);
     replay_free(&replay);

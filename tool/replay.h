@@ -124,6 +124,13 @@ int replay_event(struct replay *replay, const struct record_event *event);
 /* Room for what is printed of one divergence is left? Counts it. */
 bool replay_may_print(struct replay *replay);
 
+/* ---- replay.c ---- */
+
+/* A zeroed one with the defaults, options set, becomes ready for replay_text. */
+void replay_init(struct replay *replay);
+/* Runs a whole text, of either form. 0 or an exit status, after a message. */
+int replay_text(struct replay *replay, const char *text, size_t len);
+
 /* ---- replay_strace.c ---- */
 
 int replay_strace(struct replay *replay, const char *text, size_t len);
