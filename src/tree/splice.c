@@ -27,6 +27,9 @@ enum { PART_SIBLING_BEFORE, PART_LEFT, PART_NEW, PART_RIGHT, PART_SIBLING_AFTER,
 
 enum { MADE_MAX = 3 };
 
+/* Two nodes share only if this many more would fit into them; else they would be full again at once. */
+enum { ROOM_TO_SHARE = 2 };
+
 struct part {
     struct vmki_tree_node *node; /* NULL for the new entries or children, and when there is no such part */
     unsigned from;
@@ -340,10 +343,16 @@ static unsigned join_siblings(struct rebuild *rebuild, unsigned level, unsigned 
     return total;
 }
 
+/* Whether it helps to divide with a sibling: it is full (three out of two), or has room for more than just this. */
+static bool is_worth_sharing(unsigned total, unsigned sibling, unsigned max)
+{
+    return sibling == max || total + sibling + ROOM_TO_SHARE <= 2 * max;
+}
+
 /*
- * Too much for one node.  Divides it into two full halves or, with a sibling, into two or three: so nodes stay filled
- * to four fifths when entries come at random.  When entries come in order, at the end or at the beginning of a full
- * run of nodes, the full ones are left alone.  Returns the number of nodes.
+ * Too much for one node.  Divides it into two or, with a sibling, into two or three: so nodes stay filled to four
+ * fifths when entries come at random.  When entries come in order, at the end or at the beginning of a full run of
+ * nodes, the full ones are left alone.  Returns the number of nodes.
  */
 static unsigned divide(struct rebuild *rebuild, unsigned level, unsigned total, unsigned size[MADE_MAX])
 {
@@ -362,10 +371,12 @@ static unsigned divide(struct rebuild *rebuild, unsigned level, unsigned total, 
         size[1] = max;
         return 2;
     }
-    if (narrow && before && (!after || nr_before <= nr_after))
-        total += absorb_before(rebuild, level, before);
-    else if (narrow && after)
+    if (narrow && before && (!after || nr_before <= nr_after)) {
+        if (is_worth_sharing(total, nr_before, max))
+            total += absorb_before(rebuild, level, before);
+    } else if (narrow && after && is_worth_sharing(total, nr_after, max)) {
         total += absorb_after(rebuild, level, after);
+    }
     nr = (total + max - 1) / max;
     for (i = 0; i < nr; i++)
         size[i] = (total + i) / nr;

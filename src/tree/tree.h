@@ -5,11 +5,11 @@
  * Every entry is a range [start, end) with 64 bits of flags and a pointer.  Entries never overlap; touching ones
  * are allowed.  start < end always; `end` may be at most VMKI_TREE_MAX_END.
  *
- * READERS (vmki_tree_find, _next, _prev) take no lock: a leaf is changed in place only by a store of one word that
- * misleads nobody, and copied and published with a release store otherwise.  A superseded node is handed to
- * memory->retire, which frees it when no reader can hold it.  A reader sees each entry whole: its start, end, flags and
- * item belong together.  A reader that interrupts a writer (a signal handler) always finishes and sees the state before
- * or after.
+ * READERS (vmki_tree_find, _next, _prev) take no lock: every splice becomes visible by one store of one word: of an
+ * entry, of a leaf's order after free slots were filled, or of the pointer to nodes that were written anew.  A superseded
+ * node is handed to memory->retire, which frees it when no reader can hold it.  A reader sees each entry whole: its
+ * start, end, flags and item belong together.  A reader that interrupts a writer (a signal handler) always finishes and
+ * sees the state before or after; one beside a writer tries again when the writer has changed the leaf under it.
  *
  * WRITERS are serialised by the caller.  A writer reserves memory first (may fail, changes nothing), then edits: an edit
  * cannot fail.
@@ -71,7 +71,10 @@ struct vmki_tree {
     const struct vmki_tree_memory *memory;
 };
 
-/* A position of a writer, or of one who holds off writers: an entry, or past the last one. */
+/*
+ * A position of a writer, or of one who holds off writers: an entry, or past the last one.  Good until the tree is
+ * spliced through another cursor.
+ */
 struct vmki_cursor {
     struct vmki_tree *tree;
     struct vmki_tree_node *node[VMKI_TREE_MAX_HEIGHT]; /* node[0] is the leaf */
@@ -148,7 +151,12 @@ void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct
 bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *context, struct vmki_tree_entry *entry),
                      void *context);
 
-/* ---- Gap search: one descent; false when there is none. The space below the first and above the last entry counts. ---- */
+/*
+ * ---- Gap search: false when there is none. The space below the first and above the last entry counts. ----
+ *
+ * One descent to the limit and, where nothing fits beside it, one more to the next gap of the length.  With an alignment
+ * each gap of the length in turn is tried: usually one or two.
+ */
 
 bool vmki_tree_gap_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start);
 bool vmki_tree_gap_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start);
