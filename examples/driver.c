@@ -85,8 +85,11 @@ static const struct vmk_file_ops fb_file_ops = {.size = sizeof(fb_file_ops), .mm
 static struct vmk_file *open_device(struct vmk_system *system, struct frame_buffer *fb)
 {
     const struct vmk_object_options inode = {.size = sizeof(inode), .kind = VMK_OBJECT_DEVICE};
-    struct vmk_file_options options = {.size = sizeof(options), .mode = VMK_FILE_READ | VMK_FILE_WRITE,
-        .ops = &fb_file_ops, .name = "/dev/fb0", .user = fb};
+    struct vmk_file_options options = {.size = sizeof(options),
+                                       .mode = VMK_FILE_READ | VMK_FILE_WRITE,
+                                       .ops = &fb_file_ops,
+                                       .name = "/dev/fb0",
+                                       .user = fb};
     struct vmk_file *file = NULL;
 
     if (vmk_object_create(system, &inode, &options.object) != 0)
@@ -113,8 +116,8 @@ static void touch(struct vmk_mm *mm, vmk_addr address, unsigned access)
 
 static bool use_device(struct vmk_mm *mm, struct vmk_file *file, struct frame_buffer *fb)
 {
-    const struct vmk_mmap_request map = {.len = 4 * PAGE, .prot = VMK_PROT_READ | VMK_PROT_WRITE,
-        .flags = VMK_MAP_SHARED, .file = file, .offset = PAGE};
+    const struct vmk_mmap_request map = {
+        .len = 4 * PAGE, .prot = VMK_PROT_READ | VMK_PROT_WRITE, .flags = VMK_MAP_SHARED, .file = file, .offset = PAGE};
     struct vmk_result result;
     struct vmk_mm *child;
     char text[6] = "";

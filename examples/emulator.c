@@ -112,7 +112,8 @@ static int64_t run(struct emulator *e, struct vmk_plan *plan, int error)
 static int64_t guest_mmap(struct emulator *e, vmk_addr address, uint64_t len, uint32_t prot, uint32_t flags,
                           struct vmk_file *file)
 {
-    const struct vmk_mmap_request request = {.address = address, .len = len, .prot = prot, .flags = flags, .file = file};
+    const struct vmk_mmap_request request = {
+        .address = address, .len = len, .prot = prot, .flags = flags, .file = file};
     struct vmk_plan plan;
 
     return run(e, &plan, vmk_mmap_prepare(e->mm, &request, &plan));
@@ -186,8 +187,8 @@ static bool guest_runs(struct emulator *e, struct vmk_file *file)
 static struct vmk_file *guest_file(struct emulator *e, int *fd)
 {
     const struct vmk_object_options inode = {.size = sizeof(inode), .kind = VMK_OBJECT_SHMEM, .nr_bytes = 0x1000};
-    struct vmk_file_options options = {.size = sizeof(options), .mode = VMK_FILE_READ | VMK_FILE_WRITE,
-        .name = "/guest/file", .user = fd};
+    struct vmk_file_options options = {
+        .size = sizeof(options), .mode = VMK_FILE_READ | VMK_FILE_WRITE, .name = "/guest/file", .user = fd};
     struct vmk_file *file = NULL;
 
     *fd = memfd_create("guest", MFD_CLOEXEC);

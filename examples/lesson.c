@@ -59,7 +59,8 @@ static void splitting(struct mm_struct *mm)
     step("split_vma cuts at an address inside", split_vma(mm, lower, BASE + PAGE, &upper) == 0);
     step("the upper half's page offset follows", vm_pgoff(upper) == pgoff + 1 && vm_end(lower) == vm_start(upper));
     step("split_vma refuses an address outside or unaligned",
-         split_vma(mm, lower, BASE, &merged) == -VMK_EINVAL && split_vma(mm, upper, BASE + PAGE + 5, &merged) == -VMK_EINVAL);
+         split_vma(mm, lower, BASE, &merged) == -VMK_EINVAL &&
+             split_vma(mm, upper, BASE + PAGE + 5, &merged) == -VMK_EINVAL);
     step("can_merge_vma: alike and touching", can_merge_vma(lower, upper));
     step("merge_vma makes them one again",
          merge_vma(mm, upper, &merged) == 0 && vm_start(merged) == BASE && vm_end(merged) == BASE + 4 * PAGE);
@@ -108,14 +109,15 @@ static void files(struct vmk_system *system, struct mm_struct *mm)
 {
     const struct vmk_object_options inode = {.size = sizeof(inode), .kind = VMK_OBJECT_REGULAR, .nr_bytes = 100};
     struct vmk_file_options options = {.size = sizeof(options), .mode = VMK_FILE_READ, .name = "/a/file"};
-    struct vmk_vma_request request = {.start = BASE + 16 * PAGE, .end = BASE + 18 * PAGE,
-                                      .flags = VM_READ | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC};
+    struct vmk_vma_request request = {
+        .start = BASE + 16 * PAGE, .end = BASE + 18 * PAGE, .flags = VM_READ | VM_MAYREAD | VM_MAYWRITE | VM_MAYEXEC};
     struct vmk_fault_request beyond = {.address = BASE + 17 * PAGE, .access = VMK_ACCESS_READ};
     struct vm_fault fault;
     struct vm_area_struct *vma;
 
     puts("Files:");
-    if (vmk_object_create(system, &inode, &options.object) != 0 || vmk_file_create(system, &options, &request.file) != 0) {
+    if (vmk_object_create(system, &inode, &options.object) != 0 ||
+        vmk_file_create(system, &options, &request.file) != 0) {
         step("an object and a file", false);
         return;
     }

@@ -14,8 +14,7 @@ static void print(void *context, const char *text, size_t len)
 
 static uint64_t map(struct vmk_mm *mm, uint64_t len, uint32_t prot)
 {
-    const struct vmk_mmap_request request = {
-        .len = len, .prot = prot, .flags = VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS};
+    const struct vmk_mmap_request request = {.len = len, .prot = prot, .flags = VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS};
     struct vmk_result result;
 
     return vmk_mmap(mm, &request, &result) == 0 ? result.value : 0;

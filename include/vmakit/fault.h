@@ -46,7 +46,7 @@ enum vmk_fault_outcome {
     VMK_FAULT_RETRY,   /* ask again */
     VMK_FAULT_PENDING, /* somebody else completes it: userfaultfd */
     VMK_FAULT_NO_MEMORY,
-    VMK_FAULT_TRACKED  /* the page was write-tracked (vmk_mm_track_writes); tracking has ended, ask again */
+    VMK_FAULT_TRACKED /* the page was write-tracked (vmk_mm_track_writes); tracking has ended, ask again */
 };
 
 enum vmk_signal { VMK_SIGNAL_NONE = 0, VMK_SIGBUS = 7, VMK_SIGSEGV = 11 };
@@ -59,15 +59,15 @@ enum vmk_signal_code {
 };
 
 enum vmk_fault_flags {
-    VMK_FAULT_USER = 1u << 0,       /* from user mode; a kernel copy otherwise (both may grow a stack) */
-    VMK_FAULT_NOWAIT = 1u << 1,     /* return RETRY rather than wait */
-    VMK_FAULT_PRESENT = 1u << 2,    /* the page is present: a write is a protection fault (case 4) */
-    VMK_FAULT_HAS_TABLE = 1u << 3,  /* a page table exists below the huge-page entry: no huge page can come */
-    VMK_FAULT_GUARD = 1u << 4,      /* the page is a guard page (MADV_GUARD_INSTALL) */
-    VMK_FAULT_NO_GROW = 1u << 5,    /* never grow a stack (process_vm_writev, MADV_POPULATE_*, mlock) */
-    VMK_FAULT_PKEY = 1u << 6,       /* the processor reports a violation of the area's protection key */
-    VMK_FAULT_UFFD_WP = 1u << 7,    /* the present page is write-protected through userfaultfd */
-    VMK_FAULT_CACHED = 1u << 8      /* the object holds the page: a userfaultfd minor fault, not a missing one */
+    VMK_FAULT_USER = 1u << 0,      /* from user mode; a kernel copy otherwise (both may grow a stack) */
+    VMK_FAULT_NOWAIT = 1u << 1,    /* return RETRY rather than wait */
+    VMK_FAULT_PRESENT = 1u << 2,   /* the page is present: a write is a protection fault (case 4) */
+    VMK_FAULT_HAS_TABLE = 1u << 3, /* a page table exists below the huge-page entry: no huge page can come */
+    VMK_FAULT_GUARD = 1u << 4,     /* the page is a guard page (MADV_GUARD_INSTALL) */
+    VMK_FAULT_NO_GROW = 1u << 5,   /* never grow a stack (process_vm_writev, MADV_POPULATE_*, mlock) */
+    VMK_FAULT_PKEY = 1u << 6,      /* the processor reports a violation of the area's protection key */
+    VMK_FAULT_UFFD_WP = 1u << 7,   /* the present page is write-protected through userfaultfd */
+    VMK_FAULT_CACHED = 1u << 8     /* the object holds the page: a userfaultfd minor fault, not a missing one */
 };
 
 struct vmk_fault_request {
@@ -84,10 +84,10 @@ struct vmk_fault {
     int signal, code;    /* for VMK_FAULT_SIGNAL */
     vmk_addr start, end; /* the area, after any growth; 0, 0 for none */
     vmk_vm_flags flags;
-    uint64_t pgoff;      /* of the page in the object, in pages */
-    vmk_pages grown;     /* pages by which a stack grew */
-    bool anon_vma_new;   /* an anon_vma came into being (or was taken from a neighbour) */
-    uint64_t token;      /* for VMK_FAULT_PENDING */
+    uint64_t pgoff;    /* of the page in the object, in pages */
+    vmk_pages grown;   /* pages by which a stack grew */
+    bool anon_vma_new; /* an anon_vma came into being (or was taken from a neighbour) */
+    uint64_t token;    /* for VMK_FAULT_PENDING */
 };
 
 /*

@@ -17,13 +17,17 @@ struct vmk_format_error {
     char what[96];
 };
 
-/* Finds the embedder's file again by its id (vmk_file_id): returns a reference, or NULL. */
+/*
+ * Finds the embedder's file again by its id (vmk_file_id): returns a reference, or NULL. Asked with both ids 0 and the name
+ * of a special area ("[vdso]") that had operations, it gives a file whose vm_ops are to be the area's.
+ */
 typedef struct vmk_file *vmk_file_finder_fn(void *context, uint64_t file_id, uint64_t object_id, const char *name);
 
 /*
  * Writes address spaces that belong together (a fork family) as one text, version 1: areas, identities of anon_vmas with
  * their fork chains, page offsets, settings, limits, marks, files by id. -VMK_ERR_UNSUPPORTED for an area with a driver's
- * operations that has no file to find them again by (docs/limits.md).
+ * operations that has no file to find them again by (docs/limits.md). Not in the text, being the embedder's: user
+ * pointers, backend, notice; nor are the counters of events.
  */
 VMK_API int vmk_mm_save(struct vmk_mm *const *mms, size_t nr_mms, vmk_sink_fn *sink, void *context);
 /*
@@ -37,11 +41,11 @@ VMK_API int vmk_mm_load(struct vmk_system *system, const char *text, size_t len,
 /* One area as /proc shows it. */
 struct vmk_import_area {
     vmk_addr start, end;
-    vmk_vm_flags flags;    /* from VmFlags; ACCOUNT and MAY* included */
-    uint64_t offset;       /* of maps, in bytes */
-    struct vmk_file *file; /* NULL for anonymous memory */
-    const char *special_name;     /* "[vdso]" ...; static text */
-    const struct vmk_vm_ops *ops; /* for special areas */
+    vmk_vm_flags flags;                                            /* from VmFlags; ACCOUNT and MAY* included */
+    uint64_t offset;                                               /* of maps, in bytes */
+    struct vmk_file *file;                                         /* NULL for anonymous memory */
+    const char *special_name;                                      /* "[vdso]" ...; static text */
+    const struct vmk_vm_ops *ops;                                  /* for special areas */
     enum { VMK_ANON_NO, VMK_ANON_YES, VMK_ANON_UNKNOWN } anon_vma; /* do private pages exist in it? */
     uint64_t uffd;
 };

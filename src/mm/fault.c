@@ -5,14 +5,14 @@
  * Pages are somebody else's: the request says what is there (VMK_FAULT_PRESENT, HAS_TABLE, GUARD ...), and the answer says
  * what Linux would do about it. What changes here is what belongs to areas: a stack grows, an anon_vma comes.
  */
-#include "base/atomic.h"
 #include "mm/fault.h"
+#include "base/atomic.h"
 #include "mm/overlay.h"
 #include "mm/range.h"
 
-#define FAULT_KINDS ((unsigned)VMK_ACCESS_READ | VMK_ACCESS_WRITE | VMK_ACCESS_EXEC)
+#define FAULT_KINDS  ((unsigned)VMK_ACCESS_READ | VMK_ACCESS_WRITE | VMK_ACCESS_EXEC)
 #define FAULT_ACCESS (FAULT_KINDS | VMK_ACCESS_FOREIGN | VMK_ACCESS_FORCE | VMK_ACCESS_REMOTE)
-#define FAULT_FLAGS ((VMK_FAULT_CACHED << 1) - 1u)
+#define FAULT_FLAGS  ((VMK_FAULT_CACHED << 1) - 1u)
 
 /* A token is the page and, below it, what of the request counts when it is resumed. */
 enum { FAULT_TOKEN_BITS = 12 };
@@ -225,10 +225,20 @@ static void fault_describe_area(const struct vmk_vma *vma, struct vmk_fault *fau
     fault->pgoff = vmki_vma_pgoff_at(vma->mm, vma, fault->request.address);
 }
 
-/* The address lies in the area. mm.lock in either way. */
-static void fault_in_area(struct vmk_vma *vma, struct vmk_fault *fault)
+/*
+ * x86-64 looks at the right to execute only once the page is there: a fetch from accessible memory first brings the page in
+ * as a read would, with all that may happen then, and is refused when it is tried again.
+ */
+static bool fault_fetch_reads_first(const struct vmk_vma *vma, const struct vmk_fault *fault)
 {
-    fault_describe_area(vma, fault);
+    return (fault->request.access & FAULT_KINDS) == VMK_ACCESS_EXEC && vma->mm->settings->arch == VMK_ARCH_X86_64 &&
+           (fault->request.access & (VMK_ACCESS_FOREIGN | VMK_ACCESS_REMOTE)) == 0 &&
+           (fault->request.flags & VMK_FAULT_PRESENT) == 0 && (vma->flags & VMK_VM_EXEC) == 0 &&
+           (vma->flags & VMK_VM_ACCESS) != 0;
+}
+
+static void fault_by_case(struct vmk_vma *vma, struct vmk_fault *fault)
+{
     if (!fault_is_allowed(vma, fault))
         return;
     if ((fault->request.flags & VMK_FAULT_PRESENT) != 0)
@@ -237,6 +247,22 @@ static void fault_in_area(struct vmk_vma *vma, struct vmk_fault *fault)
         fault_anonymous(vma, fault);
     else
         fault_object(vma, fault);
+}
+
+/* The address lies in the area. mm.lock in either way. */
+static void fault_in_area(struct vmk_vma *vma, struct vmk_fault *fault)
+{
+    bool reads_first = fault_fetch_reads_first(vma, fault);
+
+    fault_describe_area(vma, fault);
+    if (reads_first)
+        fault->request.access ^= VMK_ACCESS_EXEC | VMK_ACCESS_READ;
+    fault_by_case(vma, fault);
+    if (!reads_first)
+        return;
+    fault->request.access ^= VMK_ACCESS_EXEC | VMK_ACCESS_READ;
+    if (fault->outcome <= VMK_FAULT_MAJOR)
+        fault_signal(fault, VMK_FAULT_CASE_2, VMK_SIGSEGV, VMK_SEGV_ACCERR);
 }
 
 /* The area that would grow down to the address, or NULL. mm.lock in either way. */

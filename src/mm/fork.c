@@ -404,8 +404,8 @@ int vmk_vma_dup(struct vmk_vma *vma, struct vmk_mm *child, struct vmk_vma **copy
 /* What the areas of a space that becomes its own child need, in the order of the areas. */
 struct fork_place {
     struct vmk_mm *mm;
-    struct vmki_tree tree;             /* the new one */
-    struct vmki_cursor cursor;         /* in the old one */
+    struct vmki_tree tree;                        /* the new one */
+    struct vmki_cursor cursor;                    /* in the old one */
     struct vmki_anon_vma *anon_vmas, **anon_tail; /* by retired */
     struct vmki_ext *exts, **ext_tail; /* by retired; for areas that lose a userfaultfd; an empty one means none */
     size_t nr;
@@ -539,6 +539,7 @@ static void fork_place_commit(struct fork_place *place)
     vmki_tree_release_spare(&mm->tree, 0);
     vmki_tree_release_spare(&place->tree, 0);
     old = mm->tree;
+    vmki_finger_forget(mm);
     vmki_store_release(&mm->tree.root, place->tree.root);
     mm->tree.nr_entries = place->tree.nr_entries;
     mm->tree.first_start = place->tree.first_start;

@@ -15,8 +15,8 @@
 enum { OVERLAY_STOCK = 8 };
 
 struct vmki_overlay {
-    struct vmk_system *system;     /* constant */
-    struct vmk_sync_mutex lock;    /* guards ranges: faults write them under mm.lock shared; innermost */
+    struct vmk_system *system;  /* constant */
+    struct vmk_sync_mutex lock; /* guards ranges: faults write them under mm.lock shared; innermost */
     struct vmki_tree ranges;
     struct vmki_tree_memory memory; /* constant */
 };

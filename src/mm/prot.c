@@ -57,9 +57,9 @@ struct vmk_page_prot vmk_vma_page_prot(const struct vmk_mm *mm, vmk_vm_flags fla
     };
 
     /* Shared memory whose writes somebody waits for; a page_mkwrite hook adds to it, which flags do not show. */
-    prot.dirty_log = writes && shared &&
-                     ((flags & VMK_VM_UFFD_WP) != 0 ||
-                      (mm->settings->soft_dirty != 0 && (flags & VMK_VM_SOFTDIRTY) == 0));
+    prot.dirty_log =
+        writes && shared &&
+        ((flags & VMK_VM_UFFD_WP) != 0 || (mm->settings->soft_dirty != 0 && (flags & VMK_VM_SOFTDIRTY) == 0));
     prot.writable = writes && shared && !prot.dirty_log;
     return prot;
 }

@@ -8,8 +8,8 @@
  * The order of the checks shows: a neighbour in the gap or mmap_min_addr leave everything as it was, while a limit that
  * refuses comes after the area got its anon_vma (both seen on a running kernel).
  */
-#include "mm/plan.h"
 #include "mm/fault.h"
+#include "mm/plan.h"
 #include "mm/reserve.h"
 #include "vmakit/backend.h"
 

@@ -5,11 +5,11 @@
  * Nothing here trusts a counter or a shortcut of the code that it checks: the definitions of the counters are written
  * down a second time, on purpose.
  */
+#include "mm/validate.h"
 #include "base/format.h"
 #include "mm/mm.h"
 #include "mm/overlay.h"
 #include "mm/reserve.h"
-#include "mm/validate.h"
 
 /* Above this many areas references are not counted one by one: that takes time with the square of the number. */
 enum { VALIDATE_EXACT_AREAS = 512 };

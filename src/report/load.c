@@ -519,6 +519,20 @@ static int load_area_ext(struct loader *l, const struct load_area *from, struct 
     return 0;
 }
 
+/* The operations of a special area: those of the file that the embedder gives for its name. */
+static int load_area_special(struct loader *l, struct vmk_vma *vma)
+{
+    struct vmk_file *file = l->finder != NULL ? l->finder(l->finder_context, 0, 0, vma->ext->special_name) : NULL;
+
+    if (file == NULL) {
+        (void)load_bad(l, "a special area whose operations were not found");
+        return -VMK_ENOENT;
+    }
+    vma->ext->ops = file->vm_ops;
+    vmk_file_put(file);
+    return 0;
+}
+
 /* A driver's operations come from its file's mmap hook, as they did the first time. */
 static int load_area_driver(struct loader *l, struct vmk_vma *vma)
 {
@@ -530,6 +544,8 @@ static int load_area_driver(struct loader *l, struct vmk_vma *vma)
                                                .file = vma->file};
     int error;
 
+    if (vma->ext->special_name != NULL)
+        return load_area_special(l, vma);
     if (vma->file == NULL || vma->file->ops == NULL || vma->file->ops->mmap == NULL)
         return load_bad(l, "a driver's area whose file has no mmap hook");
     error = vma->file->ops->mmap(vma->file, &description);

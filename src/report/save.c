@@ -89,7 +89,10 @@ static uint64_t save_number_of(const struct vmki_numbers *numbers, const void *t
     return (uint64_t)(uintptr_t)vmki_numbers_get(numbers, vmki_numbers_key(thing));
 }
 
-/* A driver's operations are found again through its file's mmap hook; without a file nobody knows them. */
+/*
+ * A driver's operations are found again through its file's mmap hook, those of a special area by its name; nobody knows
+ * others. The embedder's private data of a special area cannot be found at all.
+ */
 static bool save_is_possible(const struct vmk_vma *vma)
 {
     const struct vmki_ext *ext = vma->ext;
@@ -97,11 +100,9 @@ static bool save_is_possible(const struct vmk_vma *vma)
     if (ext == NULL)
         return true;
     if (ext->special_name != NULL)
-        return vmki_special_name(ext->special_name, vmki_strlen(ext->special_name)) != NULL && ext->ops == NULL &&
+        return vmki_special_name(ext->special_name, vmki_strlen(ext->special_name)) != NULL &&
                ext->private_data == NULL;
-    if (vma->file != NULL)
-        return true;
-    return ext->ops == NULL && ext->private_data == NULL;
+    return vma->file != NULL || (ext->ops == NULL && ext->private_data == NULL);
 }
 
 static int save_look_at(struct saver *s, struct vmk_mm *mm)

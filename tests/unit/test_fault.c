@@ -2,13 +2,13 @@
 /* Faults by their case numbers (docs/faults.md), stack growth, access checks, page protection. */
 #include "support.h"
 
-#define BASE UINT64_C(0x10000000)
+#define BASE  UINT64_C(0x10000000)
 #define STACK UINT64_C(0x200000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
-#define R VMK_ACCESS_READ
-#define W VMK_ACCESS_WRITE
-#define X VMK_ACCESS_EXEC
-#define HUGE UINT64_C(0x200000)
+#define P(n)  ((uint64_t)(n)*VT_PAGE)
+#define R     VMK_ACCESS_READ
+#define W     VMK_ACCESS_WRITE
+#define X     VMK_ACCESS_EXEC
+#define HUGE  UINT64_C(0x200000)
 
 static struct vmk_fault fault;
 
@@ -86,7 +86,8 @@ static void case_2_foreign(void **state)
     vt_setup(&t);
     vt_anon(&t, BASE, P(1), VMK_PROT_NONE);
     vt_anon(&t, BASE + P(2), P(1), VMK_PROT_WRITE);
-    assert_ret(vt_mmap_file(&t, BASE + P(4), P(1), VT_R, VMK_MAP_SHARED | VMK_MAP_FIXED, vt_file(&t, 1), 0), BASE + P(4));
+    assert_ret(vt_mmap_file(&t, BASE + P(4), P(1), VT_R, VMK_MAP_SHARED | VMK_MAP_FIXED, vt_file(&t, 1), 0),
+               BASE + P(4));
     /* process_vm_readv looks at READ alone. */
     assert_int_equal(at(&t, BASE, R | remote, 0), VMK_FAULT_CASE_2);
     assert_int_equal(at(&t, BASE + P(2), R | remote, 0), VMK_FAULT_CASE_2);
@@ -113,8 +114,10 @@ static void case_2a_key_and_shadow_stack(void **state)
     assert_signal(VMK_SIGSEGV, VMK_SEGV_PKUERR);
     assert_int_equal(at(&t, BASE, R | VMK_ACCESS_REMOTE, VMK_FAULT_PKEY), VMK_FAULT_CASE_3A);
     assert_int_equal(vmki_pages(t.mm, P(1)), 1);
-    const struct vmk_vma_request request = {.start = BASE + P(4), .end = BASE + P(5),
-        .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAYREAD | VMK_VM_MAYWRITE | VMK_VM_SHADOW_STACK};
+    const struct vmk_vma_request request = {.start = BASE + P(4),
+                                            .end = BASE + P(5),
+                                            .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAYREAD | VMK_VM_MAYWRITE |
+                                                     VMK_VM_SHADOW_STACK};
     struct vmk_vma *vma;
     vmk_mm_lock_write(t.mm);
     assert_int_equal(vmk_vma_create_and_insert(t.mm, &request, &vma), 0);
@@ -210,7 +213,8 @@ static void case_4_and_5_present(void **state)
     (void)state;
     vt_setup(&t);
     vt_anon(&t, BASE, P(1), VT_RW);
-    assert_ret(vt_mmap_file(&t, BASE + P(4), P(1), VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED, vt_file(&t, 1), 0), BASE + P(4));
+    assert_ret(vt_mmap_file(&t, BASE + P(4), P(1), VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED, vt_file(&t, 1), 0),
+               BASE + P(4));
     assert_int_equal(at(&t, BASE, R, VMK_FAULT_PRESENT), VMK_FAULT_CASE_5);
     assert_false(fault.anon_vma_new);
     assert_int_equal(at(&t, BASE, W, VMK_FAULT_PRESENT), VMK_FAULT_CASE_4B);

@@ -4,7 +4,7 @@
 #include "vmakit/backend.h"
 
 #define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
+#define P(n) ((uint64_t)(n)*VT_PAGE)
 
 static void advise(struct vt *t, vmk_addr start, uint64_t len, int advice)
 {
@@ -162,8 +162,8 @@ static void userfaultfd_follows_when_asked(void **state)
 {
     struct vt t;
     struct vmk_mm *child;
-    struct vmk_uffd_request request = {.action = VMK_UFFD_REGISTER, .context = 7, .mode = VMK_UFFD_MODE_MISSING,
-                                       .address = BASE, .len = P(1)};
+    struct vmk_uffd_request request = {
+        .action = VMK_UFFD_REGISTER, .context = 7, .mode = VMK_UFFD_MODE_MISSING, .address = BASE, .len = P(1)};
 
     (void)state;
     vt_setup(&t);
@@ -239,8 +239,8 @@ static int64_t call_fork(struct vt *t)
 
 static void many_areas(struct vt *t)
 {
-    const struct vmk_uffd_request request = {.action = VMK_UFFD_REGISTER, .context = 7, .mode = VMK_UFFD_MODE_MISSING,
-                                             .address = BASE + P(90), .len = P(1)};
+    const struct vmk_uffd_request request = {
+        .action = VMK_UFFD_REGISTER, .context = 7, .mode = VMK_UFFD_MODE_MISSING, .address = BASE + P(90), .len = P(1)};
 
     for (unsigned i = 0; i < 40; i++) {
         vt_anon(t, BASE + P(2 * i), P(1), VT_RW);
@@ -331,8 +331,12 @@ static void forked_notice(void *context, struct vmk_mm *mm, const struct vmk_cha
 
 static void backend_hears_of_the_child(void **state)
 {
-    static const struct vmk_backend_ops ops = {.size = sizeof(ops), .granule = 4096, .prepare = backend_prepare,
-        .cancel = backend_cancel, .apply = backend_apply, .release = backend_release};
+    static const struct vmk_backend_ops ops = {.size = sizeof(ops),
+                                               .granule = 4096,
+                                               .prepare = backend_prepare,
+                                               .cancel = backend_cancel,
+                                               .apply = backend_apply,
+                                               .release = backend_release};
     struct vt t;
     struct vmk_mm *child;
 
@@ -457,7 +461,8 @@ static void many_areas_at_once(void **state)
     (void)state;
     vt_setup(&t);
     for (unsigned i = 0; i < 3000; i++) {
-        const struct vmk_mmap_request request = {.address = BASE + P(2 * i), .len = P(1), .prot = VT_RW, .flags = VT_FIXED};
+        const struct vmk_mmap_request request = {
+            .address = BASE + P(2 * i), .len = P(1), .prot = VT_RW, .flags = VT_FIXED};
         assert_int_equal(vmk_mmap(t.mm, &request, NULL), 0);
     }
     child = fork_of(&t);

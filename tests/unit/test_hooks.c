@@ -4,14 +4,15 @@
 #include "vmakit/fault.h"
 
 #define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
+#define P(n) ((uint64_t)(n)*VT_PAGE)
 
 /* What the driver was told, in order, as text. */
 static struct vt_text told;
 
 static void tell(const char *hook, const struct vmk_vma *vma)
 {
-    vt_print(&told, "%s %llx-%llx\n", hook, (unsigned long long)vmk_vma_start(vma), (unsigned long long)vmk_vma_end(vma));
+    vt_print(&told, "%s %llx-%llx\n", hook, (unsigned long long)vmk_vma_start(vma),
+             (unsigned long long)vmk_vma_end(vma));
 }
 
 static void assert_told(const char *expected)
@@ -156,8 +157,7 @@ static void driver_release(struct vmk_file *file)
     nr_released++;
 }
 
-static const struct vmk_file_ops file_ops = {
-    .size = sizeof(file_ops), .mmap = driver_mmap, .release = driver_release};
+static const struct vmk_file_ops file_ops = {.size = sizeof(file_ops), .mmap = driver_mmap, .release = driver_release};
 
 static struct vmk_file *device(struct vt *t, enum vmk_object_kind kind)
 {
@@ -166,8 +166,12 @@ static struct vmk_file *device(struct vt *t, enum vmk_object_kind kind)
         .size = sizeof(object_options), .kind = kind, .id = 1, .nr_bytes = P(1024)};
 
     assert_int_equal(vmk_object_create(t->system, &object_options, &object), 0);
-    const struct vmk_file_options options = {.size = sizeof(options), .object = object, .name = "/dev/thing", .id = 1,
-        .mode = VMK_FILE_READ | VMK_FILE_WRITE, .ops = &file_ops};
+    const struct vmk_file_options options = {.size = sizeof(options),
+                                             .object = object,
+                                             .name = "/dev/thing",
+                                             .id = 1,
+                                             .mode = VMK_FILE_READ | VMK_FILE_WRITE,
+                                             .ops = &file_ops};
     assert_int_equal(vmk_file_create(t->system, &options, &t->files[0]), 0);
     vmk_object_put(object);
     return t->files[0];
@@ -224,8 +228,7 @@ static void mmap_hook_refuses_and_changes(void **state)
     answer = 0;
     mmap_sets_flags = VMK_VM_IO | VMK_VM_DONTEXPAND | VMK_VM_DONTDUMP | VMK_VM_PFNMAP;
     assert_ret(vt_mmap_file(&t, BASE + P(8), P(4), VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED, t.files[0], 0), BASE + P(8));
-    assert_map(&t,
-               "10000000-10004000 rw-s pgoff=0 file=1\n10008000-1000c000 rw-s pf io de dd pgoff=0 file=1\n");
+    assert_map(&t, "10000000-10004000 rw-s pgoff=0 file=1\n10008000-1000c000 rw-s pf io de dd pgoff=0 file=1\n");
     vt_teardown(&t);
 }
 
@@ -400,8 +403,7 @@ static void access(void **state)
 static void policies(void **state)
 {
     struct vt t;
-    struct vmk_mbind_request bind = {
-        .address = BASE, .len = P(4), .mode = VMK_MPOL_BIND, .nodes = 1, .max_node = 65};
+    struct vmk_mbind_request bind = {.address = BASE, .len = P(4), .mode = VMK_MPOL_BIND, .nodes = 1, .max_node = 65};
     uint64_t policy = 0;
 
     (void)state;

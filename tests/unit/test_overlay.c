@@ -5,7 +5,7 @@
 #include "mm/overlay.h"
 
 #define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
+#define P(n) ((uint64_t)(n)*VT_PAGE)
 
 static enum vmk_fault_outcome write_to(struct vt *t, vmk_addr address)
 {

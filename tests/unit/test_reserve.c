@@ -4,7 +4,7 @@
 #include "vmakit/backend.h"
 
 #define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
+#define P(n) ((uint64_t)(n)*VT_PAGE)
 
 static void set_and_unset(void **state)
 {

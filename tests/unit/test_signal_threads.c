@@ -13,7 +13,7 @@
 
 #define STABLE UINT64_C(0x10000000) /* never changes */
 #define MOVING UINT64_C(0x20000000) /* the writer's */
-#define P(n) ((uint64_t)(n) * VT_PAGE)
+#define P(n)   ((uint64_t)(n)*VT_PAGE)
 enum { NR_STABLE = 64, NR_MOVING = 256, SECONDS = 2 };
 
 static struct vmk_mm *the_mm;
@@ -203,9 +203,9 @@ static void *faulter(void *context)
     vmk_thread_enter(vmk_mm_system(the_mm));
     for (unsigned i = 0; i < 20000; i++) {
         bool in_stack = i % 16 == 0;
-        const struct vmk_fault_request request = {
-            .address = in_stack ? MOVING - P(1 + i / 16) : MOVING + P(next_random(&seed) % 64),
-            .access = i % 3 == 0 ? VMK_ACCESS_READ : VMK_ACCESS_WRITE};
+        const struct vmk_fault_request request = {.address = in_stack ? MOVING - P(1 + i / 16)
+                                                                      : MOVING + P(next_random(&seed) % 64),
+                                                  .access = i % 3 == 0 ? VMK_ACCESS_READ : VMK_ACCESS_WRITE};
         if (vmk_mm_fault(the_mm, &request, &fault) != 0 || fault.outcome != VMK_FAULT_MINOR)
             atomic_fetch_add(&nr_bad, 1);
     }
@@ -226,7 +226,8 @@ static void faults_in_threads(void **state)
     for (unsigned i = 0; i < 3; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_int_equal(atomic_load(&nr_bad), 0);
-    vt_expect_range(t.mm, MOVING - P(2000), MOVING + P(64), "1fb1e000-20040000 rw-p gd ac anon=a1\n", __FILE__, __LINE__);
+    vt_expect_range(t.mm, MOVING - P(2000), MOVING + P(64), "1fb1e000-20040000 rw-p gd ac anon=a1\n", __FILE__,
+                    __LINE__);
     struct vmk_counters counters;
     vmk_mm_get_counters(t.mm, &counters);
     assert_int_equal(counters.fault, 60000);

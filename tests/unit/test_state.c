@@ -4,7 +4,7 @@
 #include "vmakit/state.h"
 
 #define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
+#define P(n) ((uint64_t)(n)*VT_PAGE)
 
 static bool any_file_will_do; /* for damaged texts */
 
@@ -45,20 +45,28 @@ static void assert_same_dump(struct vmk_mm *a, struct vmk_mm *b)
 /* A bit of everything that an address space can have. */
 static void fill(struct vt *t)
 {
-    const struct vmk_uffd_request uffd = {.action = VMK_UFFD_REGISTER, .context = 9, .features_fork = 1,
-        .mode = VMK_UFFD_MODE_MISSING, .address = BASE + P(40), .len = P(1)};
+    const struct vmk_uffd_request uffd = {.action = VMK_UFFD_REGISTER,
+                                          .context = 9,
+                                          .features_fork = 1,
+                                          .mode = VMK_UFFD_MODE_MISSING,
+                                          .address = BASE + P(40),
+                                          .len = P(1)};
     const struct vmk_name_request name = {.address = BASE + P(42), .len = P(1), .text = "a name = not \"so\" plain"};
-    const struct vmk_mbind_request policy = {.address = BASE + P(44), .len = P(1), .mode = VMK_MPOL_BIND, .nodes = 1,
-                                             .max_node = 65};
+    const struct vmk_mbind_request policy = {
+        .address = BASE + P(44), .len = P(1), .mode = VMK_MPOL_BIND, .nodes = 1, .max_node = 65};
     const struct vmk_mlock_request lock = {.address = BASE + P(46), .len = P(1)};
-    const struct vmk_import_area special = {.start = BASE + P(60), .end = BASE + P(62), .special_name = "[vdso]",
-        .flags = VMK_VM_READ | VMK_VM_EXEC | VMK_VM_MAYREAD | VMK_VM_MAYWRITE | VMK_VM_MAYEXEC};
+    const struct vmk_import_area special = {.start = BASE + P(60),
+                                            .end = BASE + P(62),
+                                            .special_name = "[vdso]",
+                                            .flags = VMK_VM_READ | VMK_VM_EXEC | VMK_VM_MAYREAD | VMK_VM_MAYWRITE |
+                                                     VMK_VM_MAYEXEC};
     struct vmk_mm_layout layout;
 
     vt_anon(t, BASE, P(8), VT_RW);
     vt_touch(t, BASE);
     assert_ret(vt_mprotect(t, BASE + P(2), P(1), VT_R), 0);
-    assert_ret(vt_mremap(t, BASE + P(6), P(1), P(1), VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED, BASE + P(20)), BASE + P(20));
+    assert_ret(vt_mremap(t, BASE + P(6), P(1), P(1), VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED, BASE + P(20)),
+               BASE + P(20));
     assert_ret(vt_mmap_file(t, BASE + P(30), P(4), VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED, vt_file(t, 2), P(7)),
                BASE + P(30));
     assert_ret(vt_mmap_file(t, BASE + P(36), P(2), VT_RW, VMK_MAP_PRIVATE | VMK_MAP_FIXED, vt_file(t, 1), 0),
@@ -218,16 +226,21 @@ static void driver_areas(void **state)
     struct vmk_mm *loaded[1];
     size_t nr = 1;
     struct vmk_object *object;
-    const struct vmk_vma_request bare = {.start = BASE + P(8), .end = BASE + P(9), .ops = &driver_vm_ops,
-                                         .flags = VMK_VM_READ | VMK_VM_MAYREAD};
+    const struct vmk_vma_request bare = {
+        .start = BASE + P(8), .end = BASE + P(9), .ops = &driver_vm_ops, .flags = VMK_VM_READ | VMK_VM_MAYREAD};
     struct vmk_vma *vma;
 
     (void)state;
     vt_setup(&t);
-    const struct vmk_object_options object_options = {.size = sizeof(object_options), .kind = VMK_OBJECT_DEVICE, .id = 3};
+    const struct vmk_object_options object_options = {
+        .size = sizeof(object_options), .kind = VMK_OBJECT_DEVICE, .id = 3};
     assert_int_equal(vmk_object_create(t.system, &object_options, &object), 0);
-    const struct vmk_file_options options = {.size = sizeof(options), .object = object, .name = "/dev/thing", .id = 3,
-        .mode = VMK_FILE_READ | VMK_FILE_WRITE, .ops = &file_ops};
+    const struct vmk_file_options options = {.size = sizeof(options),
+                                             .object = object,
+                                             .name = "/dev/thing",
+                                             .id = 3,
+                                             .mode = VMK_FILE_READ | VMK_FILE_WRITE,
+                                             .ops = &file_ops};
     assert_int_equal(vmk_file_create(t.system, &options, &t.files[2]), 0);
     vmk_object_put(object);
     assert_ret(vt_mmap_file(&t, BASE, P(2), VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED, t.files[2], 0), BASE);
@@ -246,6 +259,51 @@ static void driver_areas(void **state)
     vmk_mm_unlock_write(t.mm);
     assert_int_equal(vmk_mm_save(&t.mm, 1, vt_sink, &saved), -VMK_ERR_UNSUPPORTED);
     assert_int_equal(vmk_mm_save(&t.mm, 0, vt_sink, &saved), -VMK_ERR_MISUSE);
+    vt_teardown(&t);
+}
+
+/* A special area with operations: the finder is asked for them by its name. */
+static struct vmk_file *find_vdso(void *context, uint64_t file_id, uint64_t object_id, const char *name)
+{
+    struct vt *t = context;
+
+    assert_true(file_id == 0 && object_id == 0);
+    assert_string_equal(name, "[vdso]");
+    vmk_file_get(t->files[0]);
+    return t->files[0];
+}
+
+static void special_areas(void **state)
+{
+    struct vt t;
+    struct vmk_mm *loaded[1];
+    size_t nr = 1;
+    struct vmk_object *object;
+    const struct vmk_import_area vdso = {.start = BASE,
+                                         .end = BASE + P(2),
+                                         .special_name = "[vdso]",
+                                         .ops = &driver_vm_ops,
+                                         .flags = VMK_VM_READ | VMK_VM_EXEC | VMK_VM_MAY_ACCESS};
+    const struct vmk_import_area other = {
+        .start = BASE + P(4), .end = BASE + P(5), .special_name = "[mine]", .flags = VMK_VM_READ | VMK_VM_MAYREAD};
+
+    (void)state;
+    vt_setup(&t);
+    const struct vmk_object_options object_options = {.size = sizeof(object_options), .kind = VMK_OBJECT_NONE};
+    assert_int_equal(vmk_object_create(t.system, &object_options, &object), 0);
+    const struct vmk_file_options options = {.size = sizeof(options), .object = object, .vm_ops = &driver_vm_ops};
+    assert_int_equal(vmk_file_create(t.system, &options, &t.files[0]), 0);
+    vmk_object_put(object);
+    assert_int_equal(vmk_mm_import(t.mm, &vdso), 0);
+    save_all(&t.mm, 1, &saved);
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, find_vdso, &t, loaded, &nr, NULL), 0);
+    assert_ptr_equal(vmk_vma_ops(vmki_find(loaded[0], BASE)), &driver_vm_ops);
+    assert_same_dump(t.mm, loaded[0]);
+    vmk_mm_put(loaded[0]);
+    nr = 1;
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, NULL, NULL, loaded, &nr, NULL), -VMK_ENOENT);
+    assert_int_equal(vmk_mm_import(t.mm, &other), 0); /* a name that load would not know */
+    assert_int_equal(vmk_mm_save(&t.mm, 1, vt_sink, &saved), -VMK_ERR_UNSUPPORTED);
     vt_teardown(&t);
 }
 
@@ -339,7 +397,8 @@ static void hostile_text(void **state)
         {HEAD AREA "73 0 name=\"\"\n", 3},
         {HEAD AREA "73 0 name=\"\\0g\"\n", 3},
         {HEAD AREA "73 0 name=\"0123456789012345678901234567890123456789"
-                   "0123456789012345678901234567890123456789\"\n", 3},
+                   "0123456789012345678901234567890123456789\"\n",
+         3},
         {HEAD AREA "73 0 driver\n", 3},
         {HEAD AREA "73 0 nonsense\n", 3},
         {HEAD AREA "73 0 forked=1\n", 3},
@@ -444,12 +503,19 @@ static void imports(void **state)
     area.start = BASE + P(2);
     area.anon_vma = VMK_ANON_NO;
     assert_int_equal(vmk_mm_import(t.mm, &area), 0); /* without merging */
-    area = (struct vmk_import_area){.start = BASE + P(4), .end = BASE + P(6), .flags = rw, .anon_vma = VMK_ANON_UNKNOWN};
+    area =
+        (struct vmk_import_area){.start = BASE + P(4), .end = BASE + P(6), .flags = rw, .anon_vma = VMK_ANON_UNKNOWN};
     assert_int_equal(vmk_mm_import(t.mm, &area), 0);
-    area = (struct vmk_import_area){.start = BASE + P(8), .end = BASE + P(9), .offset = P(3), .file = vt_file(&t, 1),
-        .flags = VMK_VM_READ | VMK_VM_SHARED | VMK_VM_MAY_ACCESS | VMK_VM_MAYSHARE, .anon_vma = VMK_ANON_YES};
+    area = (struct vmk_import_area){.start = BASE + P(8),
+                                    .end = BASE + P(9),
+                                    .offset = P(3),
+                                    .file = vt_file(&t, 1),
+                                    .flags = VMK_VM_READ | VMK_VM_SHARED | VMK_VM_MAY_ACCESS | VMK_VM_MAYSHARE,
+                                    .anon_vma = VMK_ANON_YES};
     assert_int_equal(vmk_mm_import(t.mm, &area), 0);
-    area = (struct vmk_import_area){.start = BASE + P(10), .end = BASE + P(11), .special_name = "[vdso]",
+    area = (struct vmk_import_area){.start = BASE + P(10),
+                                    .end = BASE + P(11),
+                                    .special_name = "[vdso]",
                                     .flags = VMK_VM_READ | VMK_VM_EXEC | VMK_VM_MAY_ACCESS};
     assert_int_equal(vmk_mm_import(t.mm, &area), 0);
     assert_map(&t, "10000000-10002000 rw-p ac anon=a1\n10002000-10004000 rw-p ac\n10004000-10006000 rw-p ac anon=?\n"
@@ -470,8 +536,10 @@ static void imports(void **state)
 static void unknown_history_is_counted(void **state)
 {
     struct vt t;
-    const struct vmk_import_area area = {.start = BASE, .end = BASE + P(2), .anon_vma = VMK_ANON_UNKNOWN,
-        .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS | VMK_VM_ACCOUNT};
+    const struct vmk_import_area area = {.start = BASE,
+                                         .end = BASE + P(2),
+                                         .anon_vma = VMK_ANON_UNKNOWN,
+                                         .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS | VMK_VM_ACCOUNT};
 
     (void)state;
     vt_setup(&t);
@@ -487,8 +555,12 @@ static void unknown_history_is_counted(void **state)
 
 static int64_t call_import(struct vt *t)
 {
-    const struct vmk_import_area area = {.start = BASE, .end = BASE + P(2), .anon_vma = VMK_ANON_YES, .uffd = 3,
-        .special_name = "[vdso]", .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_ACCOUNT | VMK_VM_UFFD_MISSING};
+    const struct vmk_import_area area = {.start = BASE,
+                                         .end = BASE + P(2),
+                                         .anon_vma = VMK_ANON_YES,
+                                         .uffd = 3,
+                                         .special_name = "[vdso]",
+                                         .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_ACCOUNT | VMK_VM_UFFD_MISSING};
 
     return vmk_mm_import(t->mm, &area);
 }
@@ -507,6 +579,7 @@ int main(void)
         cmocka_unit_test(fork_family),
         cmocka_unit_test(files_that_are_gone),
         cmocka_unit_test(driver_areas),
+        cmocka_unit_test(special_areas),
         cmocka_unit_test(hostile_text),
         cmocka_unit_test(damaged_text),
         cmocka_unit_test(each_allocation_fails),

@@ -5,7 +5,7 @@
 #include "mm/validate.h"
 
 #define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
+#define P(n) ((uint64_t)(n)*VT_PAGE)
 
 static struct vt_text found;
 
@@ -180,11 +180,16 @@ static void dump_names_everything(void **state)
 {
     struct vt t;
     static struct vt_text text;
-    const char *const wanted[] = {
-        "layout start_code=0", " mmap_base=7ffff7fff000", "limits as=ffffffffffffffff:ffffffffffffffff",
-        " stack=800000:", "process capabilities=0", "counters areas=3 total=12 locked=0", " file=10008000",
-        " object=10008000 file_id=1 object_id=1 path=\"/file1\"", "reserved 20000000-20001000\n",
-        "tracked 10000000-10001000\n"};
+    const char *const wanted[] = {"layout start_code=0",
+                                  " mmap_base=7ffff7fff000",
+                                  "limits as=ffffffffffffffff:ffffffffffffffff",
+                                  " stack=800000:",
+                                  "process capabilities=0",
+                                  "counters areas=3 total=12 locked=0",
+                                  " file=10008000",
+                                  " object=10008000 file_id=1 object_id=1 path=\"/file1\"",
+                                  "reserved 20000000-20001000\n",
+                                  "tracked 10000000-10001000\n"};
 
     (void)state;
     some_space(&t);
