@@ -43,10 +43,6 @@ void vmk_object_put(struct vmk_object *object)
     if (__atomic_sub_fetch(&object->refs, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     VMKI_CHECK(object->links == NULL);
-    if (object->commit_pages != 0)
-        vmki_commit_uncharge(system, object->commit_pages);
-    if (object->huge_pages != 0)
-        __atomic_add_fetch(&system->sysctl.hugetlb_free_pages, object->huge_pages, __ATOMIC_RELAXED);
     vmki_free(system, object, sizeof(*object));
     __atomic_sub_fetch(&system->nr_children, 1, __ATOMIC_RELAXED);
 }
@@ -97,12 +93,27 @@ static void file_free(struct vmk_sync_deferred *deferred)
     __atomic_sub_fetch(&system->nr_children, 1, __ATOMIC_RELAXED);
 }
 
+/* What an object of our own making holds goes with its one file, before the memory does. */
+static void object_give_back(struct vmk_object *object)
+{
+    struct vmk_system *system = object->system;
+
+    if (object->commit_pages != 0)
+        vmki_commit_uncharge(system, object->commit_pages);
+    if (object->huge_pages != 0)
+        __atomic_add_fetch(&system->sysctl.hugetlb_free_pages, object->huge_pages, __ATOMIC_RELAXED);
+    object->commit_pages = 0;
+    object->huge_pages = 0;
+}
+
 void vmk_file_put(struct vmk_file *file)
 {
     if (__atomic_sub_fetch(&file->refs, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     if (file->ops != NULL && file->ops->release != NULL)
         file->ops->release(file);
+    if (file->object->is_internal)
+        object_give_back(file->object);
     vmk_sync_defer(&file->deferred, file_free);
 }
 
