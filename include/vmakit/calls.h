@@ -246,6 +246,7 @@ struct vmk_uffd_request {
     enum vmk_uffd_action action;
     uint64_t context;
     uint32_t features_fork, features_remap; /* 1: the context follows fork or mremap (UFFD_FEATURE_EVENT_*) */
+    uint32_t features_wp_async; /* 1: UFFD_FEATURE_WP_ASYNC: WP alone works on any file; for UNREGISTER too */
     uint64_t mode; /* REGISTER: VMK_UFFD_MODE_* */
     vmk_addr address; /* not for CLOSE, which treats the whole address space */
     uint64_t len;

@@ -9,15 +9,20 @@
 static bool uffd_is_shmem(const struct vmk_vma *vma)
 {
     /* System V segments have operations of their own, which userfaultfd does not know. */
-    return vmki_vma_is_kind(vma, VMK_OBJECT_SHMEM) && vmki_vma_ops(vma) == NULL;
+    return vmki_vma_is_kind(vma, VMK_OBJECT_SHMEM) && (vma->file->mode & VMK_FILE_SHM) == 0;
 }
 
-/* May the area be registered for these modes, by its kind? Unregistering asks the same with no mode. */
-static bool uffd_supports(const struct vmk_vma *vma, vmk_vm_flags modes)
+/*
+ * May the area be registered for these modes, by its kind? Unregistering asks the same for the modes that it has. With
+ * `async` the kernel itself resolves write protection, so that WP alone works on any file.
+ */
+static bool uffd_supports(const struct vmk_vma *vma, vmk_vm_flags modes, bool async)
 {
     if ((vma->flags & VMK_VM_DROPPABLE) != 0)
         return false;
     if (vmki_vma_is_hugetlb(vma) || uffd_is_shmem(vma))
+        return true;
+    if (async && modes == VMK_VM_UFFD_WP && (vma->flags & VMK_VM_SPECIAL) == 0)
         return true;
     return (modes & VMK_VM_UFFD_MINOR) == 0 && vmki_vma_is_private_memory(vma);
 }
@@ -65,11 +70,12 @@ static int uffd_range(struct vmki_plan *plan, const struct vmk_uffd_request *req
 static int uffd_check_area(const struct vmki_plan *plan, const struct vmk_vma *vma)
 {
     const struct vmk_uffd_request *request = &plan->request.uffd;
+    bool registers = request->action == VMK_UFFD_REGISTER;
     uint64_t context = uffd_context(vma);
 
-    if (!uffd_supports(vma, plan->flags))
+    if (!uffd_supports(vma, registers ? plan->flags : vma->flags & VMK_VM_UFFD, request->features_wp_async != 0))
         return -VMK_EINVAL;
-    if (request->action == VMK_UFFD_UNREGISTER)
+    if (!registers)
         return context != 0 && context != request->context ? -VMK_EINVAL : 0;
     if ((vma->flags & VMK_VM_MAYWRITE) == 0)
         return -VMK_EPERM; /* filling a page would write the file */

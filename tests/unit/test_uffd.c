@@ -168,6 +168,34 @@ static void test_mixed(void **state)
     vt_teardown(&t);
 }
 
+/* UFFD_FEATURE_WP_ASYNC: WP alone, on files too. */
+static void test_wp_async(void **state)
+{
+    struct vmk_uffd_request request = {
+        .action = VMK_UFFD_REGISTER, .context = 1, .features_wp_async = 1, .mode = WP, .address = BASE, .len = P(4)};
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    vt_map_file(&t, BASE, P(4), VT_RW, VMK_MAP_PRIVATE, vt_file(&t, 1), 0);
+    assert_ret(vt_return(&t, vmk_uffd(t.mm, &request, &t.result)), 0);
+    assert_map(&t, "10000000-10004000 rw-p uw ac pgoff=0 file=1 uffd=1\n");
+    request.mode = WP | MISSING;
+    assert_ret(vt_return(&t, vmk_uffd(t.mm, &request, &t.result)), -VMK_EINVAL);
+    assert_ret(vt_unregister(&t, 2, BASE, P(4)), -VMK_EINVAL);
+    request.action = VMK_UFFD_UNREGISTER;
+    assert_ret(vt_return(&t, vmk_uffd(t.mm, &request, &t.result)), 0);
+    assert_map(&t, "10000000-10004000 rw-p ac pgoff=0 file=1\n");
+    assert_ret(vt_return(&t, vmk_uffd(t.mm, &request, &t.result)),
+               -VMK_EINVAL); /* what is not registered must be able */
+    request.action = VMK_UFFD_REGISTER;
+    request.mode = WP;
+    vt_special(&t, BASE + P(4), P(2), VT_VDSO);
+    request.address = BASE + P(4);
+    assert_ret(vt_return(&t, vmk_uffd(t.mm, &request, &t.result)), -VMK_EINVAL);
+    vt_teardown(&t);
+}
+
 static void test_hugetlb(void **state)
 {
     const uint32_t flags = VT_FIXED | VMK_MAP_HUGETLB | VMK_MAP_NORESERVE;
@@ -287,17 +315,10 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_holes),
-        cmocka_unit_test(test_modes),
-        cmocka_unit_test(test_contexts),
-        cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_mixed),
-        cmocka_unit_test(test_hugetlb),
-        cmocka_unit_test(test_merging),
-        cmocka_unit_test(test_settings),
-        cmocka_unit_test(test_map_count),
-        cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_arguments), cmocka_unit_test(test_holes),     cmocka_unit_test(test_modes),
+        cmocka_unit_test(test_contexts),  cmocka_unit_test(test_kinds),     cmocka_unit_test(test_mixed),
+        cmocka_unit_test(test_wp_async),  cmocka_unit_test(test_hugetlb),   cmocka_unit_test(test_merging),
+        cmocka_unit_test(test_settings),  cmocka_unit_test(test_map_count), cmocka_unit_test(test_failing_allocations),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
