@@ -17,7 +17,7 @@ check() { # NAME COMPILER FLAG...
         source=$1 dir=$2; shift 2
         object=$dir/$(echo "$source" | tr / _ | sed "s/\.c$/.o/")
         exec "$@" -c "$source" -o "$object"' sh {} "$dir" \
-        "$compiler" -std=c11 -O2 -fno-delete-null-pointer-checks -ffreestanding -nostdlib -Wall -Wextra -Wpedantic -Werror -Iinclude -Isrc \
+        "$compiler" -std=c11 -O2 -fno-delete-null-pointer-checks -fno-pic -fno-pie -ffreestanding -nostdlib -Wall -Wextra -Wpedantic -Werror -Iinclude -Isrc \
         '-DVMK_SYNC_HEADER="vmakit/sync/none.h"' "$@" || fail "$name: does not compile freestanding"
     "$compiler" -nostdlib -r -o "$dir/all.o" "$dir"/src_*.o || fail "$name: ld -r failed"
 
