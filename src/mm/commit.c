@@ -77,24 +77,31 @@ static bool is_piece(const struct vmki_area_edit *edit, const struct vmk_vma *vm
     return false;
 }
 
+static void detach_one(struct vmk_mm *mm, const struct vmki_area_edit *edit, struct vmk_vma *vma,
+                       struct vmk_vma ***tail)
+{
+    vmki_count_area(mm, vma->flags, vmki_vma_nr_pages(vma), -1);
+    if (is_piece(edit, vma))
+        return;
+    **tail = vma;
+    *tail = &vma->link;
+}
+
 /* Takes the old run out of the counters, and lists, in order, the areas that are no piece. */
 static VMKI_NOINLINE struct vmk_vma *detach_run(struct vmk_mm *mm, const struct vmki_area_edit *edit)
 {
+    const struct vmki_cursor *at = vmki_seek(mm, edit->from);
     struct vmki_cursor cursor;
     struct vmki_tree_entry entry;
     struct vmk_vma *gone = NULL, **tail = &gone;
 
-    vmki_cursor_seek(&cursor, &mm->tree, edit->from);
-    while (vmki_cursor_entry(&cursor, &entry) && entry.start < edit->until) {
-        struct vmk_vma *vma = entry.item;
-
-        vmki_count_area(mm, vma->flags, vmki_vma_nr_pages(vma), -1);
-        if (!is_piece(edit, vma)) {
-            *tail = vma;
-            tail = &vma->link;
-        }
-        if (!vmki_cursor_advance(&cursor))
-            break;
+    if (!vmki_cursor_entry(at, &entry) || entry.start >= edit->until)
+        return NULL;
+    detach_one(mm, edit, entry.item, &tail);
+    if (entry.end < edit->until) {
+        cursor = *at;
+        while (vmki_cursor_advance(&cursor) && vmki_cursor_entry(&cursor, &entry) && entry.start < edit->until)
+            detach_one(mm, edit, entry.item, &tail);
     }
     *tail = NULL;
     return gone;
@@ -197,12 +204,10 @@ static void update_peaks(struct vmk_mm *mm)
 static VMKI_NOINLINE void publish(struct vmk_mm *mm, struct vmki_area_edit *edit)
 {
     struct vmki_tree_entry *entries = mm->splice;
-    struct vmki_cursor cursor;
 
     for (unsigned i = 0; i < edit->nr_pieces; i++)
         piece_apply(mm, &edit->piece[i], &entries[i]);
-    vmki_cursor_seek(&cursor, &mm->tree, edit->from);
-    vmki_cursor_splice(&cursor, edit->until, entries, edit->nr_pieces);
+    vmki_finger_splice(mm, edit->from, edit->until, entries, edit->nr_pieces);
 }
 
 void vmki_edit_commit(struct vmk_mm *mm, struct vmki_area_edit *edit)

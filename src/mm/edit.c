@@ -58,16 +58,26 @@ static void edit_adopt(struct vmki_area_edit *edit, unsigned index, const struct
 
 static struct vmk_vma *touching_before(struct vmk_mm *mm, vmk_addr start)
 {
-    struct vmk_vma *vma = start != 0 ? vmki_find_prev(mm, start) : NULL;
+    struct vmki_tree_entry entry;
 
-    return vma != NULL && vma->end == start ? vma : NULL;
+    return vmki_cursor_before(vmki_seek(mm, start), &entry) && entry.end == start ? entry.item : NULL;
 }
 
-static struct vmk_vma *touching_after(struct vmk_mm *mm, vmk_addr end)
+/* The area that begins where [start, end) ends. */
+static struct vmk_vma *touching_after(struct vmk_mm *mm, vmk_addr start, vmk_addr end)
 {
-    struct vmk_vma *vma = vmki_find_next(mm, end);
+    const struct vmki_cursor *cursor = vmki_seek(mm, start);
+    struct vmki_tree_entry entry;
 
-    return vma != NULL && vma->start == end ? vma : NULL;
+    if (!vmki_cursor_entry(cursor, &entry))
+        return NULL;
+    if (entry.end == end) {
+        if (!vmki_cursor_after(cursor, &entry))
+            return NULL;
+    } else if (entry.end < end && !vmki_tree_next(&mm->tree, end, &entry)) {
+        return NULL;
+    }
+    return entry.start == end ? entry.item : NULL;
 }
 
 /* Which neighbours a changed or new range joins. */
@@ -207,7 +217,7 @@ int vmki_edit_modify(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_f
     *edit = (struct vmki_area_edit){.new_start = start, .new_end = end, .old_flags = vma->flags, .new_flags = flags};
     *partial = false;
     joins = find_joins(mm, start == vma->start ? touching_before(mm, start) : NULL,
-                       end == vma->end ? touching_after(mm, end) : NULL, &mid, is_whole ? vma : NULL);
+                       end == vma->end ? touching_after(mm, start, end) : NULL, &mid, is_whole ? vma : NULL);
     if (joins.prev != NULL || joins.next != NULL) {
         count_joins(mm, &joins, start, end);
         modify_join(vma, start, end, &joins, &mid, edit);
@@ -253,7 +263,7 @@ int vmki_unmap_may_split(struct vmk_vma *first, struct vmk_vma *last, vmk_addr s
 /* The areas at both ends of [start, end): false when none overlaps it. */
 static bool overlap_ends(struct vmk_mm *mm, vmk_addr start, vmk_addr end, struct vmk_vma **first, struct vmk_vma **last)
 {
-    *first = vmki_find_next(mm, start);
+    *first = vmki_seek_area(mm, start);
     if (*first == NULL || (*first)->start >= end)
         return false;
     *last = (*first)->end >= end ? *first : vmki_find_prev(mm, end);
@@ -305,7 +315,7 @@ static int map_surroundings(struct vmk_mm *mm, vmk_addr start, vmk_addr end, str
     *around = (struct surroundings){NULL, NULL, false, false};
     if (!overlap_ends(mm, start, end, &first, &last)) {
         around->prev = touching_before(mm, start);
-        around->next = touching_after(mm, end);
+        around->next = touching_after(mm, start, end);
         return 0;
     }
     error = vmki_unmap_may_split(first, last, start, end);
@@ -316,7 +326,7 @@ static int map_surroundings(struct vmk_mm *mm, vmk_addr start, vmk_addr end, str
     around->prev_is_cut = first->start < start;
     around->next_is_cut = last->end > end;
     around->prev = around->prev_is_cut ? first : touching_before(mm, start);
-    around->next = around->next_is_cut ? last : touching_after(mm, end);
+    around->next = around->next_is_cut ? last : touching_after(mm, start, end);
     return 0;
 }
 

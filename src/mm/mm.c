@@ -168,6 +168,7 @@ void vmk_mm_exit(struct vmk_mm *mm)
         vmki_cursor_advance(&cursor);
     }
     *tail = NULL;
+    vmki_finger_forget(mm);
     vmki_tree_clear(&mm->tree);
     vmki_end_areas(mm, gone);
     vmki_uncharge(mm, accounted);

@@ -75,6 +75,15 @@ struct vmki_file_vma {
 
 struct vmki_overlay; /* overlay.c */
 
+/*
+ * Where the last search of a writer ended: the parts of a call, and of the next call, mostly look at one place, and one
+ * descent of the tree serves them all. Right for the addresses of [low, high); until the tree changes in another way.
+ */
+struct vmki_finger {
+    struct vmki_cursor at;
+    vmk_addr low, high;
+};
+
 struct vmk_mm {
     struct vmki_tree tree;         /* mm.lock; lock-free readers */
     struct vmki_tree_memory tree_memory; /* constant */
@@ -114,6 +123,7 @@ struct vmk_mm {
     uint32_t nr_spare_anon, nr_spare_file;
     struct vmki_retired *retired;  /* memory.c */
     struct vmki_tree_entry splice[VMKI_TREE_SPLICE_MAX]; /* of the edit that is being committed */
+    struct vmki_finger finger;     /* mm.lock exclusive */
     struct vmki_plan *call;        /* the plan of a one-call verb: with mm.lock exclusive there is one at a time */
 
     struct vmki_tree reserved;     /* ranges of a foreign host; empty for most */
@@ -248,6 +258,21 @@ struct vmk_vma *vmki_find(struct vmk_mm *mm, vmk_addr address);
 struct vmk_vma *vmki_find_next(struct vmk_mm *mm, vmk_addr address);
 /* The last area that starts below the address, or NULL. */
 struct vmk_vma *vmki_find_prev(struct vmk_mm *mm, vmk_addr address);
+/*
+ * The position of the first area that ends above the address, as vmki_cursor_seek has it; mm.lock exclusive, as for the
+ * functions below it. Valid until the next seek or edit.
+ */
+const struct vmki_cursor *vmki_seek(struct vmk_mm *mm, vmk_addr address);
+/* The first area that ends above the address, or NULL. */
+struct vmk_vma *vmki_seek_area(struct vmk_mm *mm, vmk_addr address);
+/* Splices at the position of vmki_seek(from), which moves with it. */
+void vmki_finger_splice(struct vmk_mm *mm, vmk_addr from, vmk_addr until, const struct vmki_tree_entry *entries,
+                        unsigned nr);
+/* The tree has changed in another way. */
+static inline void vmki_finger_forget(struct vmk_mm *mm)
+{
+    mm->finger.high = 0;
+}
 /* True when any part of [start, end) is sealed; holes do not matter. */
 bool vmki_range_is_sealed(struct vmk_mm *mm, vmk_addr start, vmk_addr end);
 /* True when no hole is in [start, end). */

@@ -134,22 +134,24 @@ static int apply_seals(const struct vmk_file *file, vmk_vm_flags *flags)
     return 0;
 }
 
-/* Files have a largest size, which an offset may not exceed; devices and what cannot be mapped have none. */
-static bool has_size_limit(const struct vmk_object *object)
+/* Files have a largest size, which an offset may not exceed; for devices and the like it is that of a 64-bit number. */
+static uint64_t largest_size(const struct vmk_object *object)
 {
-    return object->kind == VMK_OBJECT_REGULAR || object->kind == VMK_OBJECT_SHMEM || object->kind == VMK_OBJECT_SECRET;
+    bool has_limit =
+        object->kind == VMK_OBJECT_REGULAR || object->kind == VMK_OBJECT_SHMEM || object->kind == VMK_OBJECT_SECRET;
+
+    return has_limit ? object->max_bytes : UINT64_MAX;
 }
 
 static int file_flags(const struct vmk_mmap_request *request, uint64_t prot, uint64_t pgoff, unsigned page_shift,
                       vmk_vm_flags *flags)
 {
     const struct vmk_file *file = request->file;
-    uint64_t max_bytes = file->object->max_bytes;
+    uint64_t max_bytes = largest_size(file->object);
     uint32_t type = mmap_type(request);
     int error;
 
-    if (has_size_limit(file->object) &&
-        (request->len > max_bytes || pgoff > (max_bytes - request->len) >> page_shift))
+    if (request->len > max_bytes || pgoff > (max_bytes - request->len) >> page_shift)
         return -VMK_EOVERFLOW;
     if (is_shared_type(type)) {
         error = file_flags_shared(request, flags);
@@ -200,8 +202,12 @@ static int anonymous_flags(const struct vmk_mm *mm, const struct vmk_mmap_reques
 /* What lies in [start, end) now, in pages: all of it, and what is charged. */
 static void count_overlap(struct vmk_mm *mm, vmk_addr start, vmk_addr end, uint64_t *pages, uint64_t *accounted)
 {
+    struct vmki_tree_entry entry;
+
     *pages = 0;
     *accounted = 0;
+    if (!vmki_cursor_entry(vmki_seek(mm, start), &entry) || entry.start >= end)
+        return;
     for (const struct vmk_vma *vma = vmki_find_next(mm, start); vma != NULL && vma->start < end;
          vma = vmki_find_next(mm, vma->end)) {
         uint64_t part = vmki_pages(mm, vmki_min(vma->end, end) - vmki_max(vma->start, start));
@@ -512,8 +518,12 @@ static enum vmki_step mmap_prepare_area(struct vmki_plan *plan)
         vmki_uncharge(mm, charged);
         return mmap_fail_hook(plan, error);
     }
-    if ((state->flags & (VMK_VM_SPECIAL | VMK_VM_HUGETLB)) != 0)
+    /* Never locked; yet with MCL_FUTURE it is compared with its neighbours as if it were, and stays alone. */
+    if ((state->flags & VMK_VM_LOCKED) != 0 &&
+        (state->flags & (VMK_VM_SPECIAL | VMK_VM_HUGETLB | VMK_VM_DROPPABLE)) != 0) {
         state->flags &= ~VMK_VM_LOCKED_MASK;
+        area.may_merge = false;
+    }
     /* Anonymous memory takes its page offset from its address: the difference is 0. */
     area.identity = (struct vmki_identity){.flags = state->flags, .file = state->file, .ext = state->ext};
     if (state->file != NULL)

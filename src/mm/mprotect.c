@@ -19,7 +19,7 @@ static bool prot_is_valid(const struct vmk_mm *mm, uint64_t prot)
 /* Where the change begins and ends: a GROWSDOWN or GROWSUP request extends it to the whole stack. */
 static int find_range(struct vmki_plan *plan, uint64_t grows)
 {
-    const struct vmk_vma *vma = vmki_find_next(plan->mm, plan->start);
+    const struct vmk_vma *vma = vmki_seek_area(plan->mm, plan->start);
 
     if (vma == NULL)
         return -VMK_ENOMEM;
@@ -187,12 +187,12 @@ static enum vmki_step mprotect_area(struct vmki_plan *plan, struct vmk_vma *vma,
 static enum vmki_step mprotect_step(struct vmki_plan *plan)
 {
     while (plan->cursor < plan->end) {
-        struct vmk_vma *vma = vmki_find(plan->mm, plan->cursor);
+        struct vmk_vma *vma = vmki_seek_area(plan->mm, plan->cursor);
         vmk_vm_flags flags;
         vmk_addr end;
         int error;
 
-        if (vma == NULL)
+        if (vma == NULL || vma->start > plan->cursor)
             return vmki_plan_end(plan, -VMK_ENOMEM, 0);
         end = vmki_min(vma->end, plan->end);
         flags = new_flags_of(plan, vma);

@@ -174,15 +174,13 @@ int vmk_vma_map_memory(struct vmk_mm *mm, const struct vmk_vma_request *request,
 static int detach(struct vmk_mm *mm, struct vmk_vma *vma)
 {
     uint64_t accounted = mm->accounted_vm;
-    struct vmki_cursor cursor;
 
     if (vmki_find(mm, vma->start) != vma)
         return -VMK_EINVAL;
     if (!vmki_tree_reserve(&mm->tree, 1))
         return -VMK_ERR_HOST_NOMEM;
-    vmki_cursor_seek(&cursor, &mm->tree, vma->start);
     vmki_count_area(mm, vma->flags, vmki_vma_nr_pages(vma), -1);
-    vmki_cursor_splice(&cursor, vma->end, NULL, 0);
+    vmki_finger_splice(mm, vma->start, vma->end, NULL, 0);
     vmki_uncharge(mm, accounted - mm->accounted_vm);
     return 0;
 }

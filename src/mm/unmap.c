@@ -62,7 +62,7 @@ static int unmap_first_cut(struct vmki_plan *plan, struct vmk_vma *first, vmk_ad
 int vmki_plan_unmap_refused(struct vmki_plan *plan, vmk_addr start, vmk_addr end)
 {
     struct vmk_mm *mm = plan->mm;
-    struct vmk_vma *first = vmki_find_next(mm, start);
+    struct vmk_vma *first = vmki_seek_area(mm, start);
     int refusal;
 
     if (VMKI_UNLIKELY(mm->reserved.nr_entries != 0) && vmki_reserved_touches(mm, start, end))
@@ -94,7 +94,7 @@ int vmki_plan_cut(struct vmki_plan *plan, vmk_addr address)
 int vmki_plan_unmap(struct vmki_plan *plan, vmk_addr start, vmk_addr end)
 {
     struct vmk_mm *mm = plan->mm;
-    struct vmk_vma *first = vmki_find_next(mm, start);
+    struct vmk_vma *first = vmki_seek_area(mm, start);
     int error = vmki_plan_unmap_refused(plan, start, end);
 
     if (error != 0 || first == NULL || first->start >= end)

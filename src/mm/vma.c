@@ -24,11 +24,72 @@ struct vmk_vma *vmki_find_prev(struct vmk_mm *mm, vmk_addr address)
     return vmki_tree_prev(&mm->tree, address, &entry) ? entry.item : NULL;
 }
 
+/* ---- The finger ---- */
+
+/* The addresses for which the finger is where it is: those of its entry, and, in the gap below, those from `from` on. */
+static void finger_mark(struct vmki_finger *finger, vmk_addr from)
+{
+    struct vmki_tree_entry entry;
+
+    if (vmki_cursor_entry(&finger->at, &entry)) {
+        finger->low = vmki_min(from, entry.start);
+        finger->high = entry.end;
+    } else {
+        finger->low = from;
+        finger->high = UINT64_MAX;
+    }
+}
+
+/* A merge looks at the area before the place. True when that is where the address is. */
+static bool finger_step_back(struct vmki_finger *finger, vmk_addr address)
+{
+    struct vmki_tree_entry entry;
+
+    return address < finger->high && finger->at.slot[0] != 0 && vmki_cursor_before(&finger->at, &entry) &&
+           entry.start <= address && address < entry.end && vmki_cursor_retreat(&finger->at);
+}
+
+const struct vmki_cursor *vmki_seek(struct vmk_mm *mm, vmk_addr address)
+{
+    struct vmki_finger *finger = &mm->finger;
+
+    if (address < finger->low || address >= finger->high) {
+        if (!finger_step_back(finger, address))
+            vmki_cursor_seek(&finger->at, &mm->tree, address);
+        finger_mark(finger, address);
+    }
+    return &finger->at;
+}
+
+struct vmk_vma *vmki_seek_area(struct vmk_mm *mm, vmk_addr address)
+{
+    struct vmki_tree_entry entry;
+
+    return vmki_cursor_entry(vmki_seek(mm, address), &entry) ? entry.item : NULL;
+}
+
+void vmki_finger_splice(struct vmk_mm *mm, vmk_addr from, vmk_addr until, const struct vmki_tree_entry *entries,
+                        unsigned nr)
+{
+    vmki_seek(mm, from);
+    vmki_cursor_splice(&mm->finger.at, until, entries, nr);
+    finger_mark(&mm->finger, nr != 0 ? entries[0].start : from);
+}
+
 bool vmki_range_is_sealed(struct vmk_mm *mm, vmk_addr start, vmk_addr end)
 {
-    for (struct vmk_vma *vma = vmki_find_next(mm, start); vma != NULL && vma->start < end;
-         vma = vmki_find_next(mm, vma->end))
-        if ((vma->flags & VMK_VM_SEALED) != 0)
+    struct vmki_tree_entry entry;
+    struct vmki_cursor cursor;
+
+    if (!vmki_cursor_entry(vmki_seek(mm, start), &entry) || entry.start >= end)
+        return false;
+    if ((entry.flags & VMK_VM_SEALED) != 0)
+        return true;
+    if (entry.end >= end)
+        return false;
+    cursor = mm->finger.at;
+    while (vmki_cursor_advance(&cursor) && vmki_cursor_entry(&cursor, &entry) && entry.start < end)
+        if ((entry.flags & VMK_VM_SEALED) != 0)
             return true;
     return false;
 }
