@@ -175,12 +175,24 @@ static struct replay_moves *moves_of(struct replay_process *process)
     return process->moves;
 }
 
+/* Older words on addresses that a new one covers. */
+static void drop_covered(struct replay_moves *moves, vmk_addr start, vmk_addr end)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < moves->nr; i++)
+        if (moves->moved[i].start < start || moves->moved[i].end > end)
+            moves->moved[kept++] = moves->moved[i];
+    moves->nr = kept;
+}
+
 int replay_note_moved(struct replay_process *process, vmk_addr start, uint64_t len, uint64_t delta)
 {
     struct replay_moves *moves = moves_of(process);
 
     if (moves == NULL)
         return replay_out_of_memory();
+    drop_covered(moves, start, start + len);
     if (moves->nr == moves->room) {
         size_t room = moves->room == 0 ? 16 : moves->room * 2;
         struct replay_moved *moved = realloc(moves->moved, room * sizeof(*moved));
