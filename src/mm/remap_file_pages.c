@@ -27,15 +27,22 @@ static int remap_pages_start(struct vmki_plan *plan)
     struct vmk_mm *mm = plan->mm;
     vmk_addr start = vmki_align_down(request.address, mm->page_size);
     uint64_t len = vmki_align_down(request.size, mm->page_size);
-    const struct vmk_vma *vma;
+    const struct vmk_vm_ops *ops;
+    struct vmk_vma *vma;
+    int error;
 
     if (request.prot != 0 || start + len <= start || request.pgoff + vmki_pages(mm, len) < request.pgoff)
         return -VMK_EINVAL;
     vma = vmki_find(mm, start);
-    if (vma == NULL || (vma->flags & VMK_VM_SHARED) == 0 || vma->file == NULL || !range_is_uniform(mm, vma, start + len))
+    if (vma == NULL || (vma->flags & VMK_VM_SHARED) == 0 || vma->file == NULL ||
+        !range_is_uniform(mm, vma, start + len))
         return -VMK_EINVAL;
     if (vmki_pages(mm, request.pgoff << mm->page_shift) != request.pgoff)
         return -VMK_EOVERFLOW;
+    ops = vmki_vma_ops(vma);
+    error = ops != NULL && ops->remap_pages != NULL ? ops->remap_pages(vma, start, len, request.pgoff) : 0;
+    if (error != 0)
+        return error;
     plan->request.mmap = (struct vmk_mmap_request){
         .address = start,
         .len = len,

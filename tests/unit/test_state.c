@@ -533,6 +533,34 @@ static void imports(void **state)
     vt_teardown(&t);
 }
 
+/* Flags that Linux has retired: an area keeps them, and they change nothing but what it merges with. */
+static void retired_flags(void **state)
+{
+    struct vt t;
+    struct vmk_vma_info info = {.size = sizeof(info)};
+    const vmk_vm_flags retired =
+        VMK_VM_SHM | VMK_VM_DENYWRITE | VMK_VM_EXECUTABLE | VMK_VM_RESERVED | VMK_VM_NONLINEAR | VMK_VM_SAO;
+    const struct vmk_import_area area = {
+        .start = BASE, .end = BASE + P(2), .flags = VT_RW | VMK_VM_MAY_ACCESS | retired};
+    const struct vmk_fault_request request = {.address = BASE, .access = VMK_ACCESS_WRITE};
+    struct vmk_fault fault;
+
+    (void)state;
+    vt_setup(&t);
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    assert_int_equal(vmk_mm_lookup(t.mm, BASE, &info), 0);
+    assert_true((info.flags & retired) == retired);
+    assert_int_equal(vmk_mm_fault(t.mm, &request, &fault), 0);
+    assert_int_equal(fault.fault_case, VMK_FAULT_CASE_3B);
+    assert_ret(vt_mprotect(&t, BASE, P(1), VT_R), 0);
+    assert_ret(vt_munmap(&t, BASE, P(2)), 0);
+    /* mmap never sets them. */
+    assert_ret(vt_mmap_file(&t, BASE, P(1), VT_RW, VT_FIXED | VMK_MAP_DENYWRITE | VMK_MAP_EXECUTABLE, NULL, 0), BASE);
+    assert_int_equal(vmk_mm_lookup(t.mm, BASE, &info), 0);
+    assert_true((info.flags & retired) == 0);
+    vt_teardown(&t);
+}
+
 static void unknown_history_is_counted(void **state)
 {
     struct vt t;
@@ -584,6 +612,7 @@ int main(void)
         cmocka_unit_test(damaged_text),
         cmocka_unit_test(each_allocation_fails),
         cmocka_unit_test(imports),
+        cmocka_unit_test(retired_flags),
         cmocka_unit_test(unknown_history_is_counted),
         cmocka_unit_test(each_allocation_of_an_import_fails),
     };
