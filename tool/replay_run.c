@@ -290,7 +290,7 @@ static int new_child(struct run *run, struct replay_process **child, bool shares
 
 static int run_fork(struct run *run)
 {
-    struct replay_process *child;
+    struct replay_process *child = NULL;
     int status = new_child(run, &child, false);
 
     run->outcome->is_call = !run->replay->is_strace; /* strace's may be a guess */
@@ -309,7 +309,7 @@ static int run_fork(struct run *run)
 
 static int run_share(struct run *run)
 {
-    struct replay_process *child;
+    struct replay_process *child = NULL;
     int status = new_child(run, &child, true);
 
     run->outcome->is_call = !run->replay->is_strace;
