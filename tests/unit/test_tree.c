@@ -989,7 +989,7 @@ static void step_splice(struct world *world, struct world *after, uint64_t addre
     stepping.after = after;
     stepping.has_changed = stepping.is_broken = false;
     stepping.nr_probes = 0;
-    for (i = from > 5 ? from - 5 : 0; i < from + 5 && i < after->nr; i++) {
+    for (i = from > 2 ? from - 2 : 0; i < from + 3 && i < after->nr; i++) {
         stepping.probe[stepping.nr_probes++] = after->model[i].start;
         stepping.probe[stepping.nr_probes++] = after->model[i].end;
     }
@@ -1029,24 +1029,81 @@ static void random_step_splice(struct world *world, struct world *after)
     step_splice(world, after, address, until, entries, nr);
 }
 
+static void stepping_begin(struct world *world, struct world *after, struct sigaction *old)
+{
+    struct sigaction action = {.sa_handler = on_trap};
+
+    world_init(world);
+    world_init(after);
+    world->memory.keep = true;
+    sigaction(SIGTRAP, &action, old);
+}
+
+static void stepping_end(struct world *world, struct world *after, const struct sigaction *old)
+{
+    sigaction(SIGTRAP, old, NULL);
+    check_all(world);
+    world_destroy(after);
+    world_destroy(world);
+}
+
 static void test_every_instruction(void **state)
 {
-    size_t steps = env_number("VMKIT_TREE_STEPS", 100000) / 2000, i;
-    struct sigaction action = {.sa_handler = on_trap}, old;
+    size_t steps = env_number("VMKIT_TREE_STEPS", 100000) / 4000, i;
+    struct sigaction old;
     struct world world, after;
 
     (void)state;
-    world_init(&world);
-    world_init(&after);
-    world.memory.keep = true;
-    sigaction(SIGTRAP, &action, &old);
+    stepping_begin(&world, &after, &old);
     for (i = 0; i < steps; i++)
         random_step_splice(&world, &after);
-    sigaction(SIGTRAP, &old, NULL);
     assert_true(stepping.nr_instructions > steps * 20 || steps == 0);
-    check_all(&world);
-    world_destroy(&after);
-    world_destroy(&world);
+    stepping_end(&world, &after, &old);
+}
+
+/* Entry i = [20i+8, 20i+12 to 14) is changed in all ways that a neighbour may be, and back. */
+static void step_entry(struct world *world, struct world *after, size_t i)
+{
+    uint64_t base = i * 20, end = base + 12 + i % 3;
+    struct vmki_tree_entry was = entry_of(base + 8, end), lower = was, higher = was, longer = was, shorter = was,
+                           two[2];
+
+    lower.start -= 3;
+    higher.start += 2;
+    longer.end += 2;
+    shorter.end -= 2;
+    two[0] = entry_of(base + 3, base + 8);
+    two[1] = was;
+    step_splice(world, after, base, base + 9, &lower, 1);
+    step_splice(world, after, base, base + 9, &was, 1);
+    step_splice(world, after, base, base + 9, &higher, 1);
+    step_splice(world, after, base, base + 19, &was, 1);
+    step_splice(world, after, base, base + 9, &longer, 1);
+    step_splice(world, after, base, base + 9, &was, 1);
+    step_splice(world, after, base, base + 9, &shorter, 1);
+    step_splice(world, after, base, base + 9, &was, 1);
+    step_splice(world, after, base, base + 9, two, 2);
+    step_splice(world, after, base, base + 9, &was, 1);
+    step_splice(world, after, base, base + 9, NULL, 0);
+    step_splice(world, after, base, base, &was, 1);
+    step_splice(world, after, base, base, two, 1);
+    step_splice(world, after, base, base + 4, NULL, 0);
+}
+
+/* The entries at both ends of leaves and of the tree, where pivots move. */
+static void test_every_instruction_at_ends(void **state)
+{
+    static const size_t ends[] = {0, 15, 315, 399};
+    struct world world, after;
+    struct sigaction old;
+    size_t i;
+
+    (void)state;
+    stepping_begin(&world, &after, &old);
+    assert_true(vmki_tree_build(&world.tree, 400, build_next, &world));
+    for (i = 0; i < sizeof(ends) / sizeof(ends[0]); i++)
+        step_entry(&world, &after, ends[i]);
+    stepping_end(&world, &after, &old);
 }
 
 #endif
@@ -1152,6 +1209,7 @@ int main(void)
         cmocka_unit_test(test_validate),
 #if defined(__x86_64__) && !defined(VMKI_THREAD_SANITIZER)
         cmocka_unit_test(test_every_instruction),
+        cmocka_unit_test(test_every_instruction_at_ends),
 #endif
         cmocka_unit_test(test_signal_reader),
     };
