@@ -750,28 +750,33 @@ static void load_put_files(struct loader *l)
 int vmk_mm_load(struct vmk_system *system, const char *text, size_t len, vmk_file_finder_fn *finder, void *context,
                 struct vmk_mm **mms, size_t *nr_mms, struct vmk_format_error *error)
 {
-    struct loader l;
+    struct loader *l = vmki_alloc(system, sizeof(*l), _Alignof(struct loader)); /* too large for the stack */
     size_t nr = 0;
     int result;
 
-    memset(&l, 0, sizeof(l));
-    l.system = system;
-    l.finder = finder;
-    l.finder_context = context;
-    l.at = text;
-    l.end = text + len;
-    l.error = error;
+    if (l == NULL) {
+        *nr_mms = 0;
+        return -VMK_ERR_HOST_NOMEM;
+    }
+    memset(l, 0, sizeof(*l));
+    l->system = system;
+    l->finder = finder;
+    l->finder_context = context;
+    l->at = text;
+    l->end = text + len;
+    l->error = error;
     if (error != NULL)
         memset(error, 0, sizeof(*error));
-    vmki_numbers_init(&l.files, system);
-    vmki_numbers_init(&l.anon_vmas, system);
-    result = load_text(&l, mms, *nr_mms, &nr);
-    load_give_up(&l);
+    vmki_numbers_init(&l->files, system);
+    vmki_numbers_init(&l->anon_vmas, system);
+    result = load_text(l, mms, *nr_mms, &nr);
+    load_give_up(l);
     for (; result != 0 && nr > 0; nr--)
         vmk_mm_put(mms[nr - 1]);
     *nr_mms = nr;
-    load_put_files(&l);
-    vmki_numbers_end(&l.files);
-    vmki_numbers_end(&l.anon_vmas);
+    load_put_files(l);
+    vmki_numbers_end(&l->files);
+    vmki_numbers_end(&l->anon_vmas);
+    vmki_free(system, l, sizeof(*l));
     return result;
 }

@@ -283,26 +283,32 @@ static void save_all(struct saver *s)
 
 int vmk_mm_save(struct vmk_mm *const *mms, size_t nr_mms, vmk_sink_fn *sink, void *context)
 {
-    struct saver s;
+    struct vmk_system *system;
+    struct saver *s;
     int error = 0;
 
     if (nr_mms == 0)
         return -VMK_ERR_MISUSE;
-    memset(&s, 0, sizeof(s));
-    vmki_format_init(&s.format, sink, context);
-    s.mms = mms;
-    s.nr_mms = nr_mms;
-    vmki_numbers_init(&s.files, mms[0]->system);
-    vmki_numbers_init(&s.anon_vmas, mms[0]->system);
+    system = mms[0]->system;
+    s = vmki_alloc(system, sizeof(*s), _Alignof(struct saver)); /* too large for the stack */
+    if (s == NULL)
+        return -VMK_ERR_HOST_NOMEM;
+    memset(s, 0, sizeof(*s));
+    vmki_format_init(&s->format, sink, context);
+    s->mms = mms;
+    s->nr_mms = nr_mms;
+    vmki_numbers_init(&s->files, mms[0]->system);
+    vmki_numbers_init(&s->anon_vmas, mms[0]->system);
     for (size_t i = 0; i < nr_mms; i++)
         vmk_sync_read_lock(&mms[i]->lock);
     for (size_t i = 0; i < nr_mms && error == 0; i++)
-        error = save_look_at(&s, mms[i]);
+        error = save_look_at(s, mms[i]);
     if (error == 0)
-        save_all(&s);
+        save_all(s);
     for (size_t i = nr_mms; i > 0; i--)
         vmk_sync_read_unlock(&mms[i - 1]->lock);
-    vmki_numbers_end(&s.files);
-    vmki_numbers_end(&s.anon_vmas);
+    vmki_numbers_end(&s->files);
+    vmki_numbers_end(&s->anon_vmas);
+    vmki_free(system, s, sizeof(*s));
     return error;
 }
