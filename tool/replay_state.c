@@ -485,7 +485,7 @@ static bool round_area(struct replay *replay, struct vmk_import_area *import, co
     if (import->end > layout.task_size)
         import->end = layout.task_size & ~mask;
     while (import->start < import->end && vmk_mm_lookup(replay->current->mm, import->start, &info) == 0)
-        import->start += mask + 1;
+        import->start = (info.end + mask) & ~mask;
     if (import->start < import->end)
         return true;
     say_import_failure(replay, area, "its page is taken by the area before it, which larger pages reach into");
