@@ -135,33 +135,39 @@ int vmk_vma_create_and_insert(struct vmk_mm *mm, const struct vmk_vma_request *r
     return 0;
 }
 
+/* Asks the file's mmap hook, and takes over what it changed. */
+static VMKI_NOINLINE int ask_mmap_hook(struct vmk_mm *mm, struct vmk_vma_request *request)
+{
+    struct vmk_mmap_description description = {.mm = mm,
+                                               .start = request->start,
+                                               .end = request->end,
+                                               .pgoff = request->pgoff,
+                                               .flags = request->flags,
+                                               .ops = request->ops,
+                                               .private_data = request->private_data,
+                                               .file = request->file};
+    int error;
+
+    if (request->file == NULL || request->file->ops == NULL || request->file->ops->mmap == NULL)
+        return 0;
+    error = request->file->ops->mmap(request->file, &description);
+    request->pgoff = description.pgoff;
+    request->flags = description.flags;
+    request->ops = description.ops;
+    request->private_data = description.private_data;
+    return error;
+}
+
 int vmk_vma_map_memory(struct vmk_mm *mm, const struct vmk_vma_request *request, struct vmk_vma **vma)
 {
     struct vmk_vma_request hooked = *request;
     const struct vmk_vm_ops *ops;
     int error = request_check(mm, request);
 
-    if (error != 0)
-        return error;
-    if (request->file != NULL && request->file->ops != NULL && request->file->ops->mmap != NULL) {
-        struct vmk_mmap_description description = {.mm = mm,
-                                                   .start = request->start,
-                                                   .end = request->end,
-                                                   .pgoff = request->pgoff,
-                                                   .flags = request->flags,
-                                                   .ops = request->ops,
-                                                   .private_data = request->private_data,
-                                                   .file = request->file};
-
-        error = request->file->ops->mmap(request->file, &description);
-        if (error != 0)
-            return error;
-        hooked.pgoff = description.pgoff;
-        hooked.flags = description.flags;
-        hooked.ops = description.ops;
-        hooked.private_data = description.private_data;
-    }
-    error = vmk_vma_create_and_insert(mm, &hooked, vma);
+    if (error == 0)
+        error = ask_mmap_hook(mm, &hooked);
+    if (error == 0)
+        error = vmk_vma_create_and_insert(mm, &hooked, vma);
     if (error != 0)
         return error;
     ops = vmki_vma_ops(*vma);
