@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kview.h - an address space as the kernel under test shows it: reading it, importing it once, comparing it, and probing
- * what this kernel is (settings).
+ * kview.h - an address space as the kernel under test shows it: reading it, importing it once, comparing it, and
+ * probing what this kernel is (settings).
  */
 #ifndef VMAKIT_TOOL_KVIEW_H
 #define VMAKIT_TOOL_KVIEW_H
@@ -64,7 +64,10 @@ bool kview_equal(const struct kview *view, struct vmk_mm *mm, unsigned what, str
 void kview_print_side_by_side(FILE *out, const struct kview *view, struct vmk_mm *mm,
                               const struct kview_difference *difference);
 
-/* What the running kernel is: settings and sysctl by asking it (uname, /proc/sys, /sys, and harmless calls in a child). */
+/*
+ * What the running kernel is: settings and sysctl by asking it (uname, /proc/sys, /sys, and harmless calls in a
+ * child).
+ */
 int kview_probe(struct vmk_settings *settings, struct vmk_sysctl *sysctl);
 
 #endif

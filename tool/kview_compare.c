@@ -197,8 +197,8 @@ static void say_flags(struct kview_difference *difference, const struct vmk_sett
 }
 
 /*
- * An object whose device and inode are both 0 is one that the kernel made (shared anonymous memory, a ring): nobody could
- * know its inode beforehand.
+ * An object whose device and inode are both 0 is one that the kernel made (shared anonymous memory, a ring): nobody
+ * could know its inode beforehand.
  */
 static bool same_inode(const struct kview_area *kernel, const struct engine_area *engine)
 {

@@ -2,9 +2,9 @@
 /*
  * kview_probe.c - what the running kernel is: settings and machine-wide limits.
  *
- * Files under /proc and /sys are read; behaviour is tried in a child that ends afterwards, on memory of its own. A setting
- * that cannot be tried (docs/limits.md names them) keeps the default of the kernel's version. MADV_HWPOISON and
- * MADV_SOFT_OFFLINE are never issued.
+ * Files under /proc and /sys are read; behaviour is tried in a child that ends afterwards, on memory of its own. A
+ * setting that cannot be tried (docs/limits.md names them) keeps the default of the kernel's version. MADV_HWPOISON
+ * and MADV_SOFT_OFFLINE are never issued.
  */
 #include "kview.h"
 

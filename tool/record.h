@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * record.h - recorded traces as text: the writer (trace, fuzz) and the reader (replay). docs/trace-format.md describes the
- * lines. A record is a header, settings, files, address spaces with the areas that they have at exec, and one line an event.
+ * record.h - recorded traces as text: the writer (trace, fuzz) and the reader (replay). docs/trace-format.md
+ * describes the lines. A record is a header, settings, files, address spaces with the areas that they have at exec,
+ * and one line an event.
  *
- * Numbers of processes are names of address spaces: threads share their leader's. Results may be left out, and an address
- * may be said as "the result of event 12, plus 0x1000", so that a record need not hold any address that a kernel chose.
+ * Numbers of processes are names of address spaces: threads share their leader's. Results may be left out, and an
+ * address may be said as "the result of event 12, plus 0x1000", so that a record need not hold any address that a
+ * kernel chose.
  */
 #ifndef VMAKIT_TOOL_RECORD_H
 #define VMAKIT_TOOL_RECORD_H
@@ -17,8 +19,9 @@
 enum { RECORD_VERSION = 1, RECORD_ARGS_MAX = 8, RECORD_TEXT_MAX = 4400 };
 
 /*
- * X(call, arguments): what an event may be, and the names of its arguments in the order of record_event.args. An argument
- * named `file` is a file's id, 0 for none, or a negative errno (a bad descriptor); one named `text` is record_event.text.
+ * X(call, arguments): what an event may be, and the names of its arguments in the order of record_event.args. An
+ * argument named `file` is a file's id, 0 for none, or a negative errno (a bad descriptor); one named `text` is
+ * record_event.text.
  *
  * fault: a touch that the engine is told of: access is enum vmk_access, flags enum vmk_fault_flags, the result 0 or the
  * signal. fork makes an address space of its own, share one that is the same (CLONE_VM). exec is a `process` line.

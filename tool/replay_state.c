@@ -322,8 +322,8 @@ void replay_end_space(struct replay *replay, struct replay_process *process)
 
 /*
  * Where recorded memory goes when its addresses do not exist any more: what lies near the top (stack, mmap) keeps its
- * distance to the top, and the program, which Linux puts at two thirds of the address space, its distance to that. Distances
- * that a randomised layout made too large are taken modulo a part of the new address space.
+ * distance to the top, and the program, which Linux puts at two thirds of the address space, its distance to that.
+ * Distances that a randomised layout made too large are taken modulo a part of the new address space.
  */
 uint64_t replay_shift(const struct replay *replay, vmk_addr address)
 {

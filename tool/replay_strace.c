@@ -3,9 +3,10 @@
  * replay_strace.c - strace's output as events.
  *
  * strace shows calls, but neither the areas that exec made, nor which files descriptors name, nor page faults. So:
- * - a call that succeeded on memory that the engine does not have proves that it was there: it is assumed (and counted);
- * - an address that the kernel chose is taken from the output, after asking the engine what it would have chosen (but for
- *   the first one after exec, which shows where mmap begins), except in a what-if, where the engine chooses;
+ * - a call that succeeded on memory that the engine does not have proves that it was there: it is assumed (and
+ *   counted);
+ * - an address that the kernel chose is taken from the output, after asking the engine what it would have chosen (but
+ *   for the first one after exec, which shows where mmap begins), except in a what-if, where the engine chooses;
  * - calls that failed are not repeated: why they failed may lie in what strace does not show.
  */
 #include "replay.h"
@@ -218,7 +219,10 @@ static int mmap_file(struct strace_run *run, struct record_event *event)
     return 0;
 }
 
-/* The first placement after exec lies below whatever exec mapped there: from then on the engine can choose as Linux does. */
+/*
+ * The first placement after exec lies below whatever exec mapped there: from then on the engine can choose as Linux
+ * does.
+ */
 static void learn_base(struct strace_run *run, const struct record_event *event)
 {
     const uint64_t mask = (UINT64_C(1) << run->replay->settings.page_shift) - 1;

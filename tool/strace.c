@@ -336,8 +336,8 @@ static bool read_attached(struct strace_text text, struct strace_line *line)
 }
 
 /*
- * "clone(child_stack=NULL, flags=SIGCHLDstrace: Process 17 attached": strace's message stands in the middle of a line, which
- * goes on below. The first half is an unfinished call for now.
+ * "clone(child_stack=NULL, flags=SIGCHLDstrace: Process 17 attached": strace's message stands in the middle of a
+ * line, which goes on below. The first half is an unfinished call for now.
  */
 static int read_broken(struct strace_reader *reader, struct strace_text text, struct strace_line *line)
 {

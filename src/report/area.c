@@ -55,7 +55,10 @@ void vmki_report_perms(vmk_vm_flags flags, char perms[5])
     perms[4] = '\0';
 }
 
-/* VmExe is the program's text by its marks, but no more than there is of executable memory; VmLib is the rest of that. */
+/*
+ * VmExe is the program's text by its marks, but no more than there is of executable memory; VmLib is the rest of
+ * that.
+ */
 void vmki_report_count(struct vmk_mm *mm, struct vmki_report_counts *counts)
 {
     const uint64_t shift = vmk_mm_settings(mm)->page_shift;

@@ -75,7 +75,10 @@ void vmk_report_vmflags(struct vmk_mm *mm, vmk_sink_fn *sink, void *context)
     vmki_format_flush(&format);
 }
 
-/* size, resident, shared, text, lib, data, dirty: resident and shared (which is resident too) are a backend's to know. */
+/*
+ * size, resident, shared, text, lib, data, dirty: resident and shared (which is resident too) are a backend's to
+ * know.
+ */
 void vmk_report_statm(struct vmk_mm *mm, vmk_sink_fn *sink, void *context)
 {
     struct vmki_report_counts counts;
