@@ -119,7 +119,7 @@ static void refresh_gap(struct vmki_cursor *cursor)
 }
 
 /* The same for the leaf of the entry before the cursor, whose gap reaches to what the cursor stands on now. */
-static void refresh_gap_before(const struct vmki_cursor *cursor)
+static __attribute__((noinline)) void refresh_gap_before(const struct vmki_cursor *cursor)
 {
     struct vmki_cursor before = *cursor;
 
@@ -728,7 +728,7 @@ static unsigned rank_until(const struct vmki_cursor *cursor, uint64_t until)
  *
  *   [a] [b] | [c] [d]       to:   [a] [b] [X] | [c] [d]       rather than:   [a] [b] | [X] [c] [d]
  */
-static void prefer_leaf_before(struct vmki_cursor *cursor, unsigned nr_new)
+static __attribute__((noinline)) void prefer_leaf_before(struct vmki_cursor *cursor, unsigned nr_new)
 {
     struct vmki_cursor before = *cursor;
     unsigned count;
