@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* accounting.c - what an address space may have, and what it has: RLIMIT_*, the commit charge, max_map_count. */
+#include "base/breaks.h"
 #include "mm/mm.h"
 
 uint64_t vmki_max_map_count(const struct vmk_mm *mm)
@@ -36,9 +37,11 @@ bool vmki_may_expand(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages
 
     if (mm->settings->enforce_limits == 0)
         return true;
+    if (VMKI_BROKEN(limit_as_net))
+        overlap = 0;
     if (mm->total_vm + pages - overlap > limit_pages(mm, mm->rlimits.as.soft))
         return false;
-    if (!is_data(flags) || mm->data_vm + pages - overlap <= limit_pages(mm, data->soft))
+    if (!is_data(flags) || VMKI_BROKEN(limit_data) || mm->data_vm + pages - overlap <= limit_pages(mm, data->soft))
         return true;
     /* A soft limit of 0 is checked against the hard one (facts: Limits and accounting). */
     return data->soft == 0 && mm->data_vm + pages - overlap <= limit_pages(mm, data->hard);
@@ -53,7 +56,7 @@ bool vmki_lock_allowed(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t byt
 {
     if ((flags & VMK_VM_LOCKED) == 0 || vmki_capable(mm, VMK_CAP_IPC_LOCK) || mm->settings->enforce_limits == 0)
         return true;
-    return mm->locked_vm + (bytes >> mm->page_shift) <= limit_pages(mm, mm->rlimits.memlock.soft);
+    return VMKI_BROKEN(limit_memlock) || mm->locked_vm + (bytes >> mm->page_shift) <= limit_pages(mm, mm->rlimits.memlock.soft);
 }
 
 int vmki_charge(struct vmk_mm *mm, uint64_t pages)

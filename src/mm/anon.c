@@ -6,6 +6,7 @@
  * READ, WRITE and EXEC, so that a later mprotect can join them; else a new one.
  */
 #include "base/atomic.h"
+#include "base/breaks.h"
 #include "mm/mm.h"
 
 #define LENDER_IGNORED (VMK_VM_ACCESS | VMKI_VM_MERGE_IGNORED)
@@ -13,7 +14,8 @@
 /* May `vma` use the anon_vma of `lender`, which touches it? Never one that came through a fork. */
 static bool may_lend(const struct vmk_vma *lender, const struct vmk_vma *vma)
 {
-    return lender->anon_vma != NULL && (lender->flags & VMKI_VM_FORKED) == 0 &&
+    return lender->anon_vma != NULL && ((lender->flags & VMKI_VM_FORKED) == 0 || VMKI_BROKEN(fork_lends)) &&
+           !VMKI_BROKEN(anon_reuse) &&
            ((lender->flags ^ vma->flags) & ~LENDER_IGNORED) == 0 && lender->file == vma->file &&
            lender->bias == vma->bias && vmki_ext_same_policy(lender->ext, vma->ext);
 }
@@ -23,11 +25,13 @@ static struct vmki_anon_vma *anon_vma_of_neighbour(const struct vmk_vma *vma)
     const struct vmk_vma *next = vmki_find_next(vma->mm, vma->end);
     const struct vmk_vma *prev;
 
-    if (next != NULL && next->start == vma->end && may_lend(next, vma))
+    if (!VMKI_BROKEN(anon_order) && next != NULL && next->start == vma->end && may_lend(next, vma))
         return next->anon_vma;
     prev = vma->start != 0 ? vmki_find_prev(vma->mm, vma->start) : NULL;
     if (prev != NULL && prev->end == vma->start && may_lend(prev, vma))
         return prev->anon_vma;
+    if (VMKI_BROKEN(anon_order) && next != NULL && next->start == vma->end && may_lend(next, vma))
+        return next->anon_vma;
     return NULL;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* brk.c - brk(2): the heap's end. Never an error for the caller: the value is the break afterwards. */
+#include "base/breaks.h"
 #include "mm/plan.h"
 
 /* RLIMIT_DATA counts the heap together with the program's own data here. */
@@ -23,6 +24,8 @@ static bool has_room(struct vmk_mm *mm, vmk_addr old_end, vmk_addr new_end)
 
     if (next == NULL || next->start >= new_end + mm->page_size + guard)
         return true;
+    if (VMKI_BROKEN(brk_gap))
+        return new_end <= next->start;
     return new_end + mm->page_size <= vmki_vma_start_gap(mm, next->start, next->flags);
 }
 
@@ -81,7 +84,7 @@ static enum vmki_step brk_grow(struct vmki_plan *plan)
     struct vmk_mm *mm = plan->mm;
     /* A heap that begins never joins the area below it (bss); only a heap that is there grows. */
     struct vmki_new_area area = {
-        .start = plan->start, .end = plan->end, .may_merge = plan->start > mm->layout.start_brk};
+        .start = plan->start, .end = plan->end, .may_merge = plan->start > mm->layout.start_brk || VMKI_BROKEN(brk_alone)};
     struct vmk_vma *vma;
     int error = vmki_edit_reserve(mm, 1, false);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* edit.c - preparing area edits: which areas stay, which come, which go. edit.h has the picture; commit.c publishes. */
+#include "base/breaks.h"
 #include "mm/edit.h"
 
 #include "mm/reserve.h"
@@ -108,7 +109,7 @@ static struct joins find_joins(struct vmk_mm *mm, struct vmk_vma *prev, struct v
     }
     if (joins.prev != NULL && joins.next != NULL &&
         (!vmki_can_merge(mm, &prev_identity, &next_identity) || !vmki_may_absorb(prev, next)))
-        joins.next = NULL;
+        joins = (struct joins){VMKI_BROKEN(merge_bridge) ? NULL : joins.prev, NULL};
     return joins;
 }
 

@@ -2,6 +2,7 @@
 /*
  * merge.c - when two neighbours may be one area: the full identity that Linux compares (facts: Merging 1 to 6).
  */
+#include "base/breaks.h"
 #include "mm/edit.h"
 
 struct vmki_identity vmki_identity_of(const struct vmk_vma *vma)
@@ -21,7 +22,9 @@ static bool anon_vmas_agree(struct vmk_mm *mm, const struct vmki_identity *a, co
 {
     if (((a->flags | b->flags) & VMKI_VM_ANON_UNKNOWN) != 0 && a->anon_vma != b->anon_vma)
         mm->unknown_merges++;
-    if (a->anon_vma == b->anon_vma)
+    if (a->anon_vma == b->anon_vma || VMKI_BROKEN(merge_anon_vma))
+        return true;
+    if (VMKI_BROKEN(fork_identity) && (a->anon_vma == NULL || b->anon_vma == NULL))
         return true;
     if (a->anon_vma == NULL)
         return (b->flags & VMKI_VM_FORKED) == 0;
@@ -32,19 +35,19 @@ static bool anon_vmas_agree(struct vmk_mm *mm, const struct vmki_identity *a, co
 
 bool vmki_can_merge(struct vmk_mm *mm, const struct vmki_identity *a, const struct vmki_identity *b)
 {
-    if (((a->flags | b->flags) & VMK_VM_SPECIAL) != 0) {
+    if (((a->flags | b->flags) & VMK_VM_SPECIAL) != 0 && !VMKI_BROKEN(merge_special)) {
         mm->counters.refuse_special++;
         return false;
     }
-    if (((a->flags ^ b->flags) & ~VMKI_VM_MERGE_IGNORED) != 0) {
+    if (((a->flags ^ b->flags) & ~(VMKI_VM_MERGE_IGNORED | (VMKI_BROKEN(merge_flags) ? VMK_VM_LOCKED : 0))) != 0) {
         mm->counters.refuse_flags++;
         return false;
     }
-    if (a->file != b->file) {
+    if (a->file != b->file && !VMKI_BROKEN(merge_file)) {
         mm->counters.refuse_file++;
         return false;
     }
-    if (a->bias != b->bias) {
+    if (a->bias != b->bias && !VMKI_BROKEN(merge_pgoff)) {
         mm->counters.refuse_pgoff++;
         return false;
     }
@@ -70,7 +73,7 @@ bool vmki_may_absorb(const struct vmk_vma *stays, const struct vmk_vma *goes)
 
     if (ops == NULL)
         return true;
-    if (ops->close != NULL) {
+    if (ops->close != NULL && !VMKI_BROKEN(merge_close)) {
         goes->mm->counters.refuse_close++;
         return false;
     }

@@ -2,6 +2,7 @@
 /*
  * mprotect.c - mprotect(2) and pkey_mprotect(2): area by area, up to the first that refuses.
  */
+#include "base/breaks.h"
 #include "mm/plan.h"
 
 /* The bits that the architecture knows. */
@@ -61,6 +62,8 @@ static int mprotect_start(struct vmki_plan *plan)
         (request->pkey < 0 || (uint64_t)request->pkey >= mm->settings->nr_pkeys ||
          (mm->pkeys_allocated >> request->pkey & 1) == 0))
         return -VMK_EINVAL;
+    if (VMKI_BROKEN(protect_partial) && !vmki_range_is_covered(mm, plan->start, plan->end))
+        return -VMK_ENOMEM;
     error = find_range(plan, grows);
     plan->cursor = plan->start;
     return error;
@@ -126,7 +129,8 @@ static int adjust_account(struct vmk_mm *mm, const struct vmk_vma *vma, uint64_t
             *charged = pages;
             *flags |= VMK_VM_ACCOUNT;
         }
-    } else if ((vma->flags & VMK_VM_ACCOUNT) != 0 && vmki_vma_is_anonymous(vma) && vma->anon_vma == NULL) {
+    } else if ((vma->flags & VMK_VM_ACCOUNT) != 0 && vmki_vma_is_anonymous(vma) &&
+               (vma->anon_vma == NULL || VMKI_BROKEN(account_kept)) && !VMKI_BROKEN(account_dropped)) {
         *flags &= ~VMK_VM_ACCOUNT;
     }
     return 0;
@@ -199,7 +203,7 @@ static enum vmki_step mprotect_step(struct vmki_plan *plan)
         error = may_protect(plan->mm, vma, plan->cursor, end, flags);
         if (error != 0)
             return vmki_plan_end(plan, error, 0);
-        if (flags != vma->flags)
+        if (flags != vma->flags || VMKI_BROKEN(protect_same))
             return mprotect_area(plan, vma, end, flags);
         plan->cursor = end; /* nothing changes, and nothing merges (facts: Merging 9) */
     }

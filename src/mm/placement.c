@@ -3,6 +3,7 @@
  * placement.c - where a new area goes: hints, the highest or lowest gap, guard gaps of stacks, huge-page alignment
  * (facts: Placement).
  */
+#include "base/breaks.h"
 #include "mm/mm.h"
 #include "mm/reserve.h"
 
@@ -59,6 +60,8 @@ vmk_addr vmki_vma_start_gap(const struct vmk_mm *mm, vmk_addr start, vmk_vm_flag
         gap = mm->settings->stack_guard_gap << mm->page_shift;
     else if ((flags & VMK_VM_SHADOW_STACK) != 0)
         gap = mm->page_size;
+    if (VMKI_BROKEN(place_guard))
+        gap = 0;
     return start > gap ? start - gap : 0;
 }
 
@@ -170,7 +173,7 @@ static bool hint_is_free(struct vmk_mm *mm, vmk_addr hint, uint64_t len)
     struct vmki_tree_entry next;
     vmk_addr start, end;
 
-    if (reserved_in_way(mm, hint, len, &start, &end))
+    if (VMKI_BROKEN(place_hint) || reserved_in_way(mm, hint, len, &start, &end))
         return false;
     return !vmki_tree_next(&mm->tree, hint, &next) || hint + len <= vmki_vma_start_gap(mm, next.start, next.flags);
 }
@@ -269,7 +272,7 @@ static bool place_huge_aligned(struct vmk_mm *mm, const struct vmki_place *place
         return true;
     }
     shift = (offset - at) & (size - 1);
-    *address = shift == 0 && mm->layout.top_down ? at + size : at + shift;
+    *address = shift == 0 && mm->layout.top_down && !VMKI_BROKEN(place_again) ? at + size : at + shift;
     return true;
 }
 
@@ -303,6 +306,8 @@ static bool wants_huge_alignment(const struct vmk_mm *mm, const struct vmki_plac
 {
     uint64_t size = UINT64_C(1) << mm->settings->pmd_shift;
 
+    if (VMKI_BROKEN(place_huge))
+        return false;
     if (place->file != NULL && place->file->object->kind == VMK_OBJECT_ZERO)
         return mm->settings->thp_align_file != 0 && !place->shared;
     if (place->file != NULL)

@@ -8,6 +8,7 @@
  * The order of the checks shows: a neighbour in the gap or mmap_min_addr leave everything as it was, while a limit that
  * refuses comes after the area got its anon_vma (both seen on a running kernel).
  */
+#include "base/breaks.h"
 #include "mm/fault.h"
 #include "mm/plan.h"
 #include "mm/reserve.h"
@@ -20,7 +21,7 @@ static bool stack_gap_is_free(struct vmk_mm *mm, const struct vmk_vma *vma, vmk_
 
     if (vmki_reserved_touches(mm, address, vma->start))
         return false;
-    if (prev == NULL || (prev->flags & VMK_VM_GROWSDOWN) != 0 || (prev->flags & VMK_VM_ACCESS) == 0)
+    if (VMKI_BROKEN(stack_gap) || prev == NULL || (prev->flags & VMK_VM_GROWSDOWN) != 0 || (prev->flags & VMK_VM_ACCESS) == 0)
         return true;
     return address - prev->end >= mm->settings->stack_guard_gap << mm->page_shift;
 }
@@ -34,7 +35,7 @@ static bool stack_limits_allow(const struct vmk_mm *mm, const struct vmk_vma *vm
         return false;
     if (!vmki_may_expand(mm, vma->flags, vmki_pages(mm, grow), 0))
         return false;
-    if (mm->settings->enforce_limits != 0 && vma->end - address > mm->rlimits.stack.soft)
+    if (mm->settings->enforce_limits != 0 && !VMKI_BROKEN(stack_limit) && vma->end - address > mm->rlimits.stack.soft)
         return false;
     return vmki_lock_allowed(mm, vma->flags, grow);
 }

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * breaks.h - rules that test builds can break, each at the one place that keeps it.
+ *
+ *     if (VMKI_BROKEN(merge_file) || a->file == b->file)
+ *
+ * is `a->file == b->file` in every other build.
+ */
+#ifndef VMKI_BREAKS_H
+#define VMKI_BREAKS_H
+
+#include "base/base.h"
+
+/* X(rule, what the library does once it is broken) */
+#define VMKI_BREAKS(X)                                                                                                 \
+    X(merge_flags, "neighbours that differ in LOCKED merge")                                                           \
+    X(merge_file, "neighbours of different open files merge")                                                          \
+    X(merge_pgoff, "neighbours merge whatever their page offsets")                                                     \
+    X(merge_anon_vma, "different anon_vmas do not keep neighbours apart")                                              \
+    X(merge_bridge, "a bridge between two anon_vmas joins neither")                                                    \
+    X(merge_special, "DONTEXPAND and the like do not keep neighbours apart")                                           \
+    X(merge_close, "a close hook does not keep an area from being absorbed")                                           \
+    X(fork_identity, "inherited anon_vmas merge with areas that have none")                                            \
+    X(fork_lends, "inherited anon_vmas are lent to neighbours")                                                        \
+    X(anon_reuse, "a fault never takes a neighbour's anon_vma")                                                        \
+    X(anon_order, "the previous neighbour's anon_vma is preferred")                                                    \
+    X(account_kept, "written memory that becomes read-only gives its charge back")                                     \
+    X(account_dropped, "unwritten memory that becomes read-only keeps its charge")                                     \
+    X(protect_same, "an mprotect that changes nothing merges")                                                         \
+    X(protect_partial, "mprotect over a hole changes nothing")                                                         \
+    X(place_guard, "no guard gap is kept below stacks")                                                                \
+    X(place_huge, "huge-page alignment is left out")                                                                   \
+    X(place_hint, "a hint is never honoured")                                                                          \
+    X(place_again, "a huge-aligned place that was aligned already is taken as it is")                                  \
+    X(brk_gap, "the heap may touch the mapping above it")                                                              \
+    X(brk_alone, "a heap that begins joins the area below it")                                                         \
+    X(limit_as_net, "RLIMIT_AS does not take off what a fixed mapping replaces")                                       \
+    X(limit_data, "RLIMIT_DATA is not looked at")                                                                      \
+    X(limit_memlock, "RLIMIT_MEMLOCK is not looked at")                                                                \
+    X(stack_limit, "RLIMIT_STACK is not looked at")                                                                    \
+    X(stack_gap, "a stack grows up to its neighbour")
+
+#if defined(VMAKIT_TEST_BUILD) && VMAKIT_TEST_BUILD
+enum vmki_break {
+    VMKI_BREAK_NONE,
+#define VMKI_BREAK_ID(rule, meaning) VMKI_BREAK_##rule,
+    VMKI_BREAKS(VMKI_BREAK_ID)
+#undef VMKI_BREAK_ID
+};
+
+extern enum vmki_break vmki_broken;
+#define VMKI_BROKEN(rule) VMKI_UNLIKELY(vmki_broken == VMKI_BREAK_##rule)
+#else
+#define VMKI_BROKEN(rule) false
+#endif
+
+#endif
