@@ -2,6 +2,7 @@
 /* show.c - vmakit show: a live process's map, or a saved one, drawn and summed up. */
 #include "commands.h"
 #include "draw.h"
+#include "record.h"
 
 #include <argp.h>
 #include <errno.h>
@@ -15,12 +16,12 @@
 #include <jansson.h>
 #endif
 
-enum { KEY_JSON = 256, KEY_COLOR, KEY_WIDTH, KEY_SUMMARY };
+enum { KEY_JSON = 256, KEY_COLOR, KEY_WIDTH, KEY_SUMMARY, KEY_SETTINGS };
 
 struct show {
     const char *what; /* the argument */
     pid_t pid;        /* 0: a file */
-    bool json, summary_only;
+    bool json, summary_only, settings;
     unsigned width;
     const char *color;
     struct kview view;
@@ -32,6 +33,7 @@ static const struct argp_option options[] = {
     {"width", KEY_WIDTH, "N", 0, "Draw for N columns (80 to 1000; default: the terminal's)", 0},
     {"color", KEY_COLOR, "WHEN", 0, "Use colours: auto (on a terminal), always or never", 0},
     {"summary", KEY_SUMMARY, NULL, 0, "Print the sums only", 0},
+    {"settings", KEY_SETTINGS, NULL, 0, "Print the settings of the running kernel, as trace and fuzz use them", 0},
     {0},
 };
 
@@ -53,6 +55,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case KEY_SUMMARY:
         show->summary_only = true;
         return 0;
+    case KEY_SETTINGS:
+        show->settings = true;
+        return 0;
     case KEY_WIDTH:
         errno = 0;
         show->width = (unsigned)strtoul(argument, &end, 10);
@@ -70,15 +75,18 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         show->what = argument;
         return 0;
     case ARGP_KEY_END:
-        if (show->what == NULL)
+        if (show->what == NULL && !show->settings)
             argp_error(state, "which process or file?");
+        if (show->what != NULL && show->settings)
+            argp_error(state, "--settings are the kernel's: they go without a process or file");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
 }
 
-static const struct argp parser = {.options = options, .parser = parse_option, .args_doc = "PID|FILE", .doc = doc};
+static const struct argp parser = {
+    .options = options, .parser = parse_option, .args_doc = "PID|FILE\n--settings", .doc = doc};
 
 /* ---- Reading ---- */
 
@@ -241,6 +249,31 @@ static int print_json(const struct show *show)
 }
 #endif
 
+/* ---- The kernel ---- */
+
+/* Each line can be given to replay's --set, or stand in a record after "setting" or "sysctl". */
+static int print_settings(void)
+{
+    struct vmk_settings settings;
+    struct vmk_sysctl sysctl;
+    const struct vmk_setting_info *info;
+
+    int error = kview_probe(&settings, &sysctl);
+    if (error != 0) {
+        fprintf(stderr, "vmakit show: the kernel cannot be asked: %s\n", strerror(-error));
+        return EXIT_CANNOT_READ;
+    }
+    for (size_t i = 0; (info = vmk_setting_at(i)) != NULL; i++) {
+        uint64_t value = 0;
+        vmk_settings_get(&settings, info->name, &value);
+        printf("%s=%" PRIu64 "\t# %s\n", info->name, value, info->meaning);
+    }
+#define PRINT_SYSCTL(knob) printf(#knob "=%" PRIu64 "\n", sysctl.knob);
+    RECORD_SYSCTLS(PRINT_SYSCTL)
+#undef PRINT_SYSCTL
+    return EXIT_GOOD;
+}
+
 /* ---- The whole ---- */
 
 static void print_status(const struct kview_status *status)
@@ -282,6 +315,8 @@ int cmd_show(int argc, char **argv)
 
     if (argp_parse(&parser, argc, argv, 0, NULL, &show) != 0)
         return EXIT_USAGE;
+    if (show.settings)
+        return print_settings();
     int status = is_pid(show.what, &show.pid) ? read_process(&show) : read_saved(&show);
     if (status == EXIT_GOOD)
         status = show.json ? print_json(&show) : print_drawing(&show);

@@ -117,6 +117,12 @@ if [ -r /proc/self/smaps ]; then
     wait
 fi
 
+# ---- The kernel ----
+expect 0 'the settings' show --settings
+grep -qE '^linux_version=[0-9]+	# ' "$work/out" || fail 'no version in the settings'
+grep -qE '^max_map_count=[0-9]+$' "$work/out" || fail 'no max_map_count in the settings'
+expect 2 'the settings of a process' show --settings 1
+
 # ---- What cannot be shown ----
 expect 3 'no such file' show /nonexistent
 says err '/nonexistent: No such file or directory'

@@ -11,7 +11,7 @@ _vmakit_options()
         echo --max-map-count --rlimit --va-bits --page-size --set --map --json --quiet --color --help --usage --version
         ;;
     show)
-        echo --json --summary --width --color --help --usage --version
+        echo --json --summary --settings --width --color --help --usage --version
         ;;
     fuzz)
         echo --break --calls --kernel-only --length --max-divergences --minutes --no-shrink --ops --output --replay-seq \
