@@ -214,6 +214,7 @@ struct tracer {
     pid_t first;               /* CMD itself */
     int first_status;          /* its wait status */
     int failure_fd;            /* tells why CMD could not be started */
+    bool has_pagemap_scan;     /* seen to work (6.7) */
     bool stop;                 /* kill everything and end */
     int exit_status;           /* when stop */
 };
@@ -272,7 +273,7 @@ void trace_cannot(struct tracer *tracer, struct trace_task *task, const char *wh
 /* ---- trace_files.c ---- */
 /* A reference to the description behind a descriptor; NULL with *error (-VMK_EBADF) when there is none. */
 struct vmk_file *trace_files_get(struct tracer *tracer, struct trace_task *task, int fd, int *error);
-struct vmk_file *trace_files_shm(struct tracer *tracer, int shmid, uint64_t *size);
+struct vmk_file *trace_files_shm(struct tracer *tracer, int shmid, bool read_only, uint64_t *size);
 struct vmk_file *trace_files_aio(struct tracer *tracer);
 /* Is it known what the driver's mmap does? */
 bool trace_files_device_is_known(const struct vmk_file *file);

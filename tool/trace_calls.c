@@ -140,7 +140,7 @@ static void enter_mremap(struct tracer *tracer, struct trace_task *task, struct 
 static void enter_shmat(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
 {
     struct vmk_shmat_request request = {.address = call->args[1], .flags = (uint32_t)call->args[2]};
-    request.file = trace_files_shm(tracer, (int)call->args[0], &request.size);
+    request.file = trace_files_shm(tracer, (int)call->args[0], (request.flags & VMK_SHM_RDONLY) != 0, &request.size);
     if (request.file == NULL)
         return; /* no such segment: the kernel refuses it too */
     call->placed = call->args[1] == 0;

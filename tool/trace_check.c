@@ -12,7 +12,7 @@
 #include "trace.h"
 
 enum {
-    AUTO_AREAS = 3000000, /* so many areas compared, the automatic choice looks more rarely */
+    AUTO_AREAS = 1000000, /* so many areas compared, the automatic choice looks more rarely */
     AUTO_INTERVAL = 64
 };
 

@@ -365,7 +365,7 @@ struct vmk_file *trace_files_get(struct tracer *tracer, struct trace_task *task,
 }
 
 /* Each attachment of a System V segment is an open file description of its own. */
-struct vmk_file *trace_files_shm(struct tracer *tracer, int shmid, uint64_t *size)
+struct vmk_file *trace_files_shm(struct tracer *tracer, int shmid, bool read_only, uint64_t *size)
 {
     struct shmid_ds segment;
     char name[32];
@@ -377,7 +377,7 @@ struct vmk_file *trace_files_shm(struct tracer *tracer, int shmid, uint64_t *siz
         .key = (uint64_t)(unsigned)shmid + 1,
         .nr_bytes = segment.shm_segsz,
         .kind = VMK_OBJECT_SHMEM,
-        .mode = VMK_FILE_READ | VMK_FILE_WRITE,
+        .mode = read_only ? VMK_FILE_READ : VMK_FILE_READ | VMK_FILE_WRITE,
         .name = name,
     };
     return new_file(tracer, &what, -1);
@@ -389,7 +389,7 @@ struct vmk_file *trace_files_aio(struct tracer *tracer)
     struct description_of_file what = {
         .key = (UINT64_C(1) << 40) + tracer->files.next_id,
         .kind = VMK_OBJECT_DEVICE,
-        .mode = VMK_FILE_READ | VMK_FILE_WRITE,
+        .mode = VMK_FILE_READ | VMK_FILE_WRITE | VMK_FILE_NOEXEC,
         .name = "/[aio] (deleted)",
     };
     return new_file(tracer, &what, -1);

@@ -6,6 +6,7 @@
  * without an anon_vma means that a fault has made one; the engine is given that fault. Several areas first written
  * between two calls are fed in the order of their addresses: the true order cannot be seen. It matters only when three
  * or more adjacent areas that could share an anon_vma are first written in between, from the outside inwards.
+ * With very many areas only those around the range of the call are looked at.
  * A page that is gone again (MADV_DONTNEED by another route, truncate) leaves no trace: docs/limits.md.
  */
 #include <errno.h>
@@ -40,6 +41,8 @@ struct procmap_query_abi {
 };
 #define PROCMAP_QUERY_ABI _IOWR('f', 17, struct procmap_query_abi)
 
+enum { FEW_AREAS = 48, MANY_AREAS = 2000 };
+
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
 #define PAGEMAP_FILE    (UINT64_C(1) << 61)
@@ -65,6 +68,20 @@ static bool find_page_by_reading(int fd, vmk_addr start, vmk_addr end, unsigned 
         at += ((vmk_addr)got / sizeof(entries[0])) << page_shift;
     }
     return false;
+}
+
+/* Pages of its own that an area has: neither a file's nor the zero page. */
+static struct pm_scan_abi written_pages(vmk_addr start, vmk_addr end)
+{
+    return (struct pm_scan_abi){
+        .size = sizeof(struct pm_scan_abi),
+        .start = start,
+        .end = end,
+        .category_inverted = SCAN_FILE | SCAN_ZERO,
+        .category_mask = SCAN_FILE | SCAN_ZERO,
+        .category_anyof_mask = SCAN_ANY,
+        .return_mask = SCAN_PRESENT,
+    };
 }
 
 /* The first page of [start, end) that has all of `require`, none of `refuse` and, unless it is 0, one of `any`. */
@@ -112,6 +129,7 @@ static void feed_area(struct tracer *tracer, struct trace_task *task, const stru
     const struct trace_space *space = task->space;
     vmk_addr page;
     int nr = find_page(space->pagemap_fd, area->start, area->end, 0, SCAN_FILE | SCAN_ZERO, SCAN_ANY, &page);
+    tracer->has_pagemap_scan = nr >= 0;
     if (nr < 0) {
         const struct vmk_settings *settings = vmk_system_settings(tracer->system);
         nr = find_page_by_reading(space->pagemap_fd, area->start, area->end, (unsigned)settings->page_shift, &page);
@@ -122,14 +140,75 @@ static void feed_area(struct tracer *tracer, struct trace_task *task, const stru
         feed_fault(tracer, task, page, VMK_ACCESS_READ, 0); /* a huge zero page: a read can have made an anon_vma */
 }
 
+/* Where written pages are, read for many areas at once: ascending runs. */
+struct page_runs {
+    int fd;
+    vmk_addr at, end; /* what is not read yet */
+    struct page_region_abi runs[256];
+    int nr, next;
+};
+
+/* The first page of [start, end) in a run; asked for ascending ranges. */
+static bool find_in_runs(struct page_runs *pages, vmk_addr start, vmk_addr end, vmk_addr *found)
+{
+    for (;;) {
+        for (; pages->next < pages->nr; pages->next++) {
+            const struct page_region_abi *run = &pages->runs[pages->next];
+            if (run->start >= end)
+                return false;
+            if (run->end > start) {
+                *found = run->start > start ? run->start : start;
+                return true;
+            }
+        }
+        if (pages->at < start)
+            pages->at = start;
+        if (pages->at >= end)
+            return false;
+        struct pm_scan_abi scan = written_pages(pages->at, pages->end);
+        scan.vec = (uint64_t)(uintptr_t)pages->runs;
+        scan.vec_len = sizeof(pages->runs) / sizeof(pages->runs[0]);
+        pages->nr = ioctl(pages->fd, PAGEMAP_SCAN_ABI, &scan);
+        pages->next = 0;
+        pages->at = pages->nr < 0 ? pages->end : scan.walk_end;
+    }
+}
+
+/* Many areas without an anon_vma: one walk over all of them instead of a call for each. */
+static void feed_writes_at_once(struct tracer *tracer, struct trace_task *task, vmk_addr first, vmk_addr last)
+{
+    static struct page_runs pages;
+    struct vmk_vma_info area = {.size = sizeof(area)};
+    vmk_addr cursor = 0, page;
+    pages.fd = task->space->pagemap_fd;
+    pages.at = first;
+    pages.end = last;
+    pages.nr = pages.next = 0;
+    while (vmk_mm_next(task->space->mm, &cursor, &area) == 0)
+        if (could_gain_anon_vma(&area) && find_in_runs(&pages, area.start, area.end, &page))
+            feed_fault(tracer, task, page, VMK_ACCESS_WRITE, VMK_FAULT_HAS_TABLE);
+}
+
 static void feed_writes(struct tracer *tracer, struct trace_task *task)
 {
     const struct trace_space *space = task->space;
     struct vmk_vma_info area = {.size = sizeof(area)};
-    vmk_addr cursor = 0;
+    vmk_addr cursor = 0, first = 0, last = 0;
+    unsigned nr = 0;
     if (space->pagemap_fd < 0)
         return;
-    while (vmk_mm_next(space->mm, &cursor, &area) == 0)
+    while (vmk_mm_next(space->mm, &cursor, &area) == 0) {
+        if (!could_gain_anon_vma(&area))
+            continue;
+        first = nr++ == 0 ? area.start : first;
+        last = area.end;
+    }
+    if (nr > FEW_AREAS && tracer->has_pagemap_scan) {
+        feed_writes_at_once(tracer, task, first, last);
+        return;
+    }
+    cursor = 0;
+    while (nr != 0 && vmk_mm_next(space->mm, &cursor, &area) == 0)
         if (could_gain_anon_vma(&area))
             feed_area(tracer, task, &area);
 }
@@ -142,6 +221,65 @@ bool trace_pages_has_guard(const struct trace_space *space, vmk_addr start, uint
     if (space->pagemap_fd < 0 || start >= limit || len > limit - start)
         return false;
     return find_page(space->pagemap_fd, start, start + len, SCAN_GUARD, 0, 0, &page) > 0;
+}
+
+/* ---- Large maps: only what the call can meet ---- */
+
+struct window {
+    vmk_addr start, end;
+};
+
+/* Where the call will work; false when that is everywhere. */
+static bool range_of_call(const struct trace_space *space, const struct trace_call *call, struct window *window)
+{
+    struct vmk_mm_layout layout;
+    window->start = call->args[0];
+    uint64_t len = call->args[1];
+    switch (call->kind) {
+    case TRACE_CALL_MMAP:
+        if ((call->args[3] & (VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE)) == 0 &&
+            vmk_mm_unmapped_area(space->mm, call->args[0], len, (uint32_t)call->args[3] | VMK_MAP_ANONYMOUS, NULL, 0,
+                                 &window->start) != 0)
+            return false;
+        break;
+    case TRACE_CALL_BRK:
+        vmk_mm_get_layout(space->mm, &layout);
+        window->start = layout.brk < call->args[0] ? layout.brk : call->args[0];
+        len = (layout.brk > call->args[0] ? layout.brk : call->args[0]) - window->start;
+        break;
+    case TRACE_CALL_MUNMAP:
+    case TRACE_CALL_MPROTECT:
+    case TRACE_CALL_MADVISE:
+    case TRACE_CALL_MLOCK:
+    case TRACE_CALL_MUNLOCK:
+    case TRACE_CALL_MSEAL:
+        break;
+    default:
+        return false;
+    }
+    window->end = window->start + len;
+    return window->end >= window->start;
+}
+
+/* Two areas more on each side: a merge meets the first, the anon_vma that one would take comes from the second. */
+static void widen(const struct trace_space *space, struct window *window)
+{
+    struct vmk_vma_info area = {.size = sizeof(area)};
+    for (int i = 0; i < 2; i++)
+        if (window->start != 0 && vmk_mm_lookup(space->mm, window->start - 1, &area) == 0)
+            window->start = area.start;
+    for (int i = 0; i < 2; i++)
+        if (vmk_mm_lookup(space->mm, window->end, &area) == 0)
+            window->end = area.end;
+}
+
+static void feed_writes_near(struct tracer *tracer, struct trace_task *task, const struct window *window)
+{
+    struct vmk_vma_info area = {.size = sizeof(area)};
+    vmk_addr cursor = window->start;
+    while (vmk_mm_next(task->space->mm, &cursor, &area) == 0 && area.start < window->end)
+        if (could_gain_anon_vma(&area))
+            feed_area(tracer, task, &area);
 }
 
 /* ---- Stacks ---- */
@@ -180,16 +318,46 @@ static void feed_growth(struct tracer *tracer, struct trace_task *task, const st
     trace_diverged(tracer, task, what);
 }
 
-void trace_pages_feed(struct tracer *tracer, struct trace_task *task)
+struct stacks {
+    vmk_addr starts[16];
+    size_t nr;
+};
+
+static bool note_stack(void *context, vmk_addr start, vmk_addr end, vmk_vm_flags flags)
+{
+    struct stacks *stacks = context;
+    (void)end;
+    if ((flags & VMK_VM_GROWSDOWN) != 0)
+        stacks->starts[stacks->nr++] = start;
+    return stacks->nr < sizeof(stacks->starts) / sizeof(stacks->starts[0]);
+}
+
+static void feed_stacks(struct tracer *tracer, struct trace_task *task)
 {
     struct trace_space *space = task->space;
     struct vmk_vma_info area = {.size = sizeof(area)};
-    vmk_addr cursor = 0;
+    struct stacks stacks = {.nr = 0};
+    vmk_mm_for_each(space->mm, 0, VMK_RLIM_INFINITY, note_stack, &stacks);
+    for (size_t i = 0; i < stacks.nr && !space->lost; i++)
+        if (vmk_mm_lookup(space->mm, stacks.starts[i], &area) == 0)
+            feed_growth(tracer, task, &area);
+}
+
+void trace_pages_feed(struct tracer *tracer, struct trace_task *task)
+{
+    struct trace_space *space = task->space;
+    struct vmk_mm_stats stats = {.size = sizeof(stats)};
+    struct window window;
     trace_space_use_limits(space, task->process);
     trace_record_begin_call(tracer, task);
-    while (!space->lost && vmk_mm_next(space->mm, &cursor, &area) == 0)
-        if ((area.flags & VMK_VM_GROWSDOWN) != 0)
-            feed_growth(tracer, task, &area);
-    if (!space->lost)
+    feed_stacks(tracer, task);
+    if (space->lost || space->pagemap_fd < 0)
+        return;
+    vmk_mm_get_stats(space->mm, &stats);
+    if (stats.nr_vmas > MANY_AREAS && range_of_call(space, &task->call, &window)) {
+        widen(space, &window);
+        feed_writes_near(tracer, task, &window);
+    } else {
         feed_writes(tracer, task);
+    }
 }

@@ -143,6 +143,12 @@ void trace_record_begin_call(struct tracer *tracer, struct trace_task *task)
     space->recent = short_new(tracer, task);
 }
 
+/* Heap and stack have their names from where they are. */
+static bool is_given_name(const char *name)
+{
+    return name[0] == '[' && strcmp(name, "[heap]") != 0 && strcmp(name, "[stack]") != 0;
+}
+
 /* The kernel's areas, as what the record should have led to. */
 static void expect_kernel(const struct trace_space *space, uint64_t pid, const struct kview *view)
 {
@@ -156,7 +162,7 @@ static void expect_kernel(const struct trace_space *space, uint64_t pid, const s
             .end = area->end,
             .flags = area->flags,
             .offset = area->offset,
-            .name = area->name[0] == '[' ? area->name : NULL,
+            .name = is_given_name(area->name) ? area->name : NULL,
         };
         if (area->inode != 0 && vmk_mm_lookup(space->mm, area->start, &info) == 0 && info.file != NULL)
             line.file = info.file_id;

@@ -28,7 +28,7 @@ run()
     local got=$?
     if [ $got -ne "$status" ]; then
         echo "FAILED $name: status $got, not $status"
-        tail -60 "$work/err"
+        head -40 "$work/err"
         failures=$((failures + 1))
         return 1
     fi
