@@ -93,11 +93,14 @@ static enum vmki_step mremap_end(struct vmki_plan *plan, int error, vmk_addr val
 
 /*
  * May a move over several areas take this one along? Not with a userfaultfd context, and not when its file places its
- * mappings itself, which of those that Linux knows without a driver only /dev/zero does.
+ * mappings itself; of those that Linux knows without a driver /dev/zero and System V shared memory do.
  */
 static bool mremap_several_allowed(const struct vmk_vma *vma)
 {
-    return (vma->flags & VMK_VM_UFFD) == 0 && (vma->file == NULL || vma->file->object->kind != VMK_OBJECT_ZERO);
+    if ((vma->flags & VMK_VM_UFFD) != 0)
+        return false;
+    return vma->file == NULL ||
+           (vma->file->object->kind != VMK_OBJECT_ZERO && (vma->file->mode & VMK_FILE_SHM) == 0);
 }
 
 /* Growth of the area, in place or by a move. */
@@ -110,7 +113,7 @@ static int mremap_check_growth(const struct vmk_mm *mm, const struct vmk_vma *vm
     return vmki_may_expand(mm, vma->flags, vmki_pages(mm, bytes), 0) ? 0 : -VMK_ENOMEM;
 }
 
-/* Huge pages: lengths are rounded up to them, addresses must be aligned to them, and nothing may grow. */
+/* Huge pages: lengths are rounded up to them, addresses (both, even one that is not used) aligned, and nothing may grow. */
 static int mremap_check_hugetlb(struct vmki_plan *plan, const struct vmk_vma *vma)
 {
     struct vmk_mremap_request *request = &plan->request.mremap;
@@ -120,7 +123,7 @@ static int mremap_check_hugetlb(struct vmki_plan *plan, const struct vmk_vma *vm
     request->new_len = vmki_align_up(request->new_len, size);
     plan->end = plan->start + request->old_len;
     if (!vmki_is_aligned(request->old_address, size) || request->new_len > request->old_len ||
-        (mremap_names_place(request) && !vmki_is_aligned(request->new_address, size)))
+        !vmki_is_aligned(request->new_address, size))
         return -VMK_EINVAL;
     return 0;
 }
@@ -137,10 +140,10 @@ static bool mremap_is_several(const struct vmki_plan *plan, const struct vmk_vma
 /* What is checked of each area of a call, the first and those that follow. */
 static int mremap_check_area(const struct vmki_plan *plan, const struct vmk_vma *vma, bool is_several)
 {
-    if ((vma->flags & VMK_VM_SEALED) != 0)
-        return -VMK_EPERM;
     if (is_several && !mremap_several_allowed(vma))
         return -VMK_EFAULT;
+    if ((vma->flags & VMK_VM_SEALED) != 0)
+        return -VMK_EPERM;
     if (!mremap_keeps_source(plan))
         return 0;
     if ((vma->flags & (VMK_VM_DONTEXPAND | VMK_VM_PFNMAP)) != 0)
