@@ -175,6 +175,8 @@ static size_t load_text_len(struct load_word word)
     size_t len = 0;
 
     for (size_t i = 0; i < word.len; i++, len++) {
+        if (word.text[i] < ' ' || word.text[i] >= 0x7f)
+            return SIZE_MAX;
         if (word.text[i] != '\\')
             continue;
         if (i + 2 >= word.len || load_hex_digit(word.text[i + 1]) < 0 || load_hex_digit(word.text[i + 2]) < 0 ||

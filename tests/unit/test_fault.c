@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Faults by their case numbers (docs/faults.md), stack growth, access checks, page protection. */
 #include "support.h"
+#include "vmakit/backend.h"
 
 #define BASE  UINT64_C(0x10000000)
 #define STACK UINT64_C(0x200000000)
@@ -617,6 +618,166 @@ static void stack_growth_respects_reserved_ranges(void **state)
     vt_teardown(&t);
 }
 
+static unsigned nr_prepared, nr_begun, nr_applied, nr_ended;
+static int backend_answer;
+
+static int backend_prepare(void *context, struct vmk_mm *mm, const struct vmk_edit *edit)
+{
+    (void)context;
+    (void)mm;
+    (void)edit;
+    nr_prepared++;
+    return backend_answer;
+}
+
+static void backend_apply(void *context, struct vmk_mm *mm, const struct vmk_edit *edit)
+{
+    (void)context;
+    (void)mm;
+    assert_int_equal(edit->kind, VMK_EDIT_MAP);
+    assert_true(edit->prot == VT_RW || edit->prot == 0);
+    nr_applied++;
+}
+
+static void backend_begin(void *context, struct vmk_mm *mm, vmk_addr start, vmk_addr end)
+{
+    (void)context;
+    (void)mm;
+    assert_true(start < end);
+    nr_begun++;
+}
+
+static void backend_end(void *context, struct vmk_mm *mm, vmk_addr start, vmk_addr end)
+{
+    (void)context;
+    (void)mm;
+    assert_true(start < end);
+    nr_ended++;
+}
+
+static void stack_growth_with_a_backend(void **state)
+{
+    static const struct vmk_backend_ops ops = {.size = sizeof(ops),
+                                               .granule = 4096,
+                                               .prepare = backend_prepare,
+                                               .apply = backend_apply,
+                                               .invalidate_begin = backend_begin,
+                                               .invalidate_end = backend_end};
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    t.mm_options.backend = &ops;
+    backend_answer = 0;
+    vt_open(&t);
+    stack(&t, STACK, 4, VT_RW, 0);
+    stack(&t, STACK + P(1024), 4, VT_RW, VMK_MAP_NORESERVE);
+    nr_prepared = nr_begun = nr_applied = nr_ended = 0;
+    assert_int_equal(at(&t, STACK - P(2), W, 0), VMK_FAULT_CASE_1A);
+    assert_true(nr_prepared == 1 && nr_begun == 1 && nr_applied == 1 && nr_ended == 1);
+    backend_answer = -VMK_ENOSPC;
+    assert_int_equal(at(&t, STACK - P(3), W, 0), VMK_FAULT_CASE_1B);
+    assert_int_equal(at(&t, STACK + P(1023), W, 0), VMK_FAULT_CASE_1B);
+    assert_int_equal(vmk_system_committed(t.system), 6);
+    assert_true(nr_prepared == 3 && nr_applied == 1);
+    backend_answer = -VMK_ERR_HOST_NOMEM;
+    assert_int_equal(at(&t, STACK - P(3), W, 0), VMK_FAULT_CASE_7);
+    backend_answer = 0;
+    vt_teardown(&t);
+}
+
+/* The lock that growth needs is held by somebody: ask again. */
+static void case_7_must_not_wait(void **state)
+{
+    struct vt t;
+    const struct vmk_fault_request request = {.address = STACK - 1, .access = W, .flags = VMK_FAULT_NOWAIT};
+
+    (void)state;
+    vt_setup(&t);
+    stack(&t, STACK, 4, VT_RW, 0);
+#if !defined(VMK_SYNC_IMMEDIATE)
+    vmk_mm_lock_read(t.mm);
+    assert_int_equal(vmk_mm_fault(t.mm, &request, &fault), 0);
+    assert_int_equal(fault.outcome, VMK_FAULT_RETRY);
+    assert_int_equal(fault.fault_case, VMK_FAULT_CASE_7);
+    vmk_mm_unlock_read(t.mm);
+#endif
+    assert_int_equal(vmk_mm_fault(t.mm, &request, &fault), 0);
+    assert_int_equal(fault.fault_case, VMK_FAULT_CASE_1A);
+    vt_teardown(&t);
+}
+
+static void case_9_hugetlb(void **state)
+{
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    t.system_options.sysctl.hugetlb_free_pages = 8;
+    vt_open(&t);
+    assert_ret(vt_mmap_file(&t, STACK, 2 * HUGE, VT_RW, VT_FIXED | VMK_MAP_HUGETLB, NULL, 0), STACK);
+    assert_int_equal(at(&t, STACK + HUGE, R, 0), VMK_FAULT_CASE_9);
+    assert_false(fault.anon_vma_new);
+    assert_int_equal(at(&t, STACK + HUGE, W, 0), VMK_FAULT_CASE_9);
+    assert_true(fault.anon_vma_new);
+    vt_teardown(&t);
+}
+
+static unsigned nr_fault_events;
+
+static void trace(void *context, enum vmk_event event, struct vmk_mm *mm, vmk_addr start, vmk_addr end)
+{
+    (void)context;
+    (void)mm;
+    (void)end;
+    if (event == VMK_EVENT_fault) {
+        assert_true(start == BASE + 5);
+        nr_fault_events++;
+    }
+}
+
+static void faults_are_counted_and_traced(void **state)
+{
+    struct vt t;
+    struct vmk_counters counters;
+
+    (void)state;
+    vt_init(&t);
+    t.system_options.trace = trace;
+    vt_open(&t);
+    vt_anon(&t, BASE, P(1), VT_RW);
+    at(&t, BASE + 5, R, 0);
+    at(&t, BASE + 5, W, 0);
+    vmk_mm_get_counters(t.mm, &counters);
+    assert_int_equal(counters.fault, 2);
+    assert_int_equal(counters.anon_vma_new, 1);
+    assert_int_equal(nr_fault_events, 2);
+    vt_teardown(&t);
+}
+
+/* Completing a fault needs memory too. */
+static void completion_without_memory(void **state)
+{
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    vt_anon(&t, BASE, P(2), VT_RW);
+    uffd(&t, BASE, P(2), VMK_UFFD_MODE_MISSING);
+    assert_int_equal(at(&t, BASE, R, 0), VMK_FAULT_CASE_3H);
+    uint64_t token = fault.token;
+    atomic_store(&t.until_fail, 0);
+    assert_int_equal(vmk_fault_complete(t.mm, token, VMK_FAULT_FILLED, &fault), 0);
+    atomic_store(&t.until_fail, -1);
+    assert_int_equal(fault.outcome, VMK_FAULT_NO_MEMORY);
+    assert_ret(vt_mmap_file(&t, BASE + P(4), P(1), VT_RW, VMK_MAP_PRIVATE | VMK_MAP_FIXED, vt_file(&t, 1), 0),
+               BASE + P(4));
+    atomic_store(&t.until_fail, 0);
+    assert_int_equal(at(&t, BASE + P(4), W, 0), VMK_FAULT_CASE_7);
+    atomic_store(&t.until_fail, -1);
+    vt_teardown(&t);
+}
+
 /* ---- Access and protection ---- */
 
 static void access_and_page_protection(void **state)
@@ -681,6 +842,11 @@ int main(void)
         cmocka_unit_test(case_1b_overcommit),
         cmocka_unit_test(stack_growth_without_memory),
         cmocka_unit_test(stack_growth_respects_reserved_ranges),
+        cmocka_unit_test(stack_growth_with_a_backend),
+        cmocka_unit_test(case_7_must_not_wait),
+        cmocka_unit_test(case_9_hugetlb),
+        cmocka_unit_test(faults_are_counted_and_traced),
+        cmocka_unit_test(completion_without_memory),
         cmocka_unit_test(access_and_page_protection),
     };
 

@@ -366,6 +366,74 @@ static void backend_hears_of_the_child(void **state)
     vt_teardown(&t);
 }
 
+/* An ext that has more than the userfaultfd keeps the rest of it. */
+static void drops_the_userfaultfd_alone(void **state)
+{
+    struct vt t;
+    struct vmk_mm *child;
+    const struct vmk_uffd_request request = {
+        .action = VMK_UFFD_REGISTER, .context = 7, .mode = VMK_UFFD_MODE_MISSING, .address = BASE, .len = P(1)};
+
+    (void)state;
+    vt_setup(&t);
+    vt_anon(&t, BASE, P(1), VT_RW);
+    vmk_mm_lock_write(t.mm);
+    assert_int_equal(vmk_vma_set_user(vmki_find(t.mm, BASE), &t), 0);
+    vmk_mm_unlock_write(t.mm);
+    assert_int_equal(vmk_uffd(t.mm, &request, NULL), 0);
+    child = fork_of(&t);
+    struct vmk_vma_info info = {.size = sizeof(info)};
+    assert_int_equal(vmk_mm_lookup(child, BASE, &info), 0);
+    assert_int_equal(info.uffd, 0);
+    assert_ptr_equal(info.user, &t);
+    vmk_mm_put(child);
+    assert_int_equal(vmk_mm_become_child(t.mm), 0);
+    vt_validate(&t);
+    assert_int_equal(vmk_mm_lookup(t.mm, BASE, &info), 0);
+    assert_true(info.uffd == 0 && info.user == &t && (info.flags & VMK_VM_UFFD) == 0);
+    vt_teardown(&t);
+}
+
+static unsigned nr_relaxed;
+
+static void relax(void *context)
+{
+    (void)context;
+    nr_relaxed++;
+}
+
+static int64_t call_dup(struct vt *t)
+{
+    struct vmk_mm *child = t->mm_options.user;
+    struct vmk_vma *copy;
+
+    vmk_mm_lock_write(t->mm);
+    vmk_mm_lock_write(child);
+    int error = vmk_vma_dup(vmk_mm_find(t->mm, BASE), child, &copy);
+    assert_true((error == 0) == (copy != NULL));
+    vmk_mm_unlock_write(child);
+    vmk_mm_unlock_write(t->mm);
+    vt_validate_mm(child);
+    vmk_mm_put(child);
+    return error;
+}
+
+static void a_touched_area_and_a_child(struct vt *t)
+{
+    struct vmk_mm *child;
+
+    vt_anon(t, BASE, P(1), VT_RW);
+    vt_touch(t, BASE);
+    assert_int_equal(vmk_mm_create(t->system, &t->mm_options, &child), 0);
+    t->mm_options.user = child;
+}
+
+static void each_allocation_of_a_copy_fails(void **state)
+{
+    (void)state;
+    assert_true(vt_fail_each(a_touched_area_and_a_child, call_dup, false) > 1);
+}
+
 /* ---- One area, and in place ---- */
 
 static void one_area(void **state)
@@ -459,7 +527,9 @@ static void many_areas_at_once(void **state)
     struct vmk_mm *child;
 
     (void)state;
-    vt_setup(&t);
+    vt_init(&t);
+    t.port.relax = relax;
+    vt_open(&t);
     for (unsigned i = 0; i < 3000; i++) {
         const struct vmk_mmap_request request = {
             .address = BASE + P(2 * i), .len = P(1), .prot = VT_RW, .flags = VT_FIXED};
@@ -467,6 +537,7 @@ static void many_areas_at_once(void **state)
     }
     child = fork_of(&t);
     assert_int_equal(child->tree.nr_entries, 3000);
+    assert_true(nr_relaxed > 0);
     vmk_mm_exit(child);
     assert_map_of(child, "");
     vmk_mm_put(child);
@@ -486,6 +557,8 @@ int main(void)
         cmocka_unit_test(each_allocation_fails),
         cmocka_unit_test(charge_is_refused),
         cmocka_unit_test(backend_hears_of_the_child),
+        cmocka_unit_test(drops_the_userfaultfd_alone),
+        cmocka_unit_test(each_allocation_of_a_copy_fails),
         cmocka_unit_test(one_area),
         cmocka_unit_test(in_place),
         cmocka_unit_test(each_allocation_fails_in_place),

@@ -483,6 +483,32 @@ static void fork_opens_and_release_is_last(void **state)
     vt_teardown(&t);
 }
 
+static void hooks_of_a_copy_and_in_place(void **state)
+{
+    struct vt t;
+    struct vmk_mm *child;
+    struct vmk_vma *copy;
+    const struct vmk_madvise_request dontfork = {.address = BASE, .len = P(1), .advice = VMK_MADV_DONTFORK};
+
+    (void)state;
+    open_with(&t, (struct vmk_vm_ops){.open = hook_open, .close = hook_close}, VMK_OBJECT_REGULAR);
+    assert_int_equal(vmk_mm_create(t.system, &t.mm_options, &child), 0);
+    vmk_mm_lock_write(t.mm);
+    vmk_mm_lock_write(child);
+    assert_int_equal(vmk_vma_dup(vmk_mm_find(t.mm, BASE), child, &copy), 0);
+    vmk_mm_unlock_write(child);
+    vmk_mm_unlock_write(t.mm);
+    assert_told("open 10000000-10004000\n");
+    vmk_mm_put(child);
+    assert_told("close 10000000-10004000\n");
+    assert_int_equal(vmk_madvise(t.mm, &dontfork, NULL), 0);
+    told.len = 0;
+    assert_int_equal(vmk_mm_become_child(t.mm), 0);
+    assert_told("close 10000000-10001000\n");
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -502,6 +528,7 @@ int main(void)
         cmocka_unit_test(madvise),
         cmocka_unit_test(remap_pages),
         cmocka_unit_test(fork_opens_and_release_is_last),
+        cmocka_unit_test(hooks_of_a_copy_and_in_place),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

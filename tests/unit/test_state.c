@@ -387,6 +387,10 @@ static void hostile_text(void **state)
         {HEAD AREA "8 0\n", 3},
         {HEAD AREA "88 0 anon=1\n", 3},
         {HEAD AREA "73 0 forked\n", 3},
+        {"vmakit-state 1\nfile 1 kind=1 bytes=1000 internal path=\"x\"\nmm\n" AREA "73 fffffffffffffff file=1\n", 4},
+        {"vmakit-state 1\nfile 1 id=1 path=\"\x01\"\n", 2},
+        {HEAD "setting page_shift 3\nreserved 1000 2000\n", 4},
+        {HEAD "setting page_shift 3\narea 1000 2000 73 1\n", 4},
         {HEAD AREA "73 0 anon=ffffffffffffffff\n", 3},
         {HEAD AREA "73 0 file=1\n", 3},
         {HEAD AREA "73 0 uffd=1\n", 3},
@@ -484,6 +488,83 @@ static void each_allocation_fails(void **state)
     assert_true(vt_fail_each(some_areas, call_save_and_load, false) > 10);
 }
 
+static uint64_t charge_room = UINT64_MAX;
+
+static int charge(void *context, uint64_t pages, bool privileged)
+{
+    (void)context;
+    (void)privileged;
+    if (pages > charge_room)
+        return -VMK_ENOMEM;
+    charge_room -= pages;
+    return 0;
+}
+
+static void uncharge(void *context, uint64_t pages)
+{
+    (void)context;
+    charge_room += pages;
+}
+
+/* The machine that loads may have less than the one that saved. */
+static void charges_that_are_refused(void **state)
+{
+    static const struct vmk_commit_ops commit = {.charge = charge, .uncharge = uncharge};
+    struct vt t;
+    struct vmk_mm *loaded[1];
+
+    (void)state;
+    charge_room = UINT64_C(1) << 40;
+    vt_init(&t);
+    t.system_options.commit = &commit;
+    vt_open(&t);
+    vt_anon(&t, BASE, P(4), VT_RW);
+    assert_ret(vt_mmap_file(&t, BASE + P(8), P(4), VT_RW, VMK_MAP_SHARED | VMK_MAP_ANONYMOUS | VMK_MAP_FIXED, NULL, 0),
+               BASE + P(8));
+    save_all(&t.mm, 1, &saved);
+    for (uint64_t room = 0; room <= 8; room += 4) {
+        size_t nr = 1;
+        charge_room = room;
+        assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, NULL, NULL, loaded, &nr, NULL),
+                         room < 8 ? -VMK_ENOMEM : 0);
+        vmk_system_quiesce(t.system);
+        if (room == 8)
+            vmk_mm_put(loaded[0]);
+        vmk_system_quiesce(t.system);
+        assert_int_equal(charge_room, room);
+    }
+    vt_teardown(&t);
+}
+
+static void huge_pages_come_from_the_pool(void **state)
+{
+    struct vt t;
+    struct vmk_mm *loaded[1];
+    struct vmk_sysctl sysctl;
+    size_t nr = 1;
+
+    (void)state;
+    vt_init(&t);
+    t.system_options.sysctl.hugetlb_free_pages = 5;
+    vt_open(&t);
+    assert_ret(vt_mmap_file(&t, UINT64_C(0x40000000), UINT64_C(0x400000), VT_RW,
+                            VMK_MAP_SHARED | VMK_MAP_ANONYMOUS | VMK_MAP_HUGETLB | VMK_MAP_FIXED, NULL, 0),
+               UINT64_C(0x40000000));
+    save_all(&t.mm, 1, &saved);
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, NULL, NULL, loaded, &nr, NULL), 0);
+    assert_same_dump(t.mm, loaded[0]);
+    vmk_system_sysctl(t.system, &sysctl);
+    assert_int_equal(sysctl.hugetlb_free_pages, 1);
+    struct vmk_mm *more[1];
+    nr = 1;
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, NULL, NULL, more, &nr, NULL), -VMK_ENOMEM);
+    vmk_mm_put(loaded[0]);
+    vmk_system_quiesce(t.system);
+    vmk_system_sysctl(t.system, &sysctl);
+    assert_int_equal(sysctl.hugetlb_free_pages, 3);
+    vt_teardown(&t);
+}
+
 /* ---- Import ---- */
 
 static void imports(void **state)
@@ -521,6 +602,12 @@ static void imports(void **state)
     assert_map(&t, "10000000-10002000 rw-p ac anon=a1\n10002000-10004000 rw-p ac\n10004000-10006000 rw-p ac anon=?\n"
                    "10008000-10009000 r--s pgoff=3 file=1\n1000a000-1000b000 r-xp pgoff=0 [vdso]\n");
     assert_int_equal(vmk_system_committed(t.system), 6);
+    save_all(&t.mm, 1, &saved);
+    struct vmk_mm *loaded[1];
+    size_t nr = 1;
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, find_file, &t, loaded, &nr, NULL), 0);
+    assert_same_dump(t.mm, loaded[0]);
+    vmk_mm_put(loaded[0]);
     area.start = BASE + P(20);
     area.end = BASE + P(21);
     area.flags = VMK_VM_UFFD_MISSING;
@@ -611,6 +698,8 @@ int main(void)
         cmocka_unit_test(hostile_text),
         cmocka_unit_test(damaged_text),
         cmocka_unit_test(each_allocation_fails),
+        cmocka_unit_test(charges_that_are_refused),
+        cmocka_unit_test(huge_pages_come_from_the_pool),
         cmocka_unit_test(imports),
         cmocka_unit_test(retired_flags),
         cmocka_unit_test(unknown_history_is_counted),
