@@ -11,16 +11,18 @@
 #include "base/atomic.h"
 #include "mm/mm.h"
 
-enum { SPARE_MAX = 8, RETIRE_BATCH = 32 };
+/* Of a large space more waits before it is handed over, and more is taken from the pool at once. */
+enum { SPARE_MAX = 8, RETIRE_BATCH = 32, RETIRE_BATCH_MORE = 224, TAKE_MIN = 1, TAKE_MORE = 15 };
 
 /* What waits for readers: one list a kind. */
 struct vmki_retired {
     struct vmk_sync_deferred deferred; /* first: the deferral's callback gets its address */
     struct vmk_system *system;
-    struct vmk_vma *areas;             /* by link; their ext and anon_vma references with them */
+    struct vmki_chain plain;           /* areas by link, of which nothing else hangs */
+    struct vmk_vma *areas;             /* the others, by link; their ext and anon_vma references with them */
     struct vmki_ext *exts;
     struct vmki_anon_vma *anon_vmas;
-    struct vmki_tree_tail *nodes;
+    struct vmki_chain nodes;           /* their tails */
     struct vmk_vma *drop_files;        /* areas whose file is to be dropped after unlock, by rmap.next */
     unsigned nr;
 };
@@ -32,11 +34,42 @@ static size_t area_size(bool is_file)
 
 /* ---- The tree's nodes ---- */
 
+static const struct vmki_shape area_shapes[] = {
+    {.size = sizeof(struct vmk_vma), .link = offsetof(struct vmk_vma, link)},
+    {.size = sizeof(struct vmki_file_vma), .link = offsetof(struct vmk_vma, link)},
+};
+
+/* Nodes are linked by their tails. */
+static struct vmki_shape node_shape(size_t size)
+{
+    return (struct vmki_shape){.size = (uint32_t)size,
+                               .base = (uint32_t)(size - sizeof(struct vmki_tree_tail)),
+                               .link = offsetof(struct vmki_tree_tail, next)};
+}
+
+/* How many things to take from the pool when one is needed. */
+static uint32_t take_size(const struct vmk_mm *mm)
+{
+    return TAKE_MIN + (uint32_t)vmki_min(mm->tree.nr_entries / 64, TAKE_MORE);
+}
+
 static void *node_alloc(void *context, size_t size)
 {
     struct vmk_mm *mm = context;
-    void *node = vmki_alloc(mm->system, size, 64);
+    struct vmki_chain chain;
+    void *node;
 
+    if (mm->spare_nodes == NULL && vmki_pool_take(mm->system, VMKI_POOL_NODES, take_size(mm), &chain) != 0) {
+        mm->spare_nodes = chain.first;
+        mm->nr_spare_nodes = chain.nr;
+    }
+    if (mm->spare_nodes != NULL && mm->spare_nodes->size == size) {
+        node = vmki_tree_tail_node(mm->spare_nodes);
+        mm->spare_nodes = mm->spare_nodes->next;
+        mm->nr_spare_nodes--;
+        return node;
+    }
+    node = vmki_alloc(mm->system, size, 64);
     if (node == NULL)
         mm->counters.alloc_failed++;
     return node;
@@ -49,14 +82,22 @@ static void node_free(void *context, void *node, size_t size)
     vmki_free(mm->system, node, size);
 }
 
+/* Puts a thing, whose link is at `link`, before the others. */
+static void chain_push(struct vmki_chain *chain, void *thing, void **link)
+{
+    *link = chain->first;
+    chain->first = thing;
+    if (chain->nr++ == 0)
+        chain->last = thing;
+}
+
 static void node_retire(void *context, void *node, size_t size)
 {
     struct vmk_mm *mm = context;
     struct vmki_tree_tail *tail = vmki_tree_tail(node, size);
 
-    tail->next = mm->retired->nodes;
     tail->size = size;
-    mm->retired->nodes = tail;
+    chain_push(&mm->retired->nodes, tail, (void **)(void *)&tail->next);
     mm->retired->nr++;
 }
 
@@ -174,6 +215,24 @@ void vmki_anon_vma_put(struct vmk_mm *mm, struct vmki_anon_vma *anon_vma)
 
 /* ---- Areas ---- */
 
+/* Takes some that have come back from their readers. */
+static bool areas_from_pool(struct vmk_mm *mm, bool is_file)
+{
+    struct vmk_vma **list = is_file ? &mm->spare_file : &mm->spare_anon;
+    struct vmki_chain chain;
+    uint32_t nr = vmki_pool_take(mm->system, is_file ? VMKI_POOL_FILE_AREAS : VMKI_POOL_AREAS, take_size(mm), &chain);
+
+    if (nr == 0)
+        return false;
+    ((struct vmk_vma *)chain.last)->link = *list;
+    *list = chain.first;
+    if (is_file)
+        mm->nr_spare_file += nr;
+    else
+        mm->nr_spare_anon += nr;
+    return true;
+}
+
 /* Tops up one list of spare areas. */
 static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
 {
@@ -181,7 +240,11 @@ static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
     uint32_t *nr_spare = is_file ? &mm->nr_spare_file : &mm->nr_spare_anon;
 
     while (*nr_spare < nr) {
-        struct vmk_vma *vma = vmki_alloc(mm->system, area_size(is_file), _Alignof(struct vmki_file_vma));
+        struct vmk_vma *vma;
+
+        if (areas_from_pool(mm, is_file))
+            continue;
+        vma = vmki_alloc(mm->system, area_size(is_file), _Alignof(struct vmki_file_vma));
 
         if (vma == NULL) {
             mm->counters.alloc_failed++;
@@ -253,8 +316,12 @@ void vmki_mm_retire_vma(struct vmk_mm *mm, struct vmk_vma *vma)
     struct vmki_retired *retired = mm->retired;
 
     VMKI_COUNT(mm, vma_freed, vma->start, vma->end);
-    vma->link = retired->areas;
-    retired->areas = vma;
+    if (vma->file == NULL && vma->anon_vma == NULL && vma->ext == NULL) {
+        chain_push(&retired->plain, vma, (void **)(void *)&vma->link);
+    } else {
+        vma->link = retired->areas;
+        retired->areas = vma;
+    }
     retired->nr++;
     if (vma->file != NULL) {
         struct vmki_file_vma *area = vmki_file_vma_of(vma);
@@ -275,19 +342,45 @@ static void put_now(struct vmk_system *system, struct vmki_anon_vma *anon_vma, s
         ext_free(system, ext);
 }
 
-/* Frees everything on the lists. With an mm, areas become spare ones of it. */
-static void retired_free_all(struct vmki_retired *retired, struct vmk_mm *mm)
+/* Areas of one kind whose references are gone. */
+static void areas_give(struct vmk_system *system, struct vmki_chain *chain, bool is_file)
 {
-    struct vmk_system *system = retired->system;
+    vmki_pool_put(system, is_file ? VMKI_POOL_FILE_AREAS : VMKI_POOL_AREAS, &area_shapes[is_file], chain);
+    *chain = (struct vmki_chain){NULL, NULL, 0};
+}
+
+/* Areas with references: these go first. */
+static void retired_give_areas(struct vmki_retired *retired)
+{
+    struct vmki_chain files = {NULL, NULL, 0};
 
     for (struct vmk_vma *vma = retired->areas, *next; vma != NULL; vma = next) {
         next = vma->link;
-        put_now(system, vma->anon_vma, vma->ext);
-        if (mm != NULL)
-            area_recycle(mm, vma, vma->file != NULL);
-        else
-            vmki_free(system, vma, area_size(vma->file != NULL));
+        put_now(retired->system, vma->anon_vma, vma->ext);
+        chain_push(vma->file != NULL ? &files : &retired->plain, vma, (void **)(void *)&vma->link);
     }
+    retired->areas = NULL;
+    areas_give(retired->system, &retired->plain, false);
+    areas_give(retired->system, &files, true);
+}
+
+static void nodes_give(struct vmk_system *system, struct vmki_chain *chain)
+{
+    struct vmki_shape shape;
+
+    if (chain->nr == 0)
+        return;
+    shape = node_shape(((struct vmki_tree_tail *)chain->first)->size);
+    vmki_pool_put(system, VMKI_POOL_NODES, &shape, chain);
+    *chain = (struct vmki_chain){NULL, NULL, 0};
+}
+
+/* Gives everything on the lists to the pool or to the port: no reader is left. */
+static void retired_free_all(struct vmki_retired *retired)
+{
+    struct vmk_system *system = retired->system;
+
+    retired_give_areas(retired);
     for (struct vmki_ext *ext = retired->exts, *next; ext != NULL; ext = next) {
         next = ext->retired;
         ext_free(system, ext);
@@ -296,16 +389,9 @@ static void retired_free_all(struct vmki_retired *retired, struct vmk_mm *mm)
         next = anon_vma->retired;
         vmki_free(system, anon_vma, sizeof(*anon_vma));
     }
-    for (struct vmki_tree_tail *tail = retired->nodes, *next; tail != NULL; tail = next) {
-        size_t size = tail->size;
-
-        next = tail->next;
-        vmki_free(system, vmki_tree_tail_node(tail), size);
-    }
-    retired->areas = NULL;
+    nodes_give(system, &retired->nodes);
     retired->exts = NULL;
     retired->anon_vmas = NULL;
-    retired->nodes = NULL;
     retired->nr = 0;
 }
 
@@ -314,7 +400,7 @@ static void retired_deferred(struct vmk_sync_deferred *deferred)
     struct vmki_retired *retired = (struct vmki_retired *)(void *)deferred;
     struct vmk_system *system = retired->system;
 
-    retired_free_all(retired, NULL);
+    retired_free_all(retired);
     vmki_free(system, retired, sizeof(*retired));
     __atomic_sub_fetch(&system->nr_children, 1, __ATOMIC_RELAXED);
 }
@@ -347,8 +433,13 @@ static void drop_files(struct vmk_vma *first)
     }
 }
 
+static unsigned retire_batch(const struct vmk_mm *mm)
+{
+    return RETIRE_BATCH + (unsigned)vmki_min(mm->tree.nr_entries / 16, RETIRE_BATCH_MORE);
+}
+
 #if defined(VMK_SYNC_IMMEDIATE)
-/* Nobody else can be reading: what was retired is freed at once, areas for the next call to use. */
+/* Nobody else can be reading: what was retired is free at once. */
 void vmki_mm_unlock(struct vmk_mm *mm)
 {
     struct vmki_retired *retired = mm->retired;
@@ -359,7 +450,7 @@ void vmki_mm_unlock(struct vmk_mm *mm)
     if (VMKI_UNLIKELY(drop != NULL))
         drop_files(drop);
     if (retired->nr != 0)
-        retired_free_all(retired, mm);
+        retired_free_all(retired);
 }
 #else
 /*
@@ -372,7 +463,7 @@ void vmki_mm_unlock(struct vmk_mm *mm)
     struct vmk_vma *drop = mm->retired->drop_files;
 
     mm->retired->drop_files = NULL;
-    if (mm->retired->nr >= RETIRE_BATCH && (empty = vmki_retired_new(mm->system)) != NULL) {
+    if (mm->retired->nr >= retire_batch(mm) && (empty = vmki_retired_new(mm->system)) != NULL) {
         full = mm->retired;
         mm->retired = empty;
     }
@@ -409,17 +500,28 @@ void vmki_mm_lock(struct vmk_mm *mm)
     vmk_sync_write_lock(&mm->lock);
 }
 
+static void spare_areas_end(struct vmk_mm *mm, struct vmk_vma *first, bool is_file)
+{
+    struct vmki_chain chain = {NULL, NULL, 0};
+
+    for (struct vmk_vma *vma = first, *next; vma != NULL; vma = next) {
+        next = vma->link;
+        chain_push(&chain, vma, (void **)(void *)&vma->link);
+    }
+    areas_give(mm->system, &chain, is_file);
+}
+
 /* The address space ends: spare areas and the list of what waits go; no verb can run any more. */
 void vmki_mm_memory_end(struct vmk_mm *mm)
 {
-    for (struct vmk_vma *vma = mm->spare_anon, *next; vma != NULL; vma = next) {
-        next = vma->link;
-        vmki_free(mm->system, vma, area_size(false));
+    spare_areas_end(mm, mm->spare_anon, false);
+    spare_areas_end(mm, mm->spare_file, true);
+    for (struct vmki_tree_tail *tail = mm->spare_nodes, *next; tail != NULL; tail = next) {
+        next = tail->next;
+        chain_push(&mm->retired->nodes, tail, (void **)(void *)&tail->next);
     }
-    for (struct vmk_vma *vma = mm->spare_file, *next; vma != NULL; vma = next) {
-        next = vma->link;
-        vmki_free(mm->system, vma, area_size(true));
-    }
+    mm->spare_nodes = NULL;
+    mm->nr_spare_nodes = 0;
     mm->spare_anon = NULL;
     mm->spare_file = NULL;
     mm->nr_spare_anon = 0;

@@ -120,7 +120,8 @@ struct vmk_mm {
 
     /* Memory kept for the next call, and what waits for readers. */
     struct vmk_vma *spare_anon, *spare_file;
-    uint32_t nr_spare_anon, nr_spare_file;
+    uint32_t nr_spare_anon, nr_spare_file, nr_spare_nodes;
+    struct vmki_tree_tail *spare_nodes; /* beside those that the tree has reserved */
     struct vmki_retired *retired;  /* memory.c */
     struct vmki_tree_entry splice[VMKI_TREE_SPLICE_MAX]; /* of the edit that is being committed */
     struct vmki_finger finger;     /* mm.lock exclusive */

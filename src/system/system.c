@@ -93,6 +93,7 @@ int vmk_system_create(const struct vmk_system_options *options, struct vmk_syste
     made->user = options->user;
     vmk_sync_mutex_init(&made->lock);
     vmk_sync_mutex_init(&made->rmap_lock);
+    vmk_sync_mutex_init(&made->pool_lock);
     *system = made;
     return 0;
 }
@@ -104,9 +105,11 @@ int vmk_system_destroy(struct vmk_system *system)
     vmk_sync_barrier();
     if (vmki_load_relaxed(&system->nr_children) != 0)
         return -VMK_EBUSY;
+    vmki_pool_trim(system);
     vmki_settings_put(system, system->settings);
     vmk_sync_mutex_destroy(&system->lock);
     vmk_sync_mutex_destroy(&system->rmap_lock);
+    vmk_sync_mutex_destroy(&system->pool_lock);
     port.free(port.context, system, sizeof(*system));
     return 0;
 }
@@ -218,6 +221,7 @@ void vmk_system_quiesce(struct vmk_system *system)
         member->flush(member);
     vmk_sync_mutex_unlock(&system->lock);
     vmk_sync_barrier();
+    vmki_pool_trim(system);
 }
 
 /*
@@ -233,6 +237,7 @@ void vmk_system_fork_prepare(struct vmk_system *system)
     }
     vmk_sync_mutex_lock(&system->rmap_lock);
     vmk_sync_fork_prepare();
+    vmk_sync_mutex_lock(&system->pool_lock); /* a deferred function takes it: after they have been stopped */
 }
 
 static void system_fork_unlock(struct vmk_system *system)
@@ -247,12 +252,14 @@ static void system_fork_unlock(struct vmk_system *system)
 
 void vmk_system_fork_parent(struct vmk_system *system)
 {
+    vmk_sync_mutex_unlock(&system->pool_lock);
     vmk_sync_fork_parent();
     system_fork_unlock(system);
 }
 
 void vmk_system_fork_child(struct vmk_system *system)
 {
+    vmk_sync_mutex_unlock(&system->pool_lock);
     vmk_sync_fork_child();
     system_fork_unlock(system);
 }
