@@ -252,7 +252,8 @@ static uint64_t write_event(struct tracer *tracer, struct trace_task *task, stru
         const char *name = record_arg_name(event->call, i);
         if (name == NULL)
             break;
-        if (strcmp(name, "addr") == 0 || strcmp(name, "new_addr") == 0 || strcmp(name, "context") == 0)
+        if (strcmp(name, "addr") == 0 || strcmp(name, "old_addr") == 0 || strcmp(name, "new_addr") == 0 ||
+            strcmp(name, "context") == 0)
             event->args[i] = value_of(space, event->args[i].number);
     }
     return record_call(tracer->record, event);
