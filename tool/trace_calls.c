@@ -92,15 +92,46 @@ SIMPLE_CALLS(SIMPLE_ENTER)
 
 /* ---- mmap and its like ---- */
 
-static void enter_mmap(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+static void run_mmap(struct tracer *tracer, struct trace_task *task, struct trace_call *call,
+                     const struct vmk_mmap_request *request)
 {
-    struct vmk_mmap_request request = {
+    vmk_mmap(task->space->mm, request, &call->result);
+    expect(call, TRACE_EXPECT_VALUE);
+    if (request->file == NULL)
+        return;
+    trace_record_file(tracer, task, request->file);
+    if (call->result.error == 0 && vmk_object_kind_of(vmk_file_object(request->file)) == VMK_OBJECT_DEVICE &&
+        !trace_files_device_is_known(request->file))
+        trace_cannot(tracer, task, "maps a device whose driver is not known");
+}
+
+/*
+ * With a randomised layout the kernel draws where its search for MAP_32BIT begins, anew for each call: nobody can predict
+ * that. Such a call is run at its end, at the address that the kernel drew, and is not counted as predicted.
+ */
+static bool is_drawn(const struct trace_space *space, const struct vmk_mmap_request *request)
+{
+    return (request->flags & VMK_MAP_32BIT) != 0 && request->address == 0 &&
+           (request->flags & (VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE)) == 0 &&
+           (space->personality & VMK_ADDR_NO_RANDOMIZE) == 0 && vmk_mm_settings(space->mm)->map_32bit != 0;
+}
+
+static struct vmk_mmap_request mmap_request(const struct trace_call *call)
+{
+    return (struct vmk_mmap_request){
         .address = call->args[0],
         .len = call->args[1],
         .prot = (uint32_t)call->args[2],
         .flags = (uint32_t)call->args[3],
         .offset = call->args[5],
     };
+}
+
+static void enter_mmap(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    struct vmk_mmap_request request = mmap_request(call);
+    if (is_drawn(task->space, &request))
+        return;
     if ((request.flags & VMK_MAP_ANONYMOUS) == 0)
         request.file = trace_files_get(tracer, task, (int)call->args[4], &request.file_error);
     if (task->space->lost)
@@ -108,17 +139,30 @@ static void enter_mmap(struct tracer *tracer, struct trace_task *task, struct tr
     call->placed = (request.flags & (VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE)) == 0;
     call->file = request.file != NULL ? vmk_file_id(request.file) : 0;
     call->file_error = request.file_error;
-    vmk_mmap(task->space->mm, &request, &call->result);
-    expect(call, TRACE_EXPECT_VALUE);
-    if (request.file != NULL) {
-        trace_record_file(tracer, task, request.file);
-        bool strange = call->result.error == 0 &&
-                       vmk_object_kind_of(vmk_file_object(request.file)) == VMK_OBJECT_DEVICE &&
-                       !trace_files_device_is_known(request.file);
+    run_mmap(tracer, task, call, &request);
+    if (request.file != NULL)
         vmk_file_put(request.file);
-        if (strange)
-            trace_cannot(tracer, task, "maps a device whose driver is not known");
+}
+
+static void leave_mmap(struct tracer *tracer, struct trace_task *task, struct trace_call *call, int64_t value)
+{
+    struct vmk_mmap_request request = mmap_request(call);
+    if (call->mirrored || !is_drawn(task->space, &request))
+        return;
+    if ((request.flags & VMK_MAP_ANONYMOUS) == 0)
+        request.file = trace_files_get(tracer, task, (int)call->args[4], &request.file_error);
+    if (value > 0) {
+        request.address = (vmk_addr)value;
+        request.flags = (request.flags & ~VMK_MAP_32BIT) | VMK_MAP_FIXED_NOREPLACE;
+        call->args[0] = request.address; /* for the record */
+        call->args[3] = request.flags;
     }
+    call->file = request.file != NULL ? vmk_file_id(request.file) : 0;
+    call->file_error = request.file_error;
+    if (!task->space->lost)
+        run_mmap(tracer, task, call, &request);
+    if (request.file != NULL)
+        vmk_file_put(request.file);
 }
 
 static void enter_mremap(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
@@ -489,7 +533,7 @@ static void enter_foreign(struct tracer *tracer, struct trace_task *task, struct
 #define CALL(KIND, name, nr_args, memory, enter, leave) [TRACE_CALL_##KIND] = {#name, nr_args, memory, enter, leave}
 static const struct call_type call_types[TRACE_CALL_COUNT] = {
     CALL(NONE, none, 0, false, NULL, NULL),
-    CALL(MMAP, mmap, 6, true, enter_mmap, NULL),
+    CALL(MMAP, mmap, 6, true, enter_mmap, leave_mmap),
     CALL(MUNMAP, munmap, 2, true, enter_munmap, NULL),
     CALL(MPROTECT, mprotect, 3, true, enter_mprotect, NULL),
     CALL(PKEY_MPROTECT, pkey_mprotect, 4, true, enter_pkey_mprotect, NULL),

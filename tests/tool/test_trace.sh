@@ -43,12 +43,11 @@ mirrored()
         echo "FAILED $2: the last line is: $(tail -1 "$work/err")"
         failures=$((failures + 1))
     fi
-    grep -oE '[0-9]+ of [0-9]+ addresses predicted' "$work/err" | while read -r predicted _ chosen _; do
-        [ "$predicted" = "$chosen" ] || echo unpredicted
-    done | grep -q unpredicted && {
+    if grep -oE '[0-9]+ of [0-9]+ addresses' "$work/err" | awk '$1 != $3 { bad = 1 } END { exit !bad }'; then
         echo "FAILED $2: an address was not predicted"
         failures=$((failures + 1))
-    }
+    fi
+    return 0
 }
 
 # says TEXT: the last run's stderr or stdout has it.
@@ -79,8 +78,8 @@ says '^executed$'
 mirrored 3 'forks, not followed' --follow=no -- ./forks
 mirrored 139 stack -- ./stack
 mirrored 143 signal -- ./stack terminate
-(ulimit -s unlimited && mirrored 0 'unlimited stack' -- ls / && exit $failures) || failures=$((failures + 1))
-(ulimit -s 100000 && mirrored 0 'large stack' -- ls / && exit $failures) || failures=$((failures + 1))
+mirrored 0 'unlimited stack' -- sh -c 'ulimit -s unlimited; ls /'
+mirrored 0 'large stack' -- sh -c 'ulimit -s 100000; ls /'
 mirrored 0 compiler -- sh -c "echo 'int main(void){return 0;}' > '$work/a.c' && ${CC:-cc} -O2 -o '$work/a' '$work/a.c' && '$work/a'"
 
 # Options that write.
