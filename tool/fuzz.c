@@ -51,9 +51,10 @@ static void list_calls(FILE *out)
 }
 
 /* "touch" stands for all accesses to memory. */
-static bool enable_calls(struct options *options, char *list)
+static bool enable_calls(struct options *options, const char *text)
 {
-    char *save = NULL;
+    char *save = NULL, *list = strdup(text); /* the program may be run again with the same arguments */
+    bool known = list != NULL;
 
     options->calls_given = true;
     for (char *word = strtok_r(list, ",", &save); word != NULL; word = strtok_r(NULL, ",", &save)) {
@@ -63,12 +64,13 @@ static bool enable_calls(struct options *options, char *list)
             for (call = FUZZ_TOUCH_READ; call <= FUZZ_PROC_MEM_WRITE; call++)
                 options->calls[call] = true;
         } else if (call < 0) {
-            return false;
+            known = false;
         } else {
             options->calls[call] = true;
         }
     }
-    return true;
+    free(list);
+    return known;
 }
 
 static uint64_t number(const char *text, struct argp_state *state)
@@ -192,6 +194,23 @@ static void on_stop(int signo)
 {
     (void)signo;
     stopped = 1;
+}
+
+/* A sequence takes well below a second: after half a minute the engine will not come back. */
+static const struct fuzz_sequence *running;
+
+static void on_alarm(int signo)
+{
+    static const char path[] = "/tmp/vmakit-fuzz-hung.seq";
+    FILE *file = fopen(path, "we");
+
+    (void)signo;
+    if (file != NULL && running != NULL)
+        fuzz_sequence_write(file, running);
+    fprintf(stderr, "vmakit fuzz: the engine hangs; written: %s\n", path);
+    if (file != NULL)
+        fclose(file);
+    _exit(EXIT_DIFFERENT);
 }
 
 /* ---- The loop ---- */
@@ -342,7 +361,8 @@ static void summary(struct session *session)
            session->nr_sequences, fuzz_table_success(&session->table), median_areas(session->run), seconds,
            session->run->nr_ops != 0 ? seconds * 1e6 / (double)session->run->nr_ops : 0.0);
     printf("left out: MADV_HWPOISON, MADV_SOFT_OFFLINE, the vsyscall page, inode numbers that the kernel chooses (compared "
-           "by identity), minor-fault userfaultfd%s%s\n",
+           "by identity), minor-fault userfaultfd, touches of vvar, mlock and MADV_POPULATE over guard pages,"
+           " MPOL_MF_STRICT with other nodes%s%s\n",
            session->files.left_out[0] != '\0' ? ", " : "", session->files.left_out);
     printf("%" PRIu64 " operations, %" PRIu64 " divergences\n", session->run->nr_ops, session->nr_divergences);
 }
@@ -426,6 +446,9 @@ int cmd_fuzz(int argc, char **argv)
     session->options = &options;
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = on_alarm;
+    sigaction(SIGALRM, &action, NULL);
+    running = session->sequence;
     status = begin(session);
     clock_gettime(CLOCK_MONOTONIC, &session->begun);
     if (status == EXIT_GOOD) {

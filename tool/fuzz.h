@@ -249,7 +249,7 @@ struct fuzz_child {
     pid_t zygote;
     pid_t chain[FUZZ_MAX_DEPTH + 1]; /* the worker and its descendants; the last one runs */
     unsigned depth;
-    int smaps_fd, status_fd, pagemap_fd, mem_fd; /* of the one that runs */
+    int smaps_fd, status_fd, pagemap_fd; /* of the one that runs */
     uint64_t start_brk;
     int uffd[FUZZ_NR_UFFD];
     const struct fuzz_files *files;
@@ -272,8 +272,10 @@ const struct fuzz_area *fuzz_view_find(const struct fuzz_view *view, uint64_t ad
 struct fuzz_presence {
     bool present, swapped, guard; /* of the page touched */
     bool has_table;               /* some page of the same huge page is present */
+    bool cached;                  /* in the page cache; asked for areas of userfaultfd only */
 };
-void fuzz_child_presence(struct fuzz_child *child, uint64_t address, struct fuzz_presence *presence);
+void fuzz_child_presence(struct fuzz_child *child, const struct fuzz_view *view, uint64_t address,
+                         struct fuzz_presence *presence);
 
 /* Marks of the layout from /proc/PID/stat. */
 int fuzz_child_layout(struct fuzz_child *child, struct vmk_mm_layout *layout);
@@ -323,6 +325,7 @@ struct fuzz_generator {
     unsigned weight[FUZZ_NR_CALLS];
     bool uffd_open[FUZZ_NR_UFFD];
     bool growing; /* this sequence is about stacks */
+    bool guards;  /* it has guard pages, and then nothing that fails at one: areas do not know where they are */
 };
 void fuzz_generator_config(struct fuzz_config *config, uint64_t seed, uint64_t index);
 void fuzz_generator_begin(struct fuzz_generator *generator, const struct fuzz_config *config);
@@ -356,6 +359,7 @@ struct fuzz_run {
     uint64_t nr_ops;
     uint64_t areas_seen[FUZZ_MAX_AREAS + 1]; /* how often a map had so many areas */
     bool verbose;
+    bool broken; /* the harness itself failed */
     uint64_t text_start, text_end; /* of the worker */
     struct fuzz_difference difference; /* of the last divergence */
     size_t failed_at;                  /* index of the operation */

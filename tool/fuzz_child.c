@@ -157,7 +157,7 @@ int fuzz_child_init(struct fuzz_child *child, const struct fuzz_files *files)
 
     memset(child, 0, sizeof(*child));
     child->files = files;
-    child->smaps_fd = child->status_fd = child->pagemap_fd = child->mem_fd = -1;
+    child->smaps_fd = child->status_fd = child->pagemap_fd = -1;
     error = make_comm(child);
     if (error == 0)
         error = find_own_areas(child->comm);
@@ -170,6 +170,7 @@ int fuzz_child_init(struct fuzz_child *child, const struct fuzz_files *files)
     if (child->zygote < 0)
         return -errno;
     if (child->zygote == 0) {
+        setpgid(0, 0); /* the terminal's signals are for the tool */
         forget_rseq();
         fuzz_zygote_enter();
     }
@@ -198,7 +199,7 @@ void fuzz_child_exit(struct fuzz_child *child)
 
 static void close_proc(struct fuzz_child *child)
 {
-    int *fds[] = {&child->smaps_fd, &child->status_fd, &child->pagemap_fd, &child->mem_fd};
+    int *fds[] = {&child->smaps_fd, &child->status_fd, &child->pagemap_fd};
 
     for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
         if (*fds[i] >= 0)
@@ -223,8 +224,7 @@ static int open_proc(struct fuzz_child *child)
     child->smaps_fd = open_proc_file(pid, "smaps", O_RDONLY);
     child->status_fd = open_proc_file(pid, "status", O_RDONLY);
     child->pagemap_fd = open_proc_file(pid, "pagemap", O_RDONLY);
-    child->mem_fd = open_proc_file(pid, "mem", O_RDWR);
-    return child->smaps_fd >= 0 && child->status_fd >= 0 && child->pagemap_fd >= 0 && child->mem_fd >= 0 ? 0 : -errno;
+    return child->smaps_fd >= 0 && child->status_fd >= 0 && child->pagemap_fd >= 0 ? 0 : -errno;
 }
 
 void fuzz_child_end(struct fuzz_child *child)
@@ -406,6 +406,24 @@ static int64_t run_memory_policy(struct fuzz_child *child, const struct fuzz_op 
     return CALL(child, SYS_set_mempolicy, op->arg[0], op->arg[2] != 0 ? FUZZ_BUFFER : 0, op->arg[2]);
 }
 
+/* A byte of /proc/self/mem: opened by the worker itself, whose limits count when a stack grows. */
+static int64_t run_own_memory(struct fuzz_child *child, const struct fuzz_op *op)
+{
+    char *buffer = (char *)child->comm + 0x1000;
+    int64_t fd, result;
+
+    memset(buffer, 0, 64);
+    memcpy(buffer, "/proc/self/mem", 15);
+    fd = CALL(child, SYS_openat, 0, FUZZ_BUFFER, O_RDWR | O_CLOEXEC, 0);
+    if (fd < 0)
+        return fd;
+    buffer[0] = '\0';
+    result = CALL(child, op->call == FUZZ_PROC_MEM_READ ? SYS_pread64 : SYS_pwrite64, (uint64_t)fd, FUZZ_BUFFER, 1,
+                  op->arg[0]);
+    CALL(child, SYS_close, (uint64_t)fd);
+    return result;
+}
+
 static int64_t run_with_buffer(struct fuzz_child *child, const struct fuzz_op *op)
 {
     uint64_t *buffer = (uint64_t *)((char *)child->comm + 0x1000);
@@ -425,9 +443,8 @@ static int64_t run_with_buffer(struct fuzz_child *child, const struct fuzz_op *o
         buffer[1] = arg[2];
         return CALL(child, SYS_prlimit64, 0, arg[0], FUZZ_BUFFER, 0);
     case FUZZ_PROC_MEM_READ:
-        return pread(child->mem_fd, buffer, 1, (off_t)arg[0]) == 1 ? 1 : -errno;
     case FUZZ_PROC_MEM_WRITE:
-        return pwrite(child->mem_fd, "", 1, (off_t)arg[0]) == 1 ? 1 : -errno;
+        return run_own_memory(child, op);
     default:
         return -ENOSYS;
     }
@@ -679,8 +696,18 @@ const struct fuzz_area *fuzz_view_find(const struct fuzz_view *view, uint64_t ad
     return low < view->nr_areas ? &view->areas[low] : NULL;
 }
 
-void fuzz_child_presence(struct fuzz_child *child, uint64_t address, struct fuzz_presence *presence)
+/* mincore tells of the page cache behind a page that is not mapped. */
+static bool is_cached(struct fuzz_child *child, uint64_t page)
 {
+    uint8_t *vector = (uint8_t *)child->comm + 0x1000;
+
+    return CALL(child, SYS_mincore, page * FUZZ_PAGE, FUZZ_PAGE, FUZZ_BUFFER) == 0 && (vector[0] & 1) != 0;
+}
+
+void fuzz_child_presence(struct fuzz_child *child, const struct fuzz_view *view, uint64_t address,
+                         struct fuzz_presence *presence)
+{
+    const struct fuzz_area *area = fuzz_view_find(view, address);
     uint64_t entries[FUZZ_HUGE / FUZZ_PAGE];
     uint64_t page = address / FUZZ_PAGE, first = address / FUZZ_HUGE * (FUZZ_HUGE / FUZZ_PAGE);
     ssize_t nr;
@@ -697,6 +724,9 @@ void fuzz_child_presence(struct fuzz_child *child, uint64_t address, struct fuzz
     for (size_t i = 0; i < sizeof(entries) / sizeof(entries[0]); i++)
         if ((entries[i] >> 62) != 0 || ((entries[i] >> 58) & 1) != 0)
             presence->has_table = true;
+    if (area != NULL && area->start <= address && !presence->present &&
+        (strstr(area->flags, " um") != NULL || strstr(area->flags, " uw") != NULL || strstr(area->flags, " ui") != NULL))
+        presence->cached = is_cached(child, page);
 }
 
 int fuzz_child_layout(struct fuzz_child *child, struct vmk_mm_layout *layout)

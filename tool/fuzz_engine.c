@@ -52,8 +52,8 @@ static struct vmk_object *make_object(struct fuzz_engine *engine, enum vmk_objec
     return vmk_object_create(engine->system, &options, &object) == 0 ? object : NULL;
 }
 
-static struct vmk_file *make_file(struct fuzz_engine *engine, struct vmk_object *object, const char *name, uint32_t mode,
-                                  uint32_t seals)
+static struct vmk_file *make_file_with(struct fuzz_engine *engine, struct vmk_object *object, const char *name,
+                                       uint32_t mode, uint32_t seals, const struct vmk_file_ops *ops)
 {
     struct vmk_file_options options = {
         .size = sizeof(options),
@@ -62,10 +62,17 @@ static struct vmk_file *make_file(struct fuzz_engine *engine, struct vmk_object 
         .seals = seals,
         .name = name,
         .id = ++engine->next_file,
+        .ops = ops,
     };
     struct vmk_file *file = NULL;
 
     return vmk_file_create(engine->system, &options, &file) == 0 ? file : NULL;
+}
+
+static struct vmk_file *make_file(struct fuzz_engine *engine, struct vmk_object *object, const char *name, uint32_t mode,
+                                  uint32_t seals)
+{
+    return make_file_with(engine, object, name, mode, seals, NULL);
 }
 
 /* Files of one inode share an object, a dup'd descriptor shares the file. */
@@ -313,10 +320,10 @@ static fuzz_result touch(struct fuzz_engine *engine, const struct fuzz_op *op, c
         request.flags = 0;
     if (op->call == FUZZ_PROC_MEM_READ || op->call == FUZZ_PROC_MEM_WRITE) {
         request.access |= VMK_ACCESS_FOREIGN | VMK_ACCESS_FORCE | VMK_ACCESS_REMOTE;
-        request.flags = VMK_FAULT_NO_GROW;
+        request.flags = 0; /* a debugger's access grows a stack */
     }
     request.flags |= (presence->present ? VMK_FAULT_PRESENT : 0u) | (presence->has_table ? VMK_FAULT_HAS_TABLE : 0u) |
-                     (presence->guard ? VMK_FAULT_GUARD : 0u);
+                     (presence->guard ? VMK_FAULT_GUARD : 0u) | (presence->cached ? VMK_FAULT_CACHED : 0u);
     error = vmk_mm_fault(fuzz_engine_mm(engine), &request, &fault);
     if (error != 0)
         return of_error(error);
@@ -393,6 +400,16 @@ static fuzz_result run_shmat(struct fuzz_engine *engine, const uint64_t *arg, st
     return of_result(result);
 }
 
+/* A ring cannot grow; remap_file_pages maps one anew. */
+static int map_ring(struct vmk_file *file, struct vmk_mmap_description *description)
+{
+    (void)file;
+    description->flags |= VMK_VM_DONTEXPAND;
+    return 0;
+}
+
+static const struct vmk_file_ops ring_ops = {.size = sizeof(ring_ops), .mmap = map_ring};
+
 /* The ring of io_setup has room for at least four events a processor, twice over, and a header. */
 static fuzz_result run_io_setup(struct fuzz_engine *engine, const uint64_t *arg, struct vmk_result *result)
 {
@@ -403,9 +420,10 @@ static fuzz_result run_io_setup(struct fuzz_engine *engine, const uint64_t *arg,
 
     if (arg[0] == 0)
         return -EINVAL;
-    object = make_object(engine, VMK_OBJECT_DEVICE, request.len, engine->files->aio_major, engine->files->aio_minor,
+    object = make_object(engine, VMK_OBJECT_SHMEM, request.len, engine->files->aio_major, engine->files->aio_minor,
                          ++engine->next_file);
-    request.file = make_file(engine, object, "/[aio] (deleted)", VMK_FILE_READ | VMK_FILE_WRITE, 0);
+    request.file = make_file_with(engine, object, "/[aio] (deleted)", VMK_FILE_READ | VMK_FILE_WRITE | VMK_FILE_NOEXEC,
+                                  0, &ring_ops);
     vmk_aio_setup(fuzz_engine_mm(engine), &request, result);
     vmk_file_put(request.file);
     vmk_object_put(object);
@@ -448,7 +466,7 @@ static fuzz_result run_process_madvise(struct fuzz_engine *engine, const uint64_
         if ((int64_t)arg[2 + 2 * i] < 0)
             return -EINVAL;
     for (size_t i = 0; i < nr; i++)
-        if (arg[1 + 2 * i] + arg[2 + 2 * i] > UINT64_C(0x7ffffffff000) && arg[2 + 2 * i] != 0)
+        if (arg[1 + 2 * i] > UINT64_C(0x7ffffffff000) || arg[2 + 2 * i] > UINT64_C(0x7ffffffff000) - arg[1 + 2 * i])
             return -EFAULT;
     for (size_t i = 0; i < nr; i++) {
         struct vmk_madvise_request request = {.address = arg[1 + 2 * i], .len = arg[2 + 2 * i], .advice = (int)arg[0]};
@@ -456,7 +474,7 @@ static fuzz_result run_process_madvise(struct fuzz_engine *engine, const uint64_
 
         if (request.len > room)
             request.len = room;
-        request.remote = true;
+        request.remote = engine->settings.process_madvise_self == 0; /* a process may advise itself as it likes */
         vmk_madvise(fuzz_engine_mm(engine), &request, result);
         if (result->error != 0)
             return total != 0 ? (fuzz_result)total : of_result(result);
@@ -497,6 +515,7 @@ static fuzz_result run_option(struct fuzz_engine *engine, const struct fuzz_op *
         return result->error != 0 ? of_result(result) : (fuzz_result)old;
     case FUZZ_THP_DISABLE:
         request.option = VMK_OPTION_THP_DISABLE;
+        request.value = op->arg[0] != 0;
         break;
     case FUZZ_MDWE:
         request.option = VMK_OPTION_MDWE;

@@ -71,8 +71,11 @@ static void choose_preferences(struct fuzz_generator *generator)
     }
     generator->arena_pages = 64u << fuzz_below(random, 3);
     generator->growing = fuzz_chance(random, 12);
+    generator->guards = fuzz_chance(random, 15);
     for (size_t i = 0; i < FUZZ_NR_CALLS; i++) {
         generator->weight[i] = base_weight[i];
+        if (generator->guards && (i == FUZZ_MLOCK || i == FUZZ_MLOCK2 || i == FUZZ_MLOCKALL))
+            generator->weight[i] = 0;
         if (base_weight[i] < 40 && fuzz_chance(random, 8))
             generator->weight[i] *= 5; /* this sequence has more of it */
         else if (base_weight[i] < 40 && fuzz_chance(random, 20))
@@ -254,6 +257,9 @@ static void generate_advice(struct fuzz_generator *generator, const struct fuzz_
 
     fuzz_pick_range(generator, view, &op->arg[first], &op->arg[first + 1]);
     fuzz_make_odd(generator, 50, &op->arg[first], &op->arg[first + 1]);
+    if (generator->guards ? advice == VMK_MADV_POPULATE_READ || advice == VMK_MADV_POPULATE_WRITE
+                          : advice == VMK_MADV_GUARD_INSTALL)
+        advice = VMK_MADV_WILLNEED;
     if (first == 0) {
         op->arg[2] = (uint64_t)(int64_t)advice;
         return;
@@ -391,7 +397,8 @@ static void generate_policy(struct fuzz_generator *generator, const struct fuzz_
     op->arg[2] = mode;
     op->arg[3] = mask;
     op->arg[4] = max_node;
-    op->arg[5] = fuzz_chance(random, 85) ? 0 : fuzz_below(random, 10);
+    /* MF_STRICT asks where the pages are, which no area knows: only with the one node that there is */
+    op->arg[5] = fuzz_chance(random, 85) ? 0 : mask == 1 ? fuzz_below(random, 10) : 8 + fuzz_below(random, 8);
 }
 
 static void generate_uffd(struct fuzz_generator *generator, const struct fuzz_view *view, struct fuzz_op *op)

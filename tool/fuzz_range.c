@@ -202,6 +202,14 @@ static bool advice_is_harmless(uint64_t advice)
     return false;
 }
 
+/* What a page of the vvar areas does depends on the machine's clocks. */
+static bool is_vvar(const struct fuzz_view *view, uint64_t address)
+{
+    const struct fuzz_area *area = fuzz_view_find(view, address);
+
+    return area != NULL && area->start <= address && strncmp(area->name, "[vv", 3) == 0;
+}
+
 static bool execute_hurts(const struct fuzz_view *view, uint64_t address)
 {
     const struct fuzz_area *area = fuzz_view_find(view, address);
@@ -252,7 +260,11 @@ bool fuzz_op_hurts(const struct fuzz_generator *generator, const struct fuzz_vie
     case FUZZ_TOUCH_WRITE:
     case FUZZ_COPY_IN:
     case FUZZ_PROC_MEM_WRITE:
-        return fuzz_hurts(generator, arg[0], 1);
+        return fuzz_hurts(generator, arg[0], 1) || is_vvar(view, arg[0]);
+    case FUZZ_TOUCH_READ:
+    case FUZZ_COPY_OUT:
+    case FUZZ_PROC_MEM_READ:
+        return is_vvar(view, arg[0]);
     case FUZZ_TOUCH_EXEC:
         return fuzz_hurts(generator, arg[0], 1) || execute_hurts(view, arg[0]);
     default:

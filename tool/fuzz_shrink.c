@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fuzz.h"
 
@@ -59,7 +60,7 @@ static int run_step(struct fuzz_run *run, const struct fuzz_op *op, struct fuzz_
     fuzz_result kernel, engine;
 
     if (run->engine != NULL && is_touch(op->call))
-        fuzz_child_presence(run->child, op->arg[0], &presence);
+        fuzz_child_presence(run->child, &run->view, op->arg[0], &presence);
     kernel = fuzz_child_run(run->child, op);
     engine = kernel;
     if (run->engine != NULL && kernel != FUZZ_HUNG)
@@ -96,6 +97,7 @@ int fuzz_run_sequence(struct fuzz_run *run, struct fuzz_sequence *sequence, stru
     size_t i;
 
     run->failed_at = 0;
+    alarm(30);
     if (generator != NULL)
         sequence->nr_ops = 0;
     outcome = begin(run, &sequence->config);
@@ -111,6 +113,7 @@ int fuzz_run_sequence(struct fuzz_run *run, struct fuzz_sequence *sequence, stru
         }
         outcome = run_step(run, op, generator);
     }
+    alarm(0);
     if (outcome == 1 && run->verbose && run->engine != NULL)
         fuzz_print_both(stdout, &run->view, fuzz_engine_mm(run->engine));
     if (run->engine != NULL) {
@@ -129,11 +132,15 @@ int fuzz_run_sequence(struct fuzz_run *run, struct fuzz_sequence *sequence, stru
 static bool try_without(struct fuzz_run *run, struct fuzz_sequence *sequence, struct fuzz_sequence *trial, size_t from,
                         size_t nr)
 {
+    int outcome;
+
     trial->config = sequence->config;
     memcpy(trial->ops, sequence->ops, from * sizeof(trial->ops[0]));
     memcpy(trial->ops + from, sequence->ops + from + nr, (sequence->nr_ops - from - nr) * sizeof(trial->ops[0]));
     trial->nr_ops = sequence->nr_ops - nr;
-    if (fuzz_run_sequence(run, trial, NULL, 0) != 1)
+    outcome = fuzz_run_sequence(run, trial, NULL, 0);
+    run->broken = outcome < 0;
+    if (outcome != 1)
         return false;
     trial->nr_ops = run->failed_at + 1 < trial->nr_ops ? run->failed_at + 1 : trial->nr_ops;
     memcpy(sequence, trial, sizeof(*sequence));
@@ -178,10 +185,11 @@ unsigned fuzz_shrink(struct fuzz_run *run, struct fuzz_sequence *sequence)
     if (trial == NULL)
         return 0;
     run->table = NULL;
-    run->verbose = false;
-    for (size_t chunk = (sequence->nr_ops + 1) / 2; chunk >= 1 && runs < 1500; chunk = chunk > 1 || again ? (chunk + 1) / 2 : 0) {
+    run->verbose = run->broken = false;
+    for (size_t chunk = (sequence->nr_ops + 1) / 2; chunk >= 1 && runs < 1500 && !run->broken;
+         chunk = chunk > 1 || again ? (chunk + 1) / 2 : 0) {
         again = false;
-        for (size_t end = sequence->nr_ops; end > 0 && runs < 1500;) {
+        for (size_t end = sequence->nr_ops; end > 0 && runs < 1500 && !run->broken;) {
             size_t from = end > chunk ? end - chunk : 0;
 
             runs++;

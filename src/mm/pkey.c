@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* pkey.c - pkey_alloc(2) and pkey_free(2). From the manual only, but for a processor without keys: EINVAL. */
+/*
+ * pkey.c - pkey_alloc(2) and pkey_free(2). From the manual only, but for a processor without keys: there the first
+ * allocation takes the one key there is, fails with EINVAL since it has no rights, and later ones find no key.
+ */
 #include "mm/range.h"
 
 enum { PKEY_RIGHTS = 3 }; /* PKEY_DISABLE_ACCESS | PKEY_DISABLE_WRITE */
@@ -20,6 +23,14 @@ static bool pkey_may_free(const struct vmk_mm *mm, int key)
            (mm->pkeys_allocated >> key & 1) != 0;
 }
 
+static int pkey_alloc_without_keys(struct vmk_mm *mm)
+{
+    bool taken = (mm->pkeys_allocated & 2) != 0; /* bit 0 is set from the start */
+
+    mm->pkeys_allocated |= 2;
+    return taken ? -VMK_ENOSPC : -VMK_EINVAL;
+}
+
 static int pkey_start(struct vmki_plan *plan)
 {
     const struct vmk_pkey_request *request = &plan->request.pkey;
@@ -29,8 +40,10 @@ static int pkey_start(struct vmki_plan *plan)
         if (!pkey_may_free(plan->mm, key))
             return -VMK_EINVAL;
     } else {
-        if (request->flags != 0 || (request->rights & ~(uint64_t)PKEY_RIGHTS) != 0 || plan->mm->settings->nr_pkeys == 0)
+        if (request->flags != 0 || (request->rights & ~(uint64_t)PKEY_RIGHTS) != 0)
             return -VMK_EINVAL;
+        if (plan->mm->settings->nr_pkeys == 0)
+            return pkey_alloc_without_keys(plan->mm);
         key = pkey_find_free(plan->mm);
         if (key < 0)
             return key;
