@@ -90,16 +90,16 @@ static void detach_one(struct vmk_mm *mm, const struct vmki_area_edit *edit, str
 /* Takes the old run out of the counters, and lists, in order, the areas that are no piece. */
 static VMKI_NOINLINE struct vmk_vma *detach_run(struct vmk_mm *mm, const struct vmki_area_edit *edit)
 {
-    const struct vmki_cursor *at = vmki_seek(mm, edit->from);
+    const struct vmki_finger *finger = vmki_seek(mm, edit->from);
     struct vmki_cursor cursor;
     struct vmki_tree_entry entry;
     struct vmk_vma *gone = NULL, **tail = &gone;
 
-    if (!vmki_cursor_entry(at, &entry) || entry.start >= edit->until)
+    if (finger->entry.item == NULL || finger->entry.start >= edit->until)
         return NULL;
-    detach_one(mm, edit, entry.item, &tail);
-    if (entry.end < edit->until) {
-        cursor = *at;
+    detach_one(mm, edit, finger->entry.item, &tail);
+    if (finger->entry.end < edit->until) {
+        cursor = finger->at;
         while (vmki_cursor_advance(&cursor) && vmki_cursor_entry(&cursor, &entry) && entry.start < edit->until)
             detach_one(mm, edit, entry.item, &tail);
     }
@@ -245,5 +245,5 @@ void vmki_edit_abort(struct vmk_mm *mm, struct vmki_area_edit *edit)
     }
     if (edit->charged != 0)
         vmki_commit_uncharge(mm->system, edit->charged);
-    *edit = (struct vmki_area_edit){.charged = 0};
+    vmki_edit_clear(edit);
 }

@@ -61,23 +61,19 @@ static struct vmk_vma *touching_before(struct vmk_mm *mm, vmk_addr start)
 {
     struct vmki_tree_entry entry;
 
-    return vmki_cursor_before(vmki_seek(mm, start), &entry) && entry.end == start ? entry.item : NULL;
+    return vmki_cursor_before(&vmki_seek(mm, start)->at, &entry) && entry.end == start ? entry.item : NULL;
 }
 
 /* The area that begins where [start, end) ends. */
 static struct vmk_vma *touching_after(struct vmk_mm *mm, vmk_addr start, vmk_addr end)
 {
-    const struct vmki_cursor *cursor = vmki_seek(mm, start);
+    const struct vmki_finger *finger = vmki_seek(mm, start);
     struct vmki_tree_entry entry;
 
-    if (!vmki_cursor_entry(cursor, &entry))
+    if (finger->entry.item == NULL || finger->entry.end > end)
+        return finger->entry.item != NULL && finger->entry.start == end ? finger->entry.item : NULL;
+    if (finger->entry.end == end ? !vmki_cursor_after(&finger->at, &entry) : !vmki_tree_next(&mm->tree, end, &entry))
         return NULL;
-    if (entry.end == end) {
-        if (!vmki_cursor_after(cursor, &entry))
-            return NULL;
-    } else if (entry.end < end && !vmki_tree_next(&mm->tree, end, &entry)) {
-        return NULL;
-    }
     return entry.start == end ? entry.item : NULL;
 }
 
@@ -215,7 +211,11 @@ int vmki_edit_modify(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_f
 
     mid.flags = flags | (vma->flags & ANON_VMA_FLAGS);
     mid.ext = ext;
-    *edit = (struct vmki_area_edit){.new_start = start, .new_end = end, .old_flags = vma->flags, .new_flags = flags};
+    vmki_edit_clear(edit);
+    edit->new_start = start;
+    edit->new_end = end;
+    edit->old_flags = vma->flags;
+    edit->new_flags = flags;
     *partial = false;
     joins = find_joins(mm, start == vma->start ? touching_before(mm, start) : NULL,
                        end == vma->end ? touching_after(mm, start, end) : NULL, &mid, is_whole ? vma : NULL);
@@ -276,7 +276,9 @@ int vmki_edit_unmap(struct vmk_mm *mm, vmk_addr start, vmk_addr end, struct vmki
     struct vmk_vma *first, *last;
     int error;
 
-    *edit = (struct vmki_area_edit){.from = start, .until = start};
+    vmki_edit_clear(edit);
+    edit->from = start;
+    edit->until = start;
     if (VMKI_UNLIKELY(mm->reserved.nr_entries != 0) && vmki_reserved_touches(mm, start, end))
         return -VMK_EEXIST;
     if (!overlap_ends(mm, start, end, &first, &last))
@@ -405,10 +407,11 @@ int vmki_edit_map(struct vmk_mm *mm, const struct vmki_new_area *area, struct vm
     struct joins joins = {NULL, NULL};
     int error;
 
-    *edit = (struct vmki_area_edit){.new_start = area->start,
-                                    .new_end = area->end,
-                                    .new_flags = area->identity.flags,
-                                    .is_map = true};
+    vmki_edit_clear(edit);
+    edit->new_start = area->start;
+    edit->new_end = area->end;
+    edit->new_flags = area->identity.flags;
+    edit->is_map = true;
     if (VMKI_UNLIKELY(mm->reserved.nr_entries != 0) && vmki_reserved_touches(mm, area->start, area->end))
         return -VMK_EEXIST;
     error = map_surroundings(mm, area->start, area->end, &around, edit);

@@ -28,7 +28,6 @@ struct vmki_piece {
 
 struct vmki_area_edit {
     vmk_addr from, until;
-    struct vmki_piece piece[VMKI_TREE_SPLICE_MAX];
     unsigned nr_pieces;
     struct vmki_anon_vma *adopt; /* piece `adopter` gets this anon_vma (a reference is taken at commit); NULL: none */
     unsigned adopter;
@@ -38,7 +37,13 @@ struct vmki_area_edit {
     vmk_addr new_start, new_end;     /* memory that comes or changes its flags */
     vmk_vm_flags old_flags, new_flags;
     bool is_map;         /* new_start..new_end comes; otherwise it changes from old_flags to new_flags */
+    struct vmki_piece piece[VMKI_TREE_SPLICE_MAX]; /* nr_pieces of them count; the others are not even cleared */
 };
+
+static inline void vmki_edit_clear(struct vmki_area_edit *edit)
+{
+    memset(edit, 0, offsetof(struct vmki_area_edit, piece));
+}
 
 /* The properties that decide a merge. For an area that exists: vmki_identity_of. */
 struct vmki_identity {

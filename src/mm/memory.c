@@ -259,7 +259,8 @@ static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
 
 bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
 {
-    return reserve_areas(mm, false, nr_anon) && reserve_areas(mm, true, nr_file);
+    return (mm->nr_spare_anon >= nr_anon || reserve_areas(mm, false, nr_anon)) &&
+           (mm->nr_spare_file >= nr_file || reserve_areas(mm, true, nr_file));
 }
 
 struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file)

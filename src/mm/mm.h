@@ -80,8 +80,9 @@ struct vmki_overlay; /* overlay.c */
  * descent of the tree serves them all. Right for the addresses of [low, high); until the tree changes in another way.
  */
 struct vmki_finger {
-    struct vmki_cursor at;
     vmk_addr low, high;
+    struct vmki_tree_entry entry; /* the one it stands on; item is NULL past the last */
+    struct vmki_cursor at;
 };
 
 struct vmk_mm {
@@ -263,15 +264,25 @@ struct vmk_vma *vmki_find_prev(struct vmk_mm *mm, vmk_addr address);
  * The position of the first area that ends above the address, as vmki_cursor_seek has it; mm.lock exclusive, as for the
  * functions below it. Valid until the next seek or edit.
  */
-const struct vmki_cursor *vmki_seek(struct vmk_mm *mm, vmk_addr address);
+const struct vmki_finger *vmki_seek_far(struct vmk_mm *mm, vmk_addr address);
+static inline const struct vmki_finger *vmki_seek(struct vmk_mm *mm, vmk_addr address)
+{
+    if (VMKI_LIKELY(address - mm->finger.low < mm->finger.high - mm->finger.low))
+        return &mm->finger;
+    return vmki_seek_far(mm, address);
+}
 /* The first area that ends above the address, or NULL. */
-struct vmk_vma *vmki_seek_area(struct vmk_mm *mm, vmk_addr address);
+static inline struct vmk_vma *vmki_seek_area(struct vmk_mm *mm, vmk_addr address)
+{
+    return vmki_seek(mm, address)->entry.item;
+}
 /* Splices at the position of vmki_seek(from), which moves with it. */
 void vmki_finger_splice(struct vmk_mm *mm, vmk_addr from, vmk_addr until, const struct vmki_tree_entry *entries,
                         unsigned nr);
 /* The tree has changed in another way. */
 static inline void vmki_finger_forget(struct vmk_mm *mm)
 {
+    mm->finger.low = 0;
     mm->finger.high = 0;
 }
 /* True when any part of [start, end) is sealed; holes do not matter. */

@@ -202,13 +202,9 @@ static int anonymous_flags(const struct vmk_mm *mm, const struct vmk_mmap_reques
 /* What lies in [start, end) now, in pages: all of it, and what is charged. */
 static void count_overlap(struct vmk_mm *mm, vmk_addr start, vmk_addr end, uint64_t *pages, uint64_t *accounted)
 {
-    struct vmki_tree_entry entry;
-
     *pages = 0;
     *accounted = 0;
-    if (!vmki_cursor_entry(vmki_seek(mm, start), &entry) || entry.start >= end)
-        return;
-    for (const struct vmk_vma *vma = vmki_find_next(mm, start); vma != NULL && vma->start < end;
+    for (const struct vmk_vma *vma = vmki_seek_area(mm, start); vma != NULL && vma->start < end;
          vma = vmki_find_next(mm, vma->end)) {
         uint64_t part = vmki_pages(mm, vmki_min(vma->end, end) - vmki_max(vma->start, start));
 

@@ -29,43 +29,37 @@ struct vmk_vma *vmki_find_prev(struct vmk_mm *mm, vmk_addr address)
 /* The addresses for which the finger is where it is: those of its entry, and, in the gap below, those from `from` on. */
 static void finger_mark(struct vmki_finger *finger, vmk_addr from)
 {
-    struct vmki_tree_entry entry;
-
-    if (vmki_cursor_entry(&finger->at, &entry)) {
-        finger->low = vmki_min(from, entry.start);
-        finger->high = entry.end;
+    if (vmki_cursor_entry(&finger->at, &finger->entry)) {
+        finger->low = vmki_min(from, finger->entry.start);
+        finger->high = finger->entry.end;
     } else {
+        finger->entry.item = NULL;
         finger->low = from;
         finger->high = UINT64_MAX;
     }
 }
 
-/* A merge looks at the area before the place. True when that is where the address is. */
-static bool finger_step_back(struct vmki_finger *finger, vmk_addr address)
+/* Merges look at the area before the place, and the next part of a call at the one after. True when the address is there. */
+static bool finger_step(struct vmki_finger *finger, vmk_addr address)
 {
     struct vmki_tree_entry entry;
 
-    return address < finger->high && finger->at.slot[0] != 0 && vmki_cursor_before(&finger->at, &entry) &&
-           entry.start <= address && address < entry.end && vmki_cursor_retreat(&finger->at);
+    if (finger->low == finger->high || finger->entry.item == NULL)
+        return false;
+    if (address < finger->low)
+        return finger->at.slot[0] != 0 && vmki_cursor_before(&finger->at, &entry) && entry.start <= address &&
+               address < entry.end && vmki_cursor_retreat(&finger->at);
+    return address == finger->high && vmki_cursor_advance(&finger->at);
 }
 
-const struct vmki_cursor *vmki_seek(struct vmk_mm *mm, vmk_addr address)
+const struct vmki_finger *vmki_seek_far(struct vmk_mm *mm, vmk_addr address)
 {
     struct vmki_finger *finger = &mm->finger;
 
-    if (address < finger->low || address >= finger->high) {
-        if (!finger_step_back(finger, address))
-            vmki_cursor_seek(&finger->at, &mm->tree, address);
-        finger_mark(finger, address);
-    }
-    return &finger->at;
-}
-
-struct vmk_vma *vmki_seek_area(struct vmk_mm *mm, vmk_addr address)
-{
-    struct vmki_tree_entry entry;
-
-    return vmki_cursor_entry(vmki_seek(mm, address), &entry) ? entry.item : NULL;
+    if (!finger_step(finger, address))
+        vmki_cursor_seek(&finger->at, &mm->tree, address);
+    finger_mark(finger, address);
+    return finger;
 }
 
 void vmki_finger_splice(struct vmk_mm *mm, vmk_addr from, vmk_addr until, const struct vmki_tree_entry *entries,
@@ -78,16 +72,17 @@ void vmki_finger_splice(struct vmk_mm *mm, vmk_addr from, vmk_addr until, const 
 
 bool vmki_range_is_sealed(struct vmk_mm *mm, vmk_addr start, vmk_addr end)
 {
+    const struct vmki_finger *finger = vmki_seek(mm, start);
     struct vmki_tree_entry entry;
     struct vmki_cursor cursor;
 
-    if (!vmki_cursor_entry(vmki_seek(mm, start), &entry) || entry.start >= end)
+    if (finger->entry.item == NULL || finger->entry.start >= end)
         return false;
-    if ((entry.flags & VMK_VM_SEALED) != 0)
+    if ((finger->entry.flags & VMK_VM_SEALED) != 0)
         return true;
-    if (entry.end >= end)
+    if (finger->entry.end >= end)
         return false;
-    cursor = mm->finger.at;
+    cursor = finger->at;
     while (vmki_cursor_advance(&cursor) && vmki_cursor_entry(&cursor, &entry) && entry.start < end)
         if ((entry.flags & VMK_VM_SEALED) != 0)
             return true;
