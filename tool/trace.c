@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "vmakit/testing.h"
 
 enum {
     OPTION_RANDOM = 0x100,
@@ -19,10 +20,12 @@ enum {
     OPTION_FOLLOW,
     OPTION_CHECK,
     OPTION_KEEP_GOING,
-    OPTION_BARE
+    OPTION_BARE,
+    OPTION_BREAK
 };
 
 static const struct argp_option trace_option_table[] = {
+    {"break", OPTION_BREAK, "RULE", 0, "Break a rule of the engine (test builds); `help' lists them", 0},
     {"check", OPTION_CHECK, "every|N|exit", 0,
      "Compare the maps after every call, every N calls, or at exit only (default: every, less often once the maps are "
      "large)",
@@ -58,6 +61,23 @@ static error_t parse_check(const char *text, struct trace_options *options)
     return 0;
 }
 
+/* Test builds only: shows that a broken rule is noticed. */
+static void break_rule(const char *rule, const struct argp_state *state)
+{
+#if defined(VMAKIT_TEST_BUILD) && VMAKIT_TEST_BUILD
+    const char *name, *meaning;
+    if (strcmp(rule, "help") == 0) {
+        for (size_t i = 0; (name = vmk_test_break_at(i, &meaning)) != NULL; i++)
+            printf("%-18s %s\n", name, meaning);
+        exit(EXIT_GOOD);
+    }
+    if (vmk_test_break(rule) != 0)
+        argp_error(state, "--break=%s: there is no such rule; --break=help lists them", rule);
+#else
+    argp_error(state, "--break=%s: only test builds (VMAKIT_TEST_BUILD) can break rules", rule);
+#endif
+}
+
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct trace_options *options = state->input;
@@ -76,6 +96,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case OPTION_BARE:
         options->bare = true;
+        return 0;
+    case OPTION_BREAK:
+        break_rule(argument, state);
         return 0;
     case OPTION_KEEP_GOING:
         options->keep_going = true;

@@ -105,5 +105,17 @@ if command -v strace >/dev/null; then
     says 'one tracer only'
 fi
 
+# A broken rule is noticed by a program that uses it (test builds).
+if "$VMAKIT" trace --break help >/dev/null 2>&1; then
+    for rule in merge_file merge_pgoff account_kept protect_partial place_guard place_huge place_again advise_refused; do
+        run 120 "broken $rule" --break $rule -- ./calls
+    done
+    for rule in merge_anon_vma fork_identity; do
+        run 120 "broken $rule" --break $rule -- ./forks
+        says 'divergence in'
+        says '^vmakit-trace 1'
+    done
+fi
+
 [ $failures -eq 0 ] && echo "all good"
 exit $((failures != 0))
