@@ -402,10 +402,34 @@ void replay_init(struct replay *replay)
     replay->what_if = is_what_if(&replay->options);
 }
 
+/* Runs a record as it is, so that what it gives in a what-if can be compared even where it has no results. */
+static int run_baseline(struct replay *replay, struct replay *baseline, const char *text, size_t len)
+{
+    baseline->options.file = replay->options.file;
+    baseline->silent = true;
+    replay_init(baseline);
+    int status = run_record(baseline, text, len);
+    replay->baseline = baseline->results;
+    replay->nr_baseline = baseline->nr_results;
+    return status;
+}
+
 int replay_text(struct replay *replay, const char *text, size_t len)
 {
+    struct replay baseline = {0};
+    int status = 0;
+
     replay->is_strace = !record_is_record(text, len);
-    return replay->is_strace ? replay_strace(replay, text, len) : run_record(replay, text, len);
+    if (replay->is_strace)
+        return replay_strace(replay, text, len);
+    if (replay->what_if)
+        status = run_baseline(replay, &baseline, text, len);
+    if (status == 0)
+        status = run_record(replay, text, len);
+    replay->baseline = NULL;
+    replay->nr_baseline = 0;
+    replay_free(&baseline);
+    return status;
 }
 
 int cmd_replay(int argc, char **argv)

@@ -71,6 +71,9 @@ struct replay {
     size_t nr_order, order_room;
     int64_t *results; /* of the engine, by event number */
     uint64_t nr_results, results_room;
+    const int64_t *baseline; /* what-if: results without it, by event number; NULL for none */
+    uint64_t nr_baseline;
+    bool silent;                    /* nothing is printed but why a line cannot be read */
     size_t line;                    /* of the record */
     struct replay_process *current; /* whose areas are being read */
     bool expecting;

@@ -58,7 +58,8 @@ static int resolve_args(struct run *run)
             run->failed = is_error(result) ? event->args[i].event : run->failed;
             value += (uint64_t)result;
         } else if (is_address_arg(name)) {
-            value = replay_where(run->process, value);
+            vmk_addr where = replay_where(run->process, value);
+            value = where != value ? where : value + replay_shift(run->replay, value);
         }
         run->a[i] = value;
         if (strcmp(name, "file") == 0 && resolve_file(run, value) != 0)
@@ -352,18 +353,22 @@ static int (*const runs[RECORD_CALL_COUNT])(struct run *run) = {
 
 bool replay_may_print(struct replay *replay)
 {
+    if (replay->silent)
+        return false;
     replay->nr_printed++;
     if (replay->nr_printed == REPLAY_PRINTED_MAX + 1)
         puts("(more differences are counted but not printed)");
     return replay->nr_printed <= REPLAY_PRINTED_MAX;
 }
 
-static void print_value(int64_t value)
+static void print_value(const struct run *run, int64_t value)
 {
     const char *name = is_error(value) ? record_errno_name((int)-value) : NULL;
 
     if (value == -VMK_ERR_UNSUPPORTED)
         fputs("'not supported by the engine'", stdout);
+    else if (run->event->call == RECORD_fault && (value == VMK_SIGSEGV || value == VMK_SIGBUS))
+        fputs(value == VMK_SIGBUS ? "SIGBUS" : "SIGSEGV", stdout);
     else if (name != NULL)
         printf("-%s", name);
     else if (is_error(value) || (value >= 0 && value < 10))
@@ -396,41 +401,57 @@ static bool break_refused(const struct run *run)
     return run->event->call == RECORD_brk && run->a[0] != 0 && (uint64_t)run->outcome->value != run->a[0];
 }
 
-static bool break_was_refused(const struct run *run)
+static bool break_was_refused(const struct run *run, int64_t recorded)
 {
     const struct record_value *asked = &run->event->args[0];
     return run->event->call == RECORD_brk && asked->event == 0 && asked->number != 0 &&
-           asked->number != (uint64_t)run->event->result;
+           asked->number != (uint64_t)recorded;
 }
 
-static void print_difference(struct run *run)
+static void print_difference(struct run *run, int64_t recorded)
 {
-    int64_t recorded = run->event->result, engine = run->outcome->value;
+    int64_t engine = run->outcome->value;
 
     if (!replay_may_print(run->replay))
         return;
     print_call(run);
     if (run->replay->what_if && break_refused(run))
         fputs("fails now, the break stays at ", stdout);
+    else if (run->replay->what_if && run->event->call == RECORD_fault)
+        fputs("ends now in ", stdout);
     else if (run->replay->what_if && is_error(engine) && !is_error(recorded))
         fputs("fails now with ", stdout);
     else if (run->replay->what_if && is_error(recorded) && !is_error(engine))
         fputs("succeeds now with ", stdout);
     else
         fputs("the engine gives ", stdout);
-    print_value(engine);
+    print_value(run, engine);
     fputs(", recorded was ", stdout);
-    print_value(recorded);
+    print_value(run, recorded);
     putchar('\n');
+}
+
+/* A call that was stripped of its result is compared with what it gives without the what-if. */
+static bool recorded_result(const struct run *run, int64_t *result)
+{
+    const struct record_event *event = run->event;
+
+    if (event->has_result)
+        *result = event->result;
+    else if (event->number != 0 && event->number <= run->replay->nr_baseline)
+        *result = run->replay->baseline[event->number - 1];
+    else
+        return false;
+    return true;
 }
 
 /* In a what-if addresses may move; what matters then is whether a call fails. */
 static int compare_result(struct run *run)
 {
     struct replay *replay = run->replay;
-    int64_t recorded = run->event->result, engine = run->outcome->value;
+    int64_t recorded, engine = run->outcome->value;
 
-    if (!run->event->has_result)
+    if (!recorded_result(run, &recorded))
         return 0;
     if (run->outcome->placed && !is_error(recorded)) {
         run->process->nr_placed++;
@@ -438,7 +459,8 @@ static int compare_result(struct run *run)
     }
     if (recorded == engine)
         return 0;
-    if (replay->what_if && !is_error(recorded) && !is_error(engine) && break_refused(run) == break_was_refused(run)) {
+    if (replay->what_if && run->event->call != RECORD_fault && !is_error(recorded) && !is_error(engine) &&
+        break_refused(run) == break_was_refused(run, recorded)) {
         replay->nr_moved++;
         uint64_t delta = (uint64_t)engine - (uint64_t)recorded;
         return run->outcome->is_address ? replay_note_moved(run->process, (vmk_addr)recorded, run->outcome->len, delta)
@@ -446,7 +468,7 @@ static int compare_result(struct run *run)
     }
     run->process->divergences++;
     replay->divergences++;
-    print_difference(run);
+    print_difference(run, recorded);
     return 0;
 }
 

@@ -50,6 +50,12 @@ expect 1 'larger pages' replay --page-size 16K "$data/true.trace"
 says out 'its page is taken by the area before it, which larger pages reach into'
 says out 'fails now with -EINVAL'
 says out 'left out, since it builds upon event'
+expect 1 'a smaller stack' replay --rlimit stack=132K "$data/small.trace"
+says out 'fault(addr=0x7ffffffdd000, access=write, flags=user): ends now in SIGSEGV, recorded was 0'
+expect 1 'a what-if without results' replay --rlimit stack=132K "$work/stripped"
+says out 'ends now in SIGSEGV, recorded was 0'
+expect 1 'fewer areas, without results' replay --max-map-count 5 "$work/stripped"
+says out 'mprotect(addr=0x7ffff7ffa000, len=0x1000, prot=PROT_READ): fails now with -ENOMEM, recorded was 0'
 expect 0 'no limits' replay --set enforce_limits=0 --max-map-count 20 "$data/true.trace"
 expect 0 'limits that are wide enough' replay --rlimit as=1G --rlimit stack=unlimited --rlimit memlock=8M "$data/true.trace"
 
