@@ -173,30 +173,53 @@ static int mremap_check_lengths(const struct vmki_plan *plan, const struct vmk_v
 
 /* ---- Moving ---- */
 
-/* Which properties the area has at its new place. *own_ext is a reference to drop, or NULL. */
-static int mremap_identity(struct vmki_plan *plan, struct vmk_vma *vma, struct vmki_identity *identity,
-                           struct vmki_ext **own_ext)
+/* Which properties the area brings to its new place. */
+static struct vmki_identity mremap_identity(const struct vmki_plan *plan, struct vmk_vma *vma)
 {
-    struct vmk_mm *mm = plan->mm;
-    uint64_t pgoff = vmki_vma_pgoff_at(mm, vma, plan->cursor);
+    const struct vmk_mm *mm = plan->mm;
+    struct vmki_identity identity = vmki_identity_of(vma);
 
-    *own_ext = NULL;
-    *identity = vmki_identity_of(vma);
-    identity->bias = pgoff - vmki_pages(mm, plan->number[MREMAP_DEST]);
+    identity.bias = vmki_vma_pgoff_at(mm, vma, plan->cursor) - vmki_pages(mm, plan->number[MREMAP_DEST]);
     /* No page knows its offset yet: anonymous memory starts afresh (facts: Merging 5). */
     if (vma->anon_vma == NULL && vmki_vma_is_anonymous(vma))
-        identity->bias = 0;
+        identity.bias = 0;
     if (mm->settings->soft_dirty != 0)
-        identity->flags |= VMK_VM_SOFTDIRTY;
-    if (vma->ext == NULL || vma->ext->uffd == 0 || (vma->ext->uffd_features & MREMAP_UFFD_FOLLOWS) != 0)
+        identity.flags |= VMK_VM_SOFTDIRTY;
+    return identity;
+}
+
+/*
+ * Without the event feature a userfaultfd context does not follow. Linux drops it from the area that covers the
+ * destination once that is made: a neighbour with the same context that it has joined loses it as well, even one that is
+ * the source itself, and a neighbour without is not joined.
+ */
+static int mremap_drop_uffd(struct vmki_plan *plan, const struct vmk_vma *source, struct vmk_vma *covering)
+{
+    struct vmk_mm *mm = plan->mm;
+    struct vmki_piece *piece = plan->area.piece;
+    struct vmki_ext *ext;
+
+    if (source->ext == NULL || source->ext->uffd == 0 || (source->ext->uffd_features & MREMAP_UFFD_FOLLOWS) != 0)
         return 0;
-    identity->flags &= ~VMK_VM_UFFD;
-    *own_ext = vmki_ext_copy(mm, vma->ext, vma->ext->name_size);
-    if (*own_ext == NULL)
+    ext = vmki_ext_copy(mm, covering->ext, covering->ext->name_size);
+    if (ext == NULL)
         return -VMK_ERR_HOST_NOMEM;
-    (*own_ext)->uffd = 0;
-    (*own_ext)->uffd_features = 0;
-    identity->ext = vmki_ext_is_empty(*own_ext) ? NULL : *own_ext;
+    ext->uffd = 0;
+    ext->uffd_features = 0;
+    if (vmki_ext_is_empty(ext)) {
+        vmki_ext_put(mm, ext);
+        ext = NULL;
+    }
+    while (piece->vma != covering)
+        piece++;
+    piece->flags &= ~VMK_VM_UFFD;
+    piece->ext = ext;
+    plan->area.new_flags &= ~VMK_VM_UFFD;
+    if (piece->is_new) {
+        vmki_ext_put(mm, covering->ext);
+        covering->ext = ext;
+        covering->flags = piece->flags;
+    }
     return 0;
 }
 
@@ -397,29 +420,28 @@ static int mremap_prepare_move(struct vmki_plan *plan, struct vmk_vma *vma)
                                  .may_merge = true};
     const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
     struct vmk_vma *covering = NULL;
-    struct vmki_ext *own_ext;
-    int error = mremap_identity(plan, vma, &area.identity, &own_ext);
+    int error;
 
-    if (error != 0)
-        return error;
+    area.identity = mremap_identity(plan, vma);
     plan->number[MREMAP_CHARGED] = mremap_charge_pages(plan, vma);
     error = vmki_charge(mm, plan->number[MREMAP_CHARGED]);
-    if (error == 0) {
-        error = vmki_edit_map(mm, &area, &plan->area, &covering);
-        if (error != 0)
-            vmki_uncharge(mm, plan->number[MREMAP_CHARGED]);
-    }
-    vmki_ext_put(mm, own_ext);
     if (error != 0)
         return error;
+    error = vmki_edit_map(mm, &area, &plan->area, &covering);
+    if (error != 0) {
+        vmki_uncharge(mm, plan->number[MREMAP_CHARGED]);
+        return error;
+    }
     plan->pointer[0] = mremap_new_area(&plan->area, covering);
     plan->flags = vma->flags;
-    error = ops != NULL && ops->mremap != NULL ? ops->mremap(covering) : 0;
+    error = mremap_drop_uffd(plan, vma, covering);
+    if (error == 0 && ops != NULL && ops->mremap != NULL)
+        error = ops->mremap(covering);
     if (error != 0) {
         mremap_abort_move(plan);
         return error;
     }
-    mremap_describe_move(plan, vma, area.identity.flags);
+    mremap_describe_move(plan, vma, plan->area.new_flags);
     return 0;
 }
 

@@ -60,6 +60,8 @@ int vmki_special_prepare(struct vmki_plan *plan, const struct vmk_map_special_re
     if (error != 0)
         return error;
     area.identity = (struct vmki_identity){.flags = special_flags(mm, request), .ext = ext};
+    if (special_is_named(request))
+        area.identity.bias = 0 - vmki_pages(mm, address); /* offsets count from its start */
     if (!special_is_named(request) && !vmki_may_expand(mm, area.identity.flags, vmki_pages(mm, len), 0))
         error = -VMK_ENOMEM;
     if (error == 0 && (area.identity.flags & VMK_VM_ACCOUNT) != 0) {
