@@ -38,7 +38,17 @@
     X(limit_data, "RLIMIT_DATA is not looked at")                                                                      \
     X(limit_memlock, "RLIMIT_MEMLOCK is not looked at")                                                                \
     X(stack_limit, "RLIMIT_STACK is not looked at")                                                                    \
-    X(stack_gap, "a stack grows up to its neighbour")
+    X(stack_gap, "a stack grows up to its neighbour")                                                                  \
+    X(advise_hole, "madvise stops at a hole")                                                                          \
+    X(advise_refused, "madvise passes over an area that refuses")                                                      \
+    X(guard_identity, "guard regions bring no anon_vma")                                                               \
+    X(populate_identity, "bringing pages in brings no anon_vma")                                                       \
+    X(lock_hole, "mlock and munlock pass over holes")                                                                  \
+    X(lock_twice, "pages that are locked already count again")                                                         \
+    X(lock_skips, "special and droppable memory is locked too")                                                        \
+    X(seal_hole, "mseal seals what lies below a hole")                                                                 \
+    X(seal_advice, "sealed read-only memory can be thrown away")                                                       \
+    X(uffd_replaces, "registering for other modes adds to those that there are")
 
 #if defined(VMAKIT_TEST_BUILD) && VMAKIT_TEST_BUILD
 enum vmki_break {

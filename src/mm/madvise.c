@@ -124,7 +124,8 @@ static int check_collapse(const struct vmk_vma *vma, vmk_addr start, vmk_addr en
 {
     const struct vmk_mm *mm = vma->mm;
     uint64_t size = UINT64_C(1) << mm->settings->pmd_shift;
-    vmk_addr first = vmki_align_up(vma->start, size);
+    /* Where the area's last huge page would be. It wraps, in Linux too, for an area below the first one. */
+    vmk_addr last = vmki_align_down(vma->end - size, size);
     bool is_private = vmki_vma_is_private_memory(vma);
 
     if ((vma->flags & (VMK_VM_NOHUGEPAGE | VMK_VM_SPECIAL | VMK_VM_HUGETLB)) != 0 || mm->thp_disable != 0)
@@ -132,7 +133,7 @@ static int check_collapse(const struct vmk_vma *vma, vmk_addr start, vmk_addr en
     if (is_private ? vma->anon_vma == NULL
                    : !vmki_vma_is_kind(vma, VMK_OBJECT_SHMEM) || (vma->bias & (vmki_pages(mm, size) - 1)) != 0)
         return -VMK_EINVAL;
-    if (first >= vma->end || vma->end - first < size)
+    if (last < vma->start || last + size > vma->end)
         return -VMK_EINVAL;
     return vmki_align_down(end, size) < vmki_align_up(start, size) ? -VMK_EINVAL : 0;
 }
@@ -258,7 +259,7 @@ static int check_advice(struct vmk_vma *vma, int advice, vmk_addr start, vmk_add
     const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
     int error;
 
-    if (advice_breaks_seal(vma, advice))
+    if (advice_breaks_seal(vma, advice) && !VMKI_BROKEN(seal_advice))
         return -VMK_EPERM;
     error = advice_is_flag(advice) ? advice_flags(vma, advice, flags) : check_pages(vma, advice, start, end);
     if (error == 0 && ops != NULL && ops->madvise != NULL)
@@ -314,7 +315,7 @@ static enum vmki_step madvise_guard(struct vmki_plan *plan, struct vmk_vma *vma,
     vmk_addr start = plan->cursor;
     vmk_vm_flags flags = vma->flags | VMK_VM_GUARD_REGION;
 
-    if (vmki_vma_is_private_memory(vma) && vma->anon_vma == NULL) {
+    if (vmki_vma_is_private_memory(vma) && vma->anon_vma == NULL && !VMKI_BROKEN(guard_identity)) {
         plan->pointer[0] = vma;
         plan->commit = madvise_prepare_anon;
         return VMKI_STEP_PART;
@@ -347,6 +348,10 @@ static enum vmki_step madvise_area(struct vmki_plan *plan, struct vmk_vma *vma, 
     vmk_vm_flags flags = vma->flags;
     int error = check_advice(vma, advice, plan->cursor, end, &flags);
 
+    if (error != 0 && VMKI_BROKEN(advise_refused)) {
+        plan->cursor = end;
+        return VMKI_STEP_PART;
+    }
     if (error != 0)
         return vmki_plan_end(plan, error, 0);
     if (advice == VMK_MADV_GUARD_INSTALL)
@@ -416,6 +421,8 @@ static enum vmki_step madvise_step(struct vmki_plan *plan)
         if (vma == NULL || vma->start >= plan->end)
             return madvise_end(plan, -VMK_ENOMEM);
         if (vma->start > plan->cursor) {
+            if (VMKI_BROKEN(advise_hole))
+                return madvise_end(plan, -VMK_ENOMEM);
             plan->pending_error = -VMK_ENOMEM;
             plan->cursor = vma->start;
         }

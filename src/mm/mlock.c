@@ -12,6 +12,8 @@ enum { MLOCKALL_PHASE_FUTURE, MLOCKALL_PHASE_FLAGS, MLOCKALL_PHASE_POPULATE };
 /* Areas whose LOCKED bit no call changes: silently left alone. */
 static bool mlock_skips(const struct vmk_vma *vma)
 {
+    if (VMKI_BROKEN(lock_skips))
+        return false;
     return (vma->flags & (VMK_VM_SPECIAL | VMK_VM_HUGETLB | VMK_VM_DROPPABLE)) != 0 ||
            vmki_vma_is_kind(vma, VMK_OBJECT_SECRET);
 }
@@ -35,7 +37,7 @@ static bool mlock_is_within_limit(struct vmk_mm *mm, vmk_addr start, uint64_t le
 
     if (vmki_lock_allowed(mm, VMK_VM_LOCKED, len))
         return true;
-    locked = count_locked(mm, start, len) << mm->page_shift;
+    locked = VMKI_BROKEN(lock_twice) ? 0 : count_locked(mm, start, len) << mm->page_shift;
     return vmki_lock_allowed(mm, VMK_VM_LOCKED, len - locked);
 }
 
@@ -105,6 +107,11 @@ static int mlock_walk(struct vmki_plan *plan, enum vmki_step *step)
     while (plan->cursor < plan->end) {
         struct vmk_vma *vma = vmki_find(plan->mm, plan->cursor);
 
+        if (vma == NULL && VMKI_BROKEN(lock_hole)) {
+            vma = vmki_find_next(plan->mm, plan->cursor);
+            plan->cursor = vma != NULL ? vmki_min(vma->start, plan->end) : plan->end;
+            continue;
+        }
         if (vma == NULL)
             return -VMK_ENOMEM;
         if (mlock_area(plan, vma, vmki_min(vma->end, plan->end), step))

@@ -6,7 +6,7 @@
  * populates it.
  */
 #include "base/atomic.h"
-#include "mm/plan.h"
+#include "mm/range.h"
 
 /* What mmap(2) had before flags were checked: the rest is ignored for MAP_SHARED, refused for MAP_SHARED_VALIDATE. */
 #define LEGACY_FLAGS                                                                                                   \
@@ -493,11 +493,39 @@ static enum vmki_step mmap_fail_hook(struct vmki_plan *plan, int error)
     return VMKI_STEP_PART;
 }
 
+/* Kinds whose mmap hook Linux calls after it has tried to merge. */
+static bool is_legacy_kind(enum vmk_object_kind kind)
+{
+    return kind == VMK_OBJECT_ZERO || kind == VMK_OBJECT_DEVICE;
+}
+
+/*
+ * The last word on the flags, once the object has had its say. Memory that is never locked is compared with its neighbours
+ * as if it were, with MCL_FUTURE, and stays alone. Returns what a new area gets after merging was tried.
+ */
+static vmk_vm_flags mmap_settle_flags(const struct vmk_mm *mm, struct vmki_mmap_state *state, bool *may_merge)
+{
+    const vmk_vm_flags never_locked = VMK_VM_SPECIAL | VMK_VM_HUGETLB | VMK_VM_DROPPABLE;
+    vmk_vm_flags late = 0;
+
+    if ((state->flags & VMK_VM_LOCKED) != 0 && (state->flags & never_locked) != 0) {
+        state->flags &= ~VMK_VM_LOCKED_MASK;
+        *may_merge = false;
+    }
+    if (!vmki_flags_mergeable(state->flags))
+        state->flags &= ~VMK_VM_MERGEABLE;
+    if (state->file != NULL && is_legacy_kind(state->file->object->kind))
+        late = state->flags & mm->def_flags & VMK_VM_MERGEABLE;
+    state->flags &= ~late;
+    return late;
+}
+
 static enum vmki_step mmap_prepare_area(struct vmki_plan *plan)
 {
     struct vmk_mm *mm = plan->mm;
     struct vmki_mmap_state *state = &plan->mmap;
     struct vmki_new_area area = {.start = plan->start, .end = plan->end, .may_merge = true};
+    vmk_vm_flags late;
     struct vmk_vma *vma;
     uint64_t charged = 0;
     int error = 0;
@@ -514,12 +542,7 @@ static enum vmki_step mmap_prepare_area(struct vmki_plan *plan)
         vmki_uncharge(mm, charged);
         return mmap_fail_hook(plan, error);
     }
-    /* Never locked; yet with MCL_FUTURE it is compared with its neighbours as if it were, and stays alone. */
-    if ((state->flags & VMK_VM_LOCKED) != 0 &&
-        (state->flags & (VMK_VM_SPECIAL | VMK_VM_HUGETLB | VMK_VM_DROPPABLE)) != 0) {
-        state->flags &= ~VMK_VM_LOCKED_MASK;
-        area.may_merge = false;
-    }
+    late = mmap_settle_flags(mm, state, &area.may_merge);
     /* Anonymous memory takes its page offset from its address: the difference is 0. */
     area.identity = (struct vmki_identity){.flags = state->flags, .file = state->file, .ext = state->ext};
     if (state->file != NULL)
@@ -529,6 +552,9 @@ static enum vmki_step mmap_prepare_area(struct vmki_plan *plan)
         vmki_uncharge(mm, charged);
         return vmki_plan_end(plan, error, 0);
     }
+    for (unsigned i = 0; i < plan->area.nr_pieces; i++)
+        if (plan->area.piece[i].vma == vma && plan->area.piece[i].is_new)
+            plan->area.piece[i].flags |= late;
     plan->area.charged = charged;
     plan->has_area = true;
     add_edits(plan);

@@ -13,7 +13,7 @@ static int mseal_start(struct vmki_plan *plan)
     if (request->flags != 0)
         return -VMK_EINVAL;
     error = vmki_plan_range(plan, request->address, request->len);
-    if (error == 0 && !vmki_range_is_covered(plan->mm, plan->start, plan->end))
+    if (error == 0 && !VMKI_BROKEN(seal_hole) && !vmki_range_is_covered(plan->mm, plan->start, plan->end))
         error = -VMK_ENOMEM;
     return error;
 }
@@ -23,6 +23,8 @@ static enum vmki_step mseal_step(struct vmki_plan *plan)
     while (plan->cursor < plan->end) {
         struct vmk_vma *vma = vmki_find(plan->mm, plan->cursor);
 
+        if (vma == NULL && VMKI_BROKEN(seal_hole))
+            return vmki_plan_end(plan, -VMK_ENOMEM, 0);
         VMKI_CHECK(vma != NULL); /* no hole, and mm.lock is held throughout */
         if ((vma->flags & VMK_VM_SEALED) == 0)
             return vmki_plan_modify(plan, vma, vma->flags | VMK_VM_SEALED, vmki_ext_get(vma->ext), plan->end);

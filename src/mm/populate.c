@@ -56,7 +56,7 @@ int vmki_populate_part(struct vmk_vma *vma, vmk_addr start, vmk_addr end, bool w
 
     if (!write && vmki_vma_is_private_memory(vma) && vmki_vma_wants_huge(vma) && populate_meets_huge(vma, start, end))
         brings_anon_vma = true; /* the huge zero page brings one too */
-    if (brings_anon_vma) {
+    if (brings_anon_vma && !VMKI_BROKEN(populate_identity)) {
         int error = vmki_anon_vma_prepare(vma);
 
         if (error != 0)

@@ -3,6 +3,7 @@
 #ifndef VMKI_RANGE_H
 #define VMKI_RANGE_H
 
+#include "base/breaks.h"
 #include "mm/plan.h"
 
 /* arm64 ignores the top byte of a user address in the calls that manage memory, but for mmap, brk and mremap's new one. */

@@ -8,8 +8,9 @@
 
 static bool uffd_is_shmem(const struct vmk_vma *vma)
 {
-    /* System V segments have operations of their own, which userfaultfd does not know. */
-    return vmki_vma_is_kind(vma, VMK_OBJECT_SHMEM) && (vma->file->mode & VMK_FILE_SHM) == 0;
+    /* System V segments and the rings of io_setup have operations of their own, which userfaultfd does not know. */
+    return vmki_vma_is_kind(vma, VMK_OBJECT_SHMEM) && vmki_vma_ops(vma) == NULL &&
+           (vma->file->mode & VMK_FILE_SHM) == 0;
 }
 
 /*
@@ -136,7 +137,7 @@ static enum vmki_step uffd_area(struct vmki_plan *plan, struct vmk_vma *vma)
 {
     const struct vmk_uffd_request *request = &plan->request.uffd;
     bool registers = request->action == VMK_UFFD_REGISTER;
-    vmk_vm_flags flags = vma->flags & ~VMK_VM_UFFD;
+    vmk_vm_flags flags = VMKI_BROKEN(uffd_replaces) && registers ? vma->flags : vma->flags & ~VMK_VM_UFFD;
     struct vmki_ext *ext = vmki_vma_copy_ext(vma);
 
     if (ext == NULL)

@@ -446,6 +446,26 @@ static void test_memory_merge(void **state)
     vt_teardown(&t);
 }
 
+/* Areas of /dev/zero get MERGEABLE only after merging was tried; huge pages never do. */
+static void test_memory_merge_late(void **state)
+{
+    const uint32_t huge = VT_FIXED | VMK_MAP_HUGETLB | VMK_MAP_NORESERVE;
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    assert_ret(vt_option(&t, VMK_OPTION_MEMORY_MERGE, 1), 0);
+    vt_map_file(&t, BASE, P(2), VT_RW, VMK_MAP_PRIVATE, vt_file_kind(&t, 1, VMK_OBJECT_ZERO, 0), 0);
+    vt_map_file(&t, BASE + P(2), P(2), VT_RW, VMK_MAP_PRIVATE, t.files[0], P(2));
+    assert_map(&t, "10000000-10002000 rw-p ac mg pgoff=0 file=1\n10002000-10004000 rw-p ac mg pgoff=2 file=1\n");
+    assert_ret(vt_madvise(&t, BASE, P(2), VMK_MADV_UNMERGEABLE), 0);
+    vt_map_file(&t, BASE + P(2), P(2), VT_RW, VMK_MAP_PRIVATE, t.files[0], P(2));
+    assert_map(&t, "10000000-10004000 rw-p ac pgoff=0 file=1\n");
+    assert_ret(vt_mmap_file(&t, BASE, P(512), VT_RW, huge, NULL, 0), BASE);
+    assert_map(&t, "10000000-10200000 rw-p de nr ht pgoff=0 file=0\n");
+    vt_teardown(&t);
+}
+
 /* ---- Protection keys ---- */
 
 static int64_t pkey_alloc(struct vt *t, uint64_t flags, uint64_t rights)
@@ -551,6 +571,7 @@ int main(void)
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_mdwe),
         cmocka_unit_test(test_memory_merge),
+        cmocka_unit_test(test_memory_merge_late),
         cmocka_unit_test(test_pkeys),
         cmocka_unit_test(test_abort),
         cmocka_unit_test(test_failing_allocations),
