@@ -2,7 +2,6 @@
 /* trace_check.c - is the engine's map the kernel's? And if not: what a reader needs to see why. */
 #include <errno.h>
 #include <inttypes.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
@@ -10,6 +9,10 @@
 #include "commands.h"
 #include "draw.h"
 #include "trace.h"
+
+#if VMAKIT_HAVE_JANSSON
+#include <jansson.h>
+#endif
 
 enum {
     AUTO_AREAS = 1000000, /* so many areas compared, the automatic choice looks more rarely */
@@ -216,6 +219,8 @@ void trace_keep_map(struct tracer *tracer, struct trace_task *task)
     fclose(stream);
 }
 
+#if VMAKIT_HAVE_JANSSON
+
 static json_t *json_of_process(const struct trace_process *process)
 {
     json_t *calls = json_object();
@@ -246,3 +251,14 @@ int trace_write_json(struct tracer *tracer, const char *path)
         fprintf(stderr, "vmakit: trace: %s: cannot write\n", path);
     return error;
 }
+
+#else
+
+int trace_write_json(struct tracer *tracer, const char *path)
+{
+    (void)tracer;
+    fprintf(stderr, "vmakit: trace: %s: built without jansson\n", path);
+    return -1;
+}
+
+#endif
