@@ -11,20 +11,26 @@
 #include "base/atomic.h"
 #include "mm/mm.h"
 
-/* Of a large space more waits before it is handed over, and more is taken from the pool at once. */
-enum { SPARE_MAX = 8, RETIRE_BATCH = 32, RETIRE_BATCH_MORE = 224, TAKE_MIN = 1, TAKE_MORE = 15 };
+enum { SPARE_MAX = 8, RETIRE_BATCH = 32, BATCH_AREAS = 28, BATCH_NODES = 12 };
 
-/* What waits for readers: one list a kind. */
+/*
+ * What waits for readers, and afterwards carries memory to the next call that needs some (pool.c). Areas of which nothing
+ * else hangs and nodes stand in arrays, so that who takes them can fetch them ahead; the rest is in lists.
+ */
 struct vmki_retired {
     struct vmk_sync_deferred deferred; /* first: the deferral's callback gets its address */
+    struct vmki_pooled pooled;
     struct vmk_system *system;
-    struct vmki_chain plain;           /* areas by link, of which nothing else hangs */
-    struct vmk_vma *areas;             /* the others, by link; their ext and anon_vma references with them */
+    struct vmk_vma *areas;             /* by link; their ext and anon_vma references with them */
     struct vmki_ext *exts;
     struct vmki_anon_vma *anon_vmas;
-    struct vmki_chain nodes;           /* their tails */
+    struct vmki_tree_tail *nodes;      /* for which the array has no room */
     struct vmk_vma *drop_files;        /* areas whose file is to be dropped after unlock, by rmap.next */
     unsigned nr;
+    uint16_t nr_plain, nr_nodes;       /* in the arrays */
+    uint32_t node_size;
+    struct vmk_vma *plain[BATCH_AREAS];
+    void *node[BATCH_NODES];
 };
 
 static size_t area_size(bool is_file)
@@ -32,44 +38,121 @@ static size_t area_size(bool is_file)
     return is_file ? sizeof(struct vmki_file_vma) : sizeof(struct vmk_vma);
 }
 
+/* ---- Batches that carry memory ---- */
+
+static size_t batch_bytes(const struct vmki_retired *batch)
+{
+    return sizeof(*batch) + batch->nr_plain * sizeof(struct vmk_vma) + batch->nr_nodes * (size_t)batch->node_size;
+}
+
+/* To be written soon. */
+static void batch_fetch_area(const struct vmki_retired *batch, unsigned nr)
+{
+    if (nr != 0) {
+        __builtin_prefetch(batch->plain[nr - 1], 1);
+        __builtin_prefetch((const char *)batch->plain[nr - 1] + sizeof(struct vmk_vma) - 1, 1);
+    }
+}
+
+static void batch_fetch_node(const struct vmki_retired *batch, unsigned nr)
+{
+    for (uint32_t at = 0; nr != 0 && at < batch->node_size; at += 64)
+        __builtin_prefetch((const char *)batch->node[nr - 1] + at, 1);
+}
+
+/* Gives what it carries, and itself, to the port. */
+static void batch_free(struct vmk_system *system, struct vmki_retired *batch)
+{
+    for (unsigned i = 0; i < batch->nr_plain; i++)
+        vmki_free(system, batch->plain[i], sizeof(struct vmk_vma));
+    for (unsigned i = 0; i < batch->nr_nodes; i++)
+        vmki_free(system, batch->node[i], batch->node_size);
+    vmki_free(system, batch, sizeof(*batch));
+}
+
+static void batch_free_pooled(struct vmk_system *system, struct vmki_pooled *pooled)
+{
+    batch_free(system, VMKI_CONTAINER_OF(pooled, struct vmki_retired, pooled));
+}
+
+/* Keeps a batch for whoever needs it, or frees it. */
+static void batch_give(struct vmk_system *system, struct vmki_retired *batch)
+{
+    batch->pooled = (struct vmki_pooled){.nr_bytes = batch_bytes(batch), .free = batch_free_pooled};
+    if (batch->nr_plain + batch->nr_nodes == 0 || !vmki_pool_put(system, &batch->pooled))
+        batch_free(system, batch);
+}
+
+/* Moves what the old batch still has to the new one, as far as there is room; the rest stays. */
+static void batch_merge(struct vmki_retired *batch, struct vmki_retired *old)
+{
+    while (old->nr_plain != 0 && batch->nr_plain < BATCH_AREAS)
+        batch->plain[batch->nr_plain++] = old->plain[--old->nr_plain];
+    if (batch->nr_nodes == 0)
+        batch->node_size = old->node_size;
+    while (old->nr_nodes != 0 && batch->nr_nodes < BATCH_NODES && old->node_size == batch->node_size)
+        batch->node[batch->nr_nodes++] = old->node[--old->nr_nodes];
+}
+
+/* Takes a batch out of the pool for this space's next calls. */
+static bool batch_load(struct vmk_mm *mm)
+{
+    struct vmki_pooled *pooled = vmki_pool_take(mm->system);
+    struct vmki_retired *batch, *old = mm->carried;
+
+    if (pooled == NULL)
+        return false;
+    batch = VMKI_CONTAINER_OF(pooled, struct vmki_retired, pooled);
+    if (old != NULL) {
+        batch_merge(batch, old);
+        batch_free(mm->system, old);
+    }
+    mm->carried = batch;
+    batch_fetch_area(batch, batch->nr_plain);
+    batch_fetch_area(batch, batch->nr_plain != 0 ? batch->nr_plain - 1u : 0);
+    batch_fetch_node(batch, batch->nr_nodes);
+    return true;
+}
+
+static struct vmk_vma *carried_area(struct vmk_mm *mm)
+{
+    struct vmki_retired *batch = mm->carried;
+
+    if ((batch == NULL || batch->nr_plain == 0) && (!batch_load(mm) || mm->carried->nr_plain == 0))
+        return NULL;
+    batch = mm->carried;
+    if (batch->nr_plain > 2)
+        batch_fetch_area(batch, batch->nr_plain - 2u);
+    return batch->plain[--batch->nr_plain];
+}
+
+static void *carried_node(struct vmk_mm *mm, size_t size)
+{
+    struct vmki_retired *batch = mm->carried;
+
+    if ((batch == NULL || batch->nr_nodes == 0) && (!batch_load(mm) || mm->carried->nr_nodes == 0))
+        return NULL;
+    batch = mm->carried;
+    if (batch->node_size != size)
+        return NULL;
+    batch_fetch_node(batch, batch->nr_nodes - 1u);
+    return batch->node[--batch->nr_nodes];
+}
+
+uint64_t vmki_mm_carried_bytes(const struct vmk_mm *mm)
+{
+    return mm->carried != NULL ? batch_bytes(mm->carried) : 0;
+}
+
 /* ---- The tree's nodes ---- */
-
-static const struct vmki_shape area_shapes[] = {
-    {.size = sizeof(struct vmk_vma), .link = offsetof(struct vmk_vma, link)},
-    {.size = sizeof(struct vmki_file_vma), .link = offsetof(struct vmk_vma, link)},
-};
-
-/* Nodes are linked by their tails. */
-static struct vmki_shape node_shape(size_t size)
-{
-    return (struct vmki_shape){.size = (uint32_t)size,
-                               .base = (uint32_t)(size - sizeof(struct vmki_tree_tail)),
-                               .link = offsetof(struct vmki_tree_tail, next)};
-}
-
-/* How many things to take from the pool when one is needed. */
-static uint32_t take_size(const struct vmk_mm *mm)
-{
-    return TAKE_MIN + (uint32_t)vmki_min(mm->tree.nr_entries / 64, TAKE_MORE);
-}
 
 static void *node_alloc(void *context, size_t size)
 {
     struct vmk_mm *mm = context;
-    struct vmki_chain chain;
-    void *node;
+    void *node = carried_node(mm, size);
 
-    if (mm->spare_nodes == NULL && vmki_pool_take(mm->system, VMKI_POOL_NODES, take_size(mm), &chain) != 0) {
-        mm->spare_nodes = chain.first;
-        mm->nr_spare_nodes = chain.nr;
-    }
-    if (mm->spare_nodes != NULL && mm->spare_nodes->size == size) {
-        node = vmki_tree_tail_node(mm->spare_nodes);
-        mm->spare_nodes = mm->spare_nodes->next;
-        mm->nr_spare_nodes--;
-        return node;
-    }
-    node = vmki_alloc(mm->system, size, 64);
+    if (node == NULL)
+        node = vmki_alloc(mm->system, size, 64);
     if (node == NULL)
         mm->counters.alloc_failed++;
     return node;
@@ -82,23 +165,22 @@ static void node_free(void *context, void *node, size_t size)
     vmki_free(mm->system, node, size);
 }
 
-/* Puts a thing, whose link is at `link`, before the others. */
-static void chain_push(struct vmki_chain *chain, void *thing, void **link)
-{
-    *link = chain->first;
-    chain->first = thing;
-    if (chain->nr++ == 0)
-        chain->last = thing;
-}
-
 static void node_retire(void *context, void *node, size_t size)
 {
     struct vmk_mm *mm = context;
-    struct vmki_tree_tail *tail = vmki_tree_tail(node, size);
+    struct vmki_retired *retired = mm->retired;
+    struct vmki_tree_tail *tail;
 
+    retired->nr++;
+    if (retired->nr_nodes < BATCH_NODES && (retired->nr_nodes == 0 || retired->node_size == size)) {
+        retired->node[retired->nr_nodes++] = node;
+        retired->node_size = (uint32_t)size;
+        return;
+    }
+    tail = vmki_tree_tail(node, size);
+    tail->next = retired->nodes;
     tail->size = size;
-    chain_push(&mm->retired->nodes, tail, (void **)(void *)&tail->next);
-    mm->retired->nr++;
+    retired->nodes = tail;
 }
 
 struct vmki_tree_memory vmki_mm_tree_memory(struct vmk_mm *mm)
@@ -215,24 +297,6 @@ void vmki_anon_vma_put(struct vmk_mm *mm, struct vmki_anon_vma *anon_vma)
 
 /* ---- Areas ---- */
 
-/* Takes some that have come back from their readers. */
-static bool areas_from_pool(struct vmk_mm *mm, bool is_file)
-{
-    struct vmk_vma **list = is_file ? &mm->spare_file : &mm->spare_anon;
-    struct vmki_chain chain;
-    uint32_t nr = vmki_pool_take(mm->system, is_file ? VMKI_POOL_FILE_AREAS : VMKI_POOL_AREAS, take_size(mm), &chain);
-
-    if (nr == 0)
-        return false;
-    ((struct vmk_vma *)chain.last)->link = *list;
-    *list = chain.first;
-    if (is_file)
-        mm->nr_spare_file += nr;
-    else
-        mm->nr_spare_anon += nr;
-    return true;
-}
-
 /* Tops up one list of spare areas. */
 static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
 {
@@ -240,11 +304,10 @@ static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
     uint32_t *nr_spare = is_file ? &mm->nr_spare_file : &mm->nr_spare_anon;
 
     while (*nr_spare < nr) {
-        struct vmk_vma *vma;
+        struct vmk_vma *vma = is_file ? NULL : carried_area(mm);
 
-        if (areas_from_pool(mm, is_file))
-            continue;
-        vma = vmki_alloc(mm->system, area_size(is_file), _Alignof(struct vmki_file_vma));
+        if (vma == NULL)
+            vma = vmki_alloc(mm->system, area_size(is_file), _Alignof(struct vmki_file_vma));
 
         if (vma == NULL) {
             mm->counters.alloc_failed++;
@@ -317,8 +380,8 @@ void vmki_mm_retire_vma(struct vmk_mm *mm, struct vmk_vma *vma)
     struct vmki_retired *retired = mm->retired;
 
     VMKI_COUNT(mm, vma_freed, vma->start, vma->end);
-    if (vma->file == NULL && vma->anon_vma == NULL && vma->ext == NULL) {
-        chain_push(&retired->plain, vma, (void **)(void *)&vma->link);
+    if (vma->file == NULL && vma->anon_vma == NULL && vma->ext == NULL && retired->nr_plain < BATCH_AREAS) {
+        retired->plain[retired->nr_plain++] = vma;
     } else {
         vma->link = retired->areas;
         retired->areas = vma;
@@ -343,45 +406,25 @@ static void put_now(struct vmk_system *system, struct vmki_anon_vma *anon_vma, s
         ext_free(system, ext);
 }
 
-/* Areas of one kind whose references are gone. */
-static void areas_give(struct vmk_system *system, struct vmki_chain *chain, bool is_file)
+/* An area without references: its place is in the array, if there is room. */
+static void retired_area(struct vmki_retired *retired, struct vmk_vma *vma)
 {
-    vmki_pool_put(system, is_file ? VMKI_POOL_FILE_AREAS : VMKI_POOL_AREAS, &area_shapes[is_file], chain);
-    *chain = (struct vmki_chain){NULL, NULL, 0};
+    if (vma->file == NULL && retired->nr_plain < BATCH_AREAS)
+        retired->plain[retired->nr_plain++] = vma;
+    else
+        vmki_free(retired->system, vma, area_size(vma->file != NULL));
 }
 
-/* Areas with references: these go first. */
-static void retired_give_areas(struct vmki_retired *retired)
-{
-    struct vmki_chain files = {NULL, NULL, 0};
-
-    for (struct vmk_vma *vma = retired->areas, *next; vma != NULL; vma = next) {
-        next = vma->link;
-        put_now(retired->system, vma->anon_vma, vma->ext);
-        chain_push(vma->file != NULL ? &files : &retired->plain, vma, (void **)(void *)&vma->link);
-    }
-    retired->areas = NULL;
-    areas_give(retired->system, &retired->plain, false);
-    areas_give(retired->system, &files, true);
-}
-
-static void nodes_give(struct vmk_system *system, struct vmki_chain *chain)
-{
-    struct vmki_shape shape;
-
-    if (chain->nr == 0)
-        return;
-    shape = node_shape(((struct vmki_tree_tail *)chain->first)->size);
-    vmki_pool_put(system, VMKI_POOL_NODES, &shape, chain);
-    *chain = (struct vmki_chain){NULL, NULL, 0};
-}
-
-/* Gives everything on the lists to the pool or to the port: no reader is left. */
-static void retired_free_all(struct vmki_retired *retired)
+/* Empties the lists, as no reader is left: only the arrays hold something afterwards. */
+static void retired_settle(struct vmki_retired *retired)
 {
     struct vmk_system *system = retired->system;
 
-    retired_give_areas(retired);
+    for (struct vmk_vma *vma = retired->areas, *next; vma != NULL; vma = next) {
+        next = vma->link;
+        put_now(system, vma->anon_vma, vma->ext);
+        retired_area(retired, vma);
+    }
     for (struct vmki_ext *ext = retired->exts, *next; ext != NULL; ext = next) {
         next = ext->retired;
         ext_free(system, ext);
@@ -390,9 +433,16 @@ static void retired_free_all(struct vmki_retired *retired)
         next = anon_vma->retired;
         vmki_free(system, anon_vma, sizeof(*anon_vma));
     }
-    nodes_give(system, &retired->nodes);
+    for (struct vmki_tree_tail *tail = retired->nodes, *next; tail != NULL; tail = next) {
+        size_t size = tail->size;
+
+        next = tail->next;
+        vmki_free(system, vmki_tree_tail_node(tail), size);
+    }
+    retired->areas = NULL;
     retired->exts = NULL;
     retired->anon_vmas = NULL;
+    retired->nodes = NULL;
     retired->nr = 0;
 }
 
@@ -401,8 +451,8 @@ static void retired_deferred(struct vmk_sync_deferred *deferred)
     struct vmki_retired *retired = (struct vmki_retired *)(void *)deferred;
     struct vmk_system *system = retired->system;
 
-    retired_free_all(retired);
-    vmki_free(system, retired, sizeof(*retired));
+    retired_settle(retired);
+    batch_give(system, retired);
     __atomic_sub_fetch(&system->nr_children, 1, __ATOMIC_RELAXED);
 }
 
@@ -413,7 +463,7 @@ struct vmki_retired *vmki_retired_new(struct vmk_system *system)
 
     if (retired == NULL)
         return NULL;
-    memset(retired, 0, sizeof(*retired));
+    memset(retired, 0, offsetof(struct vmki_retired, plain));
     retired->system = system;
     __atomic_add_fetch(&system->nr_children, 1, __ATOMIC_RELAXED);
     return retired;
@@ -434,13 +484,8 @@ static void drop_files(struct vmk_vma *first)
     }
 }
 
-static unsigned retire_batch(const struct vmk_mm *mm)
-{
-    return RETIRE_BATCH + (unsigned)vmki_min(mm->tree.nr_entries / 16, RETIRE_BATCH_MORE);
-}
-
 #if defined(VMK_SYNC_IMMEDIATE)
-/* Nobody else can be reading: what was retired is free at once. */
+/* Nobody else can be reading: what was retired is free at once, for the next call to use. */
 void vmki_mm_unlock(struct vmk_mm *mm)
 {
     struct vmki_retired *retired = mm->retired;
@@ -450,10 +495,20 @@ void vmki_mm_unlock(struct vmk_mm *mm)
     vmk_sync_write_unlock(&mm->lock);
     if (VMKI_UNLIKELY(drop != NULL))
         drop_files(drop);
-    if (retired->nr != 0)
-        retired_free_all(retired);
+    if (retired->nr == 0)
+        return;
+    retired_settle(retired);
+    while (retired->nr_plain != 0)
+        area_recycle(mm, retired->plain[--retired->nr_plain], false);
+    while (retired->nr_nodes != 0)
+        vmki_free(mm->system, retired->node[--retired->nr_nodes], retired->node_size);
 }
 #else
+static bool retired_is_full(const struct vmki_retired *retired)
+{
+    return retired->nr >= RETIRE_BATCH || retired->nr_plain == BATCH_AREAS || retired->nr_nodes == BATCH_NODES;
+}
+
 /*
  * The areas of `drop` wait on a list that another thread may hand to the deferral as soon as the lock is free: the
  * reader's section keeps their memory until the files are dropped.
@@ -464,7 +519,7 @@ void vmki_mm_unlock(struct vmk_mm *mm)
     struct vmk_vma *drop = mm->retired->drop_files;
 
     mm->retired->drop_files = NULL;
-    if (mm->retired->nr >= retire_batch(mm) && (empty = vmki_retired_new(mm->system)) != NULL) {
+    if (retired_is_full(mm->retired) && (empty = vmki_retired_new(mm->system)) != NULL) {
         full = mm->retired;
         mm->retired = empty;
     }
@@ -483,15 +538,19 @@ void vmki_mm_unlock(struct vmk_mm *mm)
 void vmki_mm_flush(struct vmki_member *member)
 {
     struct vmk_mm *mm = VMKI_CONTAINER_OF(member, struct vmk_mm, member);
-    struct vmki_retired *full = NULL, *empty;
+    struct vmki_retired *full = NULL, *empty, *carried;
 
     vmk_sync_write_lock(&mm->lock);
+    carried = mm->carried;
+    mm->carried = NULL;
     if (mm->retired->nr != 0 && mm->retired->drop_files == NULL &&
         (empty = vmki_retired_new(mm->system)) != NULL) {
         full = mm->retired;
         mm->retired = empty;
     }
     vmk_sync_write_unlock(&mm->lock);
+    if (carried != NULL)
+        batch_free(mm->system, carried);
     if (full != NULL)
         vmki_retired_defer(full);
 }
@@ -501,32 +560,25 @@ void vmki_mm_lock(struct vmk_mm *mm)
     vmk_sync_write_lock(&mm->lock);
 }
 
-static void spare_areas_end(struct vmk_mm *mm, struct vmk_vma *first, bool is_file)
-{
-    struct vmki_chain chain = {NULL, NULL, 0};
-
-    for (struct vmk_vma *vma = first, *next; vma != NULL; vma = next) {
-        next = vma->link;
-        chain_push(&chain, vma, (void **)(void *)&vma->link);
-    }
-    areas_give(mm->system, &chain, is_file);
-}
-
 /* The address space ends: spare areas and the list of what waits go; no verb can run any more. */
 void vmki_mm_memory_end(struct vmk_mm *mm)
 {
-    spare_areas_end(mm, mm->spare_anon, false);
-    spare_areas_end(mm, mm->spare_file, true);
-    for (struct vmki_tree_tail *tail = mm->spare_nodes, *next; tail != NULL; tail = next) {
-        next = tail->next;
-        chain_push(&mm->retired->nodes, tail, (void **)(void *)&tail->next);
+    for (struct vmk_vma *vma = mm->spare_anon, *next; vma != NULL; vma = next) {
+        next = vma->link;
+        vma->file = NULL;
+        retired_area(mm->retired, vma);
     }
-    mm->spare_nodes = NULL;
-    mm->nr_spare_nodes = 0;
+    for (struct vmk_vma *vma = mm->spare_file, *next; vma != NULL; vma = next) {
+        next = vma->link;
+        vmki_free(mm->system, vma, area_size(true));
+    }
     mm->spare_anon = NULL;
     mm->spare_file = NULL;
     mm->nr_spare_anon = 0;
     mm->nr_spare_file = 0;
+    if (mm->carried != NULL)
+        batch_give(mm->system, mm->carried);
+    mm->carried = NULL;
     vmki_retired_defer(mm->retired);
     mm->retired = NULL;
 }

@@ -291,9 +291,7 @@ void vmk_mm_set_layout(struct vmk_mm *mm, const struct vmk_mm_layout *layout)
 /* Areas, their share of the tree, and what is kept for the next call; what is shared or waits for readers is not here. */
 static uint64_t mm_bytes(const struct vmk_mm *mm)
 {
-    uint64_t spare_nodes = mm->nr_spare_nodes != 0 ? mm->nr_spare_nodes * mm->spare_nodes->size : 0;
-
-    return sizeof(struct mm_block) + mm->tree.nr_nodes_bytes + spare_nodes + mm->tree.nr_entries * sizeof(struct vmk_vma) +
+    return sizeof(struct mm_block) + mm->tree.nr_nodes_bytes + vmki_mm_carried_bytes(mm) + mm->tree.nr_entries * sizeof(struct vmk_vma) +
            mm->nr_spare_anon * sizeof(struct vmk_vma) + mm->nr_spare_file * sizeof(struct vmki_file_vma);
 }
 

@@ -121,8 +121,8 @@ struct vmk_mm {
 
     /* Memory kept for the next call, and what waits for readers. */
     struct vmk_vma *spare_anon, *spare_file;
-    uint32_t nr_spare_anon, nr_spare_file, nr_spare_nodes;
-    struct vmki_tree_tail *spare_nodes; /* beside those that the tree has reserved */
+    uint32_t nr_spare_anon, nr_spare_file;
+    struct vmki_retired *carried;  /* memory that was retired and has no reader any more; NULL for none */
     struct vmki_retired *retired;  /* memory.c */
     struct vmki_tree_entry splice[VMKI_TREE_SPLICE_MAX]; /* of the edit that is being committed */
     struct vmki_finger finger;     /* mm.lock exclusive */
@@ -228,6 +228,7 @@ struct vmki_retired *vmki_retired_new(struct vmk_system *system);
 void vmki_retired_defer(struct vmki_retired *retired);
 void vmki_mm_flush(struct vmki_member *member);
 void vmki_mm_memory_end(struct vmk_mm *mm);
+uint64_t vmki_mm_carried_bytes(const struct vmk_mm *mm);
 
 struct vmki_ext *vmki_ext_get(struct vmki_ext *ext); /* NULL stays NULL */
 void vmki_ext_put(struct vmk_mm *mm, struct vmki_ext *ext); /* may be NULL */

@@ -22,34 +22,20 @@ struct vmki_member {
     void (*flush)(struct vmki_member *member); /* hands what waits for readers to the deferral */
 };
 
-/*
- * Things of one size that wait to be used again (pool.c), linked by a word in them. `base` is what lies before the thing's
- * address in its memory.
- */
-enum vmki_pool_kind { VMKI_POOL_AREAS, VMKI_POOL_FILE_AREAS, VMKI_POOL_NODES, VMKI_POOL_KINDS };
-
-struct vmki_shape {
-    uint32_t size, base, link; /* bytes */
+/* A batch of memory that waits to be used again (pool.c). */
+struct vmki_pooled {
+    struct vmki_pooled *next;
+    size_t nr_bytes; /* its own and those of what it carries */
+    void (*free)(struct vmk_system *system, struct vmki_pooled *batch);
 };
 
-struct vmki_chain {
-    void *first, *last;
-    uint32_t nr;
-};
-
-struct vmki_pool {
-    void *first;
-    uint32_t nr; /* read without the lock too */
-    struct vmki_shape shape;
-};
-
-/* The most bytes that are kept of a kind: what a busy writer retires while one grace period passes. */
+/* The most bytes that are kept: what a busy writer retires while one grace period passes. */
 #if defined(__SANITIZE_ADDRESS__)
 enum { VMKI_POOL_BYTES = 0 }; /* so that a use after the end is seen */
 #elif defined(VMK_SYNC_IMMEDIATE)
 enum { VMKI_POOL_BYTES = 8 << 10 };
 #else
-enum { VMKI_POOL_BYTES = 2 << 20 };
+enum { VMKI_POOL_BYTES = 4 << 20 };
 #endif
 
 struct vmk_system {
@@ -64,7 +50,8 @@ struct vmk_system {
     struct vmki_member *members;  /* all address spaces */
     struct vmk_sync_mutex rmap_lock; /* guards the list of areas of every object (object.rmap) */
     struct vmk_sync_mutex pool_lock; /* innermost */
-    struct vmki_pool pools[VMKI_POOL_KINDS]; /* pool_lock */
+    struct vmki_pooled *pool;        /* pool_lock; read without it too */
+    size_t pool_bytes;               /* pool_lock */
     const struct vmk_commit_ops *commit;
     vmk_trace_fn *trace;
     void *trace_context;
@@ -75,11 +62,10 @@ struct vmk_system {
 void *vmki_alloc(struct vmk_system *system, size_t size, size_t align);
 void vmki_free(struct vmk_system *system, void *memory, size_t size);
 
-/* Keeps a chain, which is not empty or has nr 0, for a later take, or gives it to the port when there is enough. */
-void vmki_pool_put(struct vmk_system *system, enum vmki_pool_kind kind, const struct vmki_shape *shape,
-                   const struct vmki_chain *chain);
-/* Up to nr things, linked and ended by NULL; returns their number. */
-uint32_t vmki_pool_take(struct vmk_system *system, enum vmki_pool_kind kind, uint32_t nr, struct vmki_chain *chain);
+/* Keeps a batch for a later take; false when there is enough. */
+bool vmki_pool_put(struct vmk_system *system, struct vmki_pooled *batch);
+/* NULL when there is none. */
+struct vmki_pooled *vmki_pool_take(struct vmk_system *system);
 /* Gives everything to the port. */
 void vmki_pool_trim(struct vmk_system *system);
 
