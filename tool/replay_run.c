@@ -313,7 +313,6 @@ static int run_share(struct run *run)
     struct replay_process *child = NULL;
     int status = new_child(run, &child, true);
 
-    run->outcome->is_call = !run->replay->is_strace;
     if (status != 0)
         return status;
     child->mm = run->process->mm;
