@@ -204,7 +204,7 @@ static void dump_process(struct dumper *d)
     dump_dec(d, "thp_disable", mm->thp_disable);
     dump_dec(d, "exiting", mm->is_exiting);
     dump_hex(d, "pkeys", mm->pkeys_allocated);
-    dump_dec(d, "pkey_exec_only", (uint64_t)(mm->pkey_exec_only + 1)); /* 0 for none */
+    dump_dec(d, "pkey_exec_only", (uint64_t)mm->pkey_exec_only + 1); /* 0 for none */
     dump_end(d);
 }
 

@@ -145,6 +145,7 @@ static void modify_join(struct vmk_vma *vma, vmk_addr start, vmk_addr end, const
         if (end < vma->end)
             piece_keep(edit, vma, end, vma->end);
     } else {
+        VMKI_CHECK(joins->next != NULL);
         if (start > vma->start)
             piece_keep(edit, vma, vma->start, start);
         piece_keep(edit, joins->next, start, joins->next->end);
@@ -356,6 +357,7 @@ static void map_upper_rest(const struct surroundings *around, vmk_addr start, st
 {
     struct vmk_vma *next = around->next;
 
+    VMKI_CHECK(next != NULL);
     if (around->prev == next)
         piece_split_off(edit, next, start, next->end);
     else

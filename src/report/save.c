@@ -193,7 +193,7 @@ static void save_values(struct saver *s, const struct vmk_mm *mm)
 #define SAVE_VALUE(name, where) save_value(s, #name, (uint64_t)mm->where);
     VMKI_STATE_VALUES(SAVE_VALUE)
 #undef SAVE_VALUE
-    save_value(s, "pkey_exec_only", (uint64_t)(mm->pkey_exec_only + 1)); /* 0: none */
+    save_value(s, "pkey_exec_only", (uint64_t)mm->pkey_exec_only + 1); /* 0: none */
 }
 
 static void save_range(struct saver *s, const char *kind, vmk_addr start, vmk_addr end)

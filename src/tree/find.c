@@ -7,6 +7,7 @@
  * found by going down again with the pivot that ended the search: never by a pointer between leaves, which could lead
  * from an old state into a new one and skip an entry.
  */
+#include "base/base.h"
 #include "tree/node.h"
 
 /* ---- Lookups without a lock ---- */
@@ -137,7 +138,7 @@ static void find_rank(struct look *look, uint64_t address)
 }
 
 /* The last entry of the leaf that starts at or below the address, and ends above `above`. */
-static __attribute__((noinline)) bool last_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address, uint64_t above,
+static VMKI_NOINLINE bool last_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address, uint64_t above,
                                                    struct vmki_tree_entry *entry)
 {
     struct vmki_tree_entry seen = {0};
@@ -156,7 +157,7 @@ static __attribute__((noinline)) bool last_in_leaf(const struct vmki_tree_leaf *
 }
 
 /* The first entry of the leaf that ends above the address. */
-static __attribute__((noinline)) bool first_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address,
+static VMKI_NOINLINE bool first_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address,
                                                     struct vmki_tree_entry *entry)
 {
     struct vmki_tree_entry seen;

@@ -20,6 +20,7 @@
  *
  * THE ORDER OF STORES for readers is in node.h; each function here says which part of it it keeps.
  */
+#include "base/base.h"
 #include "tree/node.h"
 
 /* The cursor's slots are what stays: [0, slot) of the left path, (slot, count) of the right one, [slot, ...) in leaves. */
@@ -119,7 +120,7 @@ static void refresh_gap(struct vmki_cursor *cursor)
 }
 
 /* The same for the leaf of the entry before the cursor, whose gap reaches to what the cursor stands on now. */
-static __attribute__((noinline)) void refresh_gap_before(const struct vmki_cursor *cursor)
+static VMKI_NOINLINE void refresh_gap_before(const struct vmki_cursor *cursor)
 {
     struct vmki_cursor before = *cursor;
 
@@ -728,7 +729,7 @@ static unsigned rank_until(const struct vmki_cursor *cursor, uint64_t until)
  *
  *   [a] [b] | [c] [d]       to:   [a] [b] [X] | [c] [d]       rather than:   [a] [b] | [X] [c] [d]
  */
-static __attribute__((noinline)) void prefer_leaf_before(struct vmki_cursor *cursor, unsigned nr_new)
+static VMKI_NOINLINE void prefer_leaf_before(struct vmki_cursor *cursor, unsigned nr_new)
 {
     struct vmki_cursor before = *cursor;
     unsigned count;

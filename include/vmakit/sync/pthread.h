@@ -8,7 +8,29 @@
 
 #include <pthread.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <urcu/urcu-bp.h>
+
+/*
+ * liburcu itself is not built for the thread sanitizer: what it orders is told by hand. The address is only a name that
+ * every file shares.
+ */
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define VMK_SYNC_TSAN 1
+#endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#define VMK_SYNC_TSAN 1
+#endif
+#if defined(VMK_SYNC_TSAN)
+#include <sanitizer/tsan_interface.h>
+#define VMK_SYNC_TSAN_RELEASE(address) __tsan_release(address)
+#define VMK_SYNC_TSAN_ACQUIRE(address) __tsan_acquire(address)
+#else
+#define VMK_SYNC_TSAN_RELEASE(address) ((void)0)
+#define VMK_SYNC_TSAN_ACQUIRE(address) ((void)0)
+#endif
 
 struct vmk_sync_rwlock {
     pthread_rwlock_t lock;
@@ -88,6 +110,7 @@ static inline void vmk_sync_read_enter(void)
 
 static inline void vmk_sync_read_exit(void)
 {
+    VMK_SYNC_TSAN_RELEASE((void *)(uintptr_t)urcu_bp_call_rcu);
     urcu_bp_read_unlock();
 }
 
@@ -95,12 +118,15 @@ static inline void vmk_sync_deferred_call(struct rcu_head *head)
 {
     struct vmk_sync_deferred *deferred = (struct vmk_sync_deferred *)(void *)head; /* its first member */
 
+    VMK_SYNC_TSAN_ACQUIRE(head);
+    VMK_SYNC_TSAN_ACQUIRE((void *)(uintptr_t)urcu_bp_call_rcu);
     deferred->function(deferred);
 }
 
 static inline void vmk_sync_defer(struct vmk_sync_deferred *head, void (*function)(struct vmk_sync_deferred *head))
 {
     head->function = function;
+    VMK_SYNC_TSAN_RELEASE(&head->head);
     urcu_bp_call_rcu(&head->head, vmk_sync_deferred_call);
 }
 
