@@ -18,7 +18,15 @@ static int aio_mremap(struct vmk_vma *vma)
     return 0;
 }
 
-static const struct vmk_vm_ops aio_vm_ops = {.size = sizeof(aio_vm_ops), .mremap = aio_mremap};
+/* All pages of the ring exist from the start. */
+static int aio_fault(struct vmk_vma *vma, struct vmk_fault *fault)
+{
+    const struct vmk_file *file = vmk_vma_file(vma);
+
+    return fault->pgoff << vma->mm->page_shift < file->aio_len ? 0 : -VMK_EFAULT;
+}
+
+static const struct vmk_vm_ops aio_vm_ops = {.size = sizeof(aio_vm_ops), .mremap = aio_mremap, .fault = aio_fault};
 
 /* io_setup has one error for whatever keeps the ring from being mapped; ours stay apart. */
 static int aio_error(int error)
@@ -34,10 +42,8 @@ static int aio_setup_start(struct vmki_plan *plan)
     if (request.file == NULL)
         return -VMK_ERR_MISUSE;
     request.file->vm_ops = &aio_vm_ops;
-    plan->request.mmap = (struct vmk_mmap_request){.len = request.len,
-                                                   .prot = VMK_PROT_READ | VMK_PROT_WRITE,
-                                                   .flags = VMK_MAP_SHARED,
-                                                   .file = request.file};
+    plan->request.mmap = (struct vmk_mmap_request){
+        .len = request.len, .prot = VMK_PROT_READ | VMK_PROT_WRITE, .flags = VMK_MAP_SHARED, .file = request.file};
     error = vmki_mmap_verb.start(plan);
     plan->mmap.flags |= VMK_VM_DONTEXPAND;
     return aio_error(error);

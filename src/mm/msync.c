@@ -36,7 +36,8 @@ static enum vmki_step msync_step(struct vmki_plan *plan)
         plan->cursor = start;
         if ((flags & VMK_MS_INVALIDATE) != 0 && (vma->flags & VMK_VM_LOCKED) != 0)
             return vmki_plan_end(plan, -VMK_EBUSY, 0);
-        if ((flags & VMK_MS_SYNC) != 0 && (vma->flags & VMK_VM_SHARED) != 0 && vmki_vma_is_kind(vma, VMK_OBJECT_SECRET))
+        if ((flags & VMK_MS_SYNC) != 0 && (vma->flags & VMK_VM_SHARED) != 0 &&
+            (vmki_vma_is_kind(vma, VMK_OBJECT_SECRET) || vmki_vma_is_kind(vma, VMK_OBJECT_DEVICE)))
             return vmki_plan_end(plan, -VMK_EINVAL, 0); /* a file that knows no fsync */
         plan->cursor = end;
         if ((flags & VMK_MS_SYNC) != 0 && vma->file != NULL && (vma->flags & VMK_VM_SHARED) != 0) {
