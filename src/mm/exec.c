@@ -34,8 +34,8 @@ static int exec_start(struct vmki_plan *plan)
     const struct vmk_exec_request *request = &plan->request.exec;
     struct vmk_mm *mm = plan->mm;
 
-    if (mm->tree.nr_entries != 0 || request->stack_bytes > mm->task_size / 2 || request->stack_top > mm->task_size_max ||
-        (request->segments == NULL && request->nr_segments != 0) ||
+    if (mm->tree.nr_entries != 0 || request->stack_bytes > mm->task_size / 2 ||
+        request->stack_top > mm->task_size_max || (request->segments == NULL && request->nr_segments != 0) ||
         (request->specials == NULL && request->nr_specials != 0))
         return -VMK_ERR_MISUSE;
     mm->def_flags = 0; /* mlockall(MCL_FUTURE) and PR_SET_MEMORY_MERGE end with the old program */

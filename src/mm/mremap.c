@@ -99,8 +99,7 @@ static bool mremap_several_allowed(const struct vmk_vma *vma)
 {
     if ((vma->flags & VMK_VM_UFFD) != 0)
         return false;
-    return vma->file == NULL ||
-           (vma->file->object->kind != VMK_OBJECT_ZERO && (vma->file->mode & VMK_FILE_SHM) == 0);
+    return vma->file == NULL || (vma->file->object->kind != VMK_OBJECT_ZERO && (vma->file->mode & VMK_FILE_SHM) == 0);
 }
 
 /* Growth of the area, in place or by a move. */
@@ -239,8 +238,7 @@ static int mremap_check_move(struct vmki_plan *plan, struct vmk_vma *vma, vmk_ad
     };
     int error;
 
-    if (mremap_keeps_source(plan) &&
-        !vmki_may_expand(mm, vma->flags, vmki_pages(mm, plan->number[MREMAP_OLD_LEN]), 0))
+    if (mremap_keeps_source(plan) && !vmki_may_expand(mm, vma->flags, vmki_pages(mm, plan->number[MREMAP_OLD_LEN]), 0))
         return -VMK_ENOMEM;
     error = vmki_place(mm, &place, address);
     if (error != 0)
@@ -298,9 +296,9 @@ static void mremap_describe_move(struct vmki_plan *plan, const struct vmk_vma *v
         edit->flags = flags & VMKI_VM_PUBLIC;
         edit->prot = vmki_flags_to_prot(flags);
         edit->file = vma->file;
-        edit->offset = vma->file == NULL ? 0
-                                         : vmki_vma_pgoff_at(mm, vma, plan->cursor + plan->number[MREMAP_OLD_LEN])
-                                               << mm->page_shift;
+        edit->offset = vma->file == NULL
+                           ? 0
+                           : vmki_vma_pgoff_at(mm, vma, plan->cursor + plan->number[MREMAP_OLD_LEN]) << mm->page_shift;
     }
 }
 
@@ -528,7 +526,8 @@ static enum vmki_step mremap_moved(struct vmki_plan *plan)
     if ((request->flags & VMK_MREMAP_FIXED) == 0)
         return mremap_end(plan, 0, dest);
     plan->cursor += plan->number[MREMAP_OLD_LEN];
-    vma = plan->cursor < plan->end && request->old_len == request->new_len ? vmki_find_next(plan->mm, plan->cursor) : NULL;
+    vma = plan->cursor < plan->end && request->old_len == request->new_len ? vmki_find_next(plan->mm, plan->cursor)
+                                                                           : NULL;
     if (vma == NULL || vma->start >= plan->end)
         return mremap_end(plan, 0, request->new_address);
     plan->cursor = vmki_max(plan->cursor, vma->start);

@@ -88,9 +88,8 @@ static int map_special_start(struct vmki_plan *plan)
 {
     const struct vmk_map_special_request *request = &plan->request.map_special;
     struct vmk_mm *mm = plan->mm;
-    const struct vmki_place place = {.hint = request->address,
-                                     .len = vmki_page_align(mm, request->len),
-                                     .vm_flags = request->flags};
+    const struct vmki_place place = {
+        .hint = request->address, .len = vmki_page_align(mm, request->len), .vm_flags = request->flags};
 
     if (place.len == 0)
         return -VMK_EINVAL;

@@ -22,8 +22,8 @@ static int unmap_split(struct vmk_vma *vma, vmk_addr address, struct vmki_area_e
     upper = vmki_mm_take_vma(mm, vma->file != NULL);
     vmki_vma_copy_properties(upper, vma, address, vma->end);
     *edit = (struct vmki_area_edit){.from = vma->start, .until = vma->end, .nr_pieces = 2};
-    edit->piece[0] = (struct vmki_piece){
-        .vma = vma, .start = vma->start, .end = address, .flags = vma->flags, .ext = vma->ext};
+    edit->piece[0] =
+        (struct vmki_piece){.vma = vma, .start = vma->start, .end = address, .flags = vma->flags, .ext = vma->ext};
     edit->piece[1] = (struct vmki_piece){.vma = upper,
                                          .start = address,
                                          .end = vma->end,

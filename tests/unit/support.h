@@ -177,12 +177,16 @@ static VT_UNUSED struct vmk_file *vt_file_kind(struct vt *t, uint64_t id, enum v
     if (*file != NULL)
         return *file;
     snprintf(name, sizeof(name), "/file%d", (int)id);
-    const struct vmk_object_options object_options = {
-        .size = sizeof(object_options), .kind = kind, .id = id, .nr_bytes = nr_bytes, .dev_minor = 1, .inode = id,
-        .huge_shift = kind == VMK_OBJECT_HUGETLB ? 21 : 0};
+    const struct vmk_object_options object_options = {.size = sizeof(object_options),
+                                                      .kind = kind,
+                                                      .id = id,
+                                                      .nr_bytes = nr_bytes,
+                                                      .dev_minor = 1,
+                                                      .inode = id,
+                                                      .huge_shift = kind == VMK_OBJECT_HUGETLB ? 21 : 0};
     assert_int_equal(vmk_object_create(t->system, &object_options, &object), 0);
-    const struct vmk_file_options options = {.size = sizeof(options), .object = object,
-        .mode = VMK_FILE_READ | VMK_FILE_WRITE, .name = name, .id = id};
+    const struct vmk_file_options options = {
+        .size = sizeof(options), .object = object, .mode = VMK_FILE_READ | VMK_FILE_WRITE, .name = name, .id = id};
     assert_int_equal(vmk_file_create(t->system, &options, file), 0);
     vmk_object_put(object);
     return *file;
@@ -288,7 +292,7 @@ static VT_UNUSED void vt_expect_range(struct vmk_mm *mm, vmk_addr start, vmk_add
 
 /* The whole map. Lines end with \n. */
 #define assert_map_of(mm, expected) vt_expect_range((mm), 0, UINT64_MAX, (expected), __FILE__, __LINE__)
-#define assert_map(t, expected) assert_map_of((t)->mm, (expected))
+#define assert_map(t, expected)     assert_map_of((t)->mm, (expected))
 
 static VT_UNUSED void vt_expect_value(int64_t is, int64_t wanted, const char *what, const char *file, int line)
 {
@@ -313,16 +317,16 @@ static VT_UNUSED int64_t vt_return(struct vt *t, int error)
 static VT_UNUSED int64_t vt_mmap_file(struct vt *t, vmk_addr address, uint64_t len, uint32_t prot, uint32_t flags,
                                       struct vmk_file *file, uint64_t offset)
 {
-    const struct vmk_mmap_request request = {.address = address, .len = len, .prot = prot, .flags = flags, .file = file,
-                                             .offset = offset};
+    const struct vmk_mmap_request request = {
+        .address = address, .len = len, .prot = prot, .flags = flags, .file = file, .offset = offset};
 
     return vt_return(t, vmk_mmap(t->mm, &request, &t->result));
 }
 
-#define VT_R VMK_PROT_READ
-#define VT_RW (VMK_PROT_READ | VMK_PROT_WRITE)
-#define VT_RX (VMK_PROT_READ | VMK_PROT_EXEC)
-#define VT_ANON (VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS)
+#define VT_R     VMK_PROT_READ
+#define VT_RW    (VMK_PROT_READ | VMK_PROT_WRITE)
+#define VT_RX    (VMK_PROT_READ | VMK_PROT_EXEC)
+#define VT_ANON  (VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS)
 #define VT_FIXED (VT_ANON | VMK_MAP_FIXED)
 
 /* Anonymous memory at a fixed place; must succeed. */
@@ -348,8 +352,8 @@ static VT_UNUSED int64_t vt_mprotect(struct vt *t, vmk_addr address, uint64_t le
 static VT_UNUSED int64_t vt_mremap(struct vt *t, vmk_addr old_address, uint64_t old_len, uint64_t new_len,
                                    uint64_t flags, vmk_addr new_address)
 {
-    const struct vmk_mremap_request request = {.old_address = old_address, .old_len = old_len, .new_len = new_len,
-                                               .flags = flags, .new_address = new_address};
+    const struct vmk_mremap_request request = {
+        .old_address = old_address, .old_len = old_len, .new_len = new_len, .flags = flags, .new_address = new_address};
 
     return vt_return(t, vmk_mremap(t->mm, &request, &t->result));
 }

@@ -6,9 +6,9 @@
 /* Page n of the window in which the tests work; maps show 0x100000 + n pages. */
 #define A(n) (UINT64_C(0x100000) + P(n))
 
-#define MAYMOVE VMK_MREMAP_MAYMOVE
-#define FIXED (VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED)
-#define DONTUNMAP (VMK_MREMAP_MAYMOVE | VMK_MREMAP_DONTUNMAP)
+#define MAYMOVE         VMK_MREMAP_MAYMOVE
+#define FIXED           (VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED)
+#define DONTUNMAP       (VMK_MREMAP_MAYMOVE | VMK_MREMAP_DONTUNMAP)
 #define FIXED_DONTUNMAP (FIXED | VMK_MREMAP_DONTUNMAP)
 
 static struct vt t;
@@ -675,7 +675,7 @@ static void test_driver(void **state)
     assert_ret(remap(0x11, 2, 2, FIXED, 0x62), A(0x62));
     assert_int_equal(driver.moved_to, A(0x62));
     assert_int_equal(driver.nr_mremap, 2);
-    assert_int_equal(driver.nr_open, 2); /* the moved one, and a half of the source */
+    assert_int_equal(driver.nr_open, 2);  /* the moved one, and a half of the source */
     assert_int_equal(driver.nr_close, 0); /* what is cut out of an area is not an area */
     assert_ret(remap(0x10, 1, 1, FIXED, 0x66), A(0x66));
     assert_int_equal(driver.nr_close, 1);

@@ -392,8 +392,9 @@ static void test_map_special(void **state)
     vmk_mm_set_rlimits(t.mm, &limits);
     assert_ret(vt_mlockall(&t, VMK_MCL_FUTURE), 0);
     assert_ret(map_special(&t, 0, P(2), code, "[vdso]"), UINT64_C(0x7ffff7ffd000));
-    assert_ret(map_special(&t, A(0x10), P(4), VMK_VM_READ | VMK_VM_MAYREAD | VMK_VM_IO | VMK_VM_PFNMAP | VMK_VM_DONTDUMP,
-                           "[vvar]"), A(0x10));
+    assert_ret(map_special(&t, A(0x10), P(4),
+                           VMK_VM_READ | VMK_VM_MAYREAD | VMK_VM_IO | VMK_VM_PFNMAP | VMK_VM_DONTDUMP, "[vvar]"),
+               A(0x10));
     assert_ret(map_special(&t, A(0x14), P(1), code, "[uprobes]"), A(0x14));
     assert_ret(map_special(&t, A(0x14), 0, code, "[x]"), -VMK_EINVAL);
     assert_map(&t, "110000-114000 r--p pf io de dd !mw !me pgoff=0 [vvar]\n"
