@@ -106,8 +106,8 @@ static void run_mmap(struct tracer *tracer, struct trace_task *task, struct trac
 }
 
 /*
- * With a randomised layout the kernel draws where its search for MAP_32BIT begins, anew for each call: nobody can predict
- * that. Such a call is run at its end, at the address that the kernel drew, and is not counted as predicted.
+ * With a randomised layout the kernel draws where its search for MAP_32BIT begins, anew for each call: nobody can
+ * predict that. Such a call is run at its end, at the address that the kernel drew, and is not counted as predicted.
  */
 static bool is_drawn(const struct trace_space *space, const struct vmk_mmap_request *request)
 {

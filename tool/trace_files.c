@@ -4,8 +4,8 @@
  *
  * The tracer holds a descriptor of its own (pidfd_getfd) for each description that an area maps: while it is held, kcmp
  * can tell whether a later descriptor is the same one. It is given up with the last area, so that nothing that the
- * program could see (locks, deletion) lasts longer than its mapping. Files that execve maps are opened by the kernel; one
- * description for each inode stands for them.
+ * program could see (locks, deletion) lasts longer than its mapping. Files that execve maps are opened by the kernel;
+ * one description for each inode stands for them.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trace_pages.c - what the engine cannot know of a program: which memory it has written, and how far its stack has grown.
+ * trace_pages.c - what the engine cannot know of a program: which memory it has written, and how far its stack has
+ * grown.
  *
  * Looked at when a call is entered, with every task of the address space stopped. A private page of its own in an area
  * without an anon_vma means that a fault has made one; the engine is given that fault. Several areas first written

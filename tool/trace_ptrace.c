@@ -2,8 +2,9 @@
 /*
  * trace_ptrace.c - starting the program and the stop loop.
  *
- * Tasks are seized, so that a thread can be interrupted without a signal. A stop whose address space has an owner (a task
- * inside a memory call) is held until that call ends: the next one is predicted from the state that it really finds.
+ * Tasks are seized, so that a thread can be interrupted without a signal. A stop whose address space has an owner (a
+ * task inside a memory call) is held until that call ends: the next one is predicted from the state that it really
+ * finds.
  */
 #include "trace.h"
 
@@ -134,8 +135,8 @@ static bool stop_others_once(struct tracer *tracer, struct trace_task *task)
 }
 
 /*
- * Stops whatever could touch the memory of `task`, which owns its space. Before it stops, a thread may wake one that was
- * seen asleep: looked at again until all are still.
+ * Stops whatever could touch the memory of `task`, which owns its space. Before it stops, a thread may wake one that
+ * was seen asleep: looked at again until all are still.
  */
 void trace_stop_others(struct tracer *tracer, struct trace_task *task)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trace_record.c - what is written down: the record that --record asks for, and the last calls of each address space, so
- * that a divergence can be shown with a short record that reproduces it.
+ * trace_record.c - what is written down: the record that --record asks for, and the last calls of each address space,
+ * so that a divergence can be shown with a short record that reproduces it.
  *
  * In the record of --record an address inside what an earlier call returned is said as that call's result plus an
  * offset. Stripped of results it still replays to the same map.
