@@ -253,18 +253,25 @@ static bool advice_is_flag(int advice)
     }
 }
 
+/* The area's own word on advice that acts on its pages. */
+static int ask_hook(struct vmk_vma *vma, vmk_addr start, vmk_addr end, int advice)
+{
+    const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
+
+    return ops != NULL && ops->madvise != NULL ? ops->madvise(vma, start, end, advice) : 0;
+}
+
 /* Everything that may refuse, in Linux's order; then the hook. */
 static int check_advice(struct vmk_vma *vma, int advice, vmk_addr start, vmk_addr end, vmk_vm_flags *flags)
 {
-    const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
     int error;
 
     if (advice_breaks_seal(vma, advice) && !VMKI_BROKEN(seal_advice))
         return -VMK_EPERM;
-    error = advice_is_flag(advice) ? advice_flags(vma, advice, flags) : check_pages(vma, advice, start, end);
-    if (error == 0 && ops != NULL && ops->madvise != NULL)
-        error = ops->madvise(vma, start, end, advice);
-    return error;
+    if (advice_is_flag(advice))
+        return advice_flags(vma, advice, flags);
+    error = check_pages(vma, advice, start, end);
+    return error != 0 ? error : ask_hook(vma, start, end, advice);
 }
 
 /* ---- Parts ---- */
@@ -381,7 +388,10 @@ static enum vmki_step madvise_populate(struct vmki_plan *plan)
     struct vmk_vma *vma;
     vmk_vm_flags needed =
         plan->request.madvise.advice == VMK_MADV_POPULATE_WRITE ? VMK_VM_WRITE : (vmk_vm_flags)VMK_VM_READ;
+    int error;
 
+    if (plan->pending_error != 0)
+        plan->cursor = plan->number[0]; /* the part that went wrong is not done */
     if (plan->pending_error != 0 || plan->cursor >= plan->end)
         return vmki_plan_end(plan, plan->pending_error, 0);
     vma = vmki_find(mm, plan->cursor);
@@ -390,6 +400,9 @@ static enum vmki_step madvise_populate(struct vmki_plan *plan)
     if ((vma->flags & needed) == 0 || (vma->flags & (VMK_VM_IO | VMK_VM_PFNMAP)) != 0 ||
         vmki_vma_is_kind(vma, VMK_OBJECT_SECRET))
         return vmki_plan_end(plan, -VMK_EINVAL, 0);
+    error = ask_hook(vma, plan->cursor, vmki_min(vma->end, plan->end), plan->request.madvise.advice);
+    if (error != 0)
+        return vmki_plan_end(plan, error, 0);
     plan->pointer[0] = vma;
     plan->number[0] = plan->cursor;
     plan->cursor = vmki_min(vma->end, plan->end);

@@ -568,7 +568,7 @@ static int hook_refuse(struct vmk_vma *vma, vmk_addr start, vmk_addr end, int ad
     assert_int_equal(start, BASE + P(1));
     assert_int_equal(end, BASE + P(2));
     hook_advice = advice;
-    return advice == VMK_MADV_COLD ? -VMK_EBUSY : 0;
+    return advice == VMK_MADV_COLD || advice == VMK_MADV_POPULATE_WRITE ? -VMK_EBUSY : 0;
 }
 
 /* The hook of an area is asked last, and may refuse; a device without one has no holes to punch. */
@@ -590,7 +590,12 @@ static void test_hook(void **state)
     assert_ret(vt_madvise(&t, BASE + P(1), P(1), VMK_MADV_PAGEOUT), 0);
     assert_int_equal(hook_advice, VMK_MADV_PAGEOUT);
     assert_ret(vt_madvise(&t, BASE + P(1), P(1), VMK_MADV_FREE), -VMK_EINVAL); /* not anonymous: not asked */
+    assert_ret(vt_madvise(&t, BASE, P(1), VMK_MADV_DONTDUMP), 0);              /* a flag alone: not asked */
+    assert_ret(vt_madvise(&t, BASE, P(1), VMK_MADV_DODUMP), 0);
     assert_int_equal(hook_advice, VMK_MADV_PAGEOUT);
+    assert_ret(vt_madvise(&t, BASE + P(1), P(1), VMK_MADV_POPULATE_READ), 0);
+    assert_int_equal(hook_advice, VMK_MADV_POPULATE_READ);
+    assert_ret(vt_madvise(&t, BASE + P(1), P(1), VMK_MADV_POPULATE_WRITE), -VMK_EBUSY);
     vt_map_file(&t, BASE, P(2), VT_RW, VMK_MAP_SHARED, vt_file_mode(&t, 1, VMK_OBJECT_DEVICE, 3, 0), 0);
     assert_ret(vt_madvise(&t, BASE, P(1), VMK_MADV_REMOVE), -VMK_ENODEV);
     vt_teardown(&t);
