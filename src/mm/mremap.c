@@ -307,18 +307,18 @@ static void mremap_drop_source(struct vmki_plan *plan, vmk_vm_flags flags)
 {
     struct vmk_mm *mm = plan->mm;
     vmk_addr start = plan->cursor, end = plan->cursor + plan->number[MREMAP_OLD_LEN];
-    struct vmki_area_edit edit;
+    struct vmki_area_edit *edit = &plan->area; /* its own edit is committed: the room is free */
 
     /* A driver that changes its mind about a split leaves the source where it is, as in Linux. */
-    if (vmki_edit_unmap(mm, start, end, &edit) != 0) {
+    if (vmki_edit_unmap(mm, start, end, edit) != 0) {
         if ((flags & VMK_VM_ACCOUNT) != 0)
             (void)vmki_charge(mm, vmki_pages(mm, end - start));
         return;
     }
-    edit.unmap_end = edit.unmap_start; /* one notice tells of the move */
+    edit->unmap_end = edit->unmap_start; /* one notice tells of the move */
     if ((flags & VMK_VM_ACCOUNT) != 0)
-        edit.charged = 0 - vmki_pages(mm, end - start); /* the charge has moved along */
-    vmki_edit_commit(mm, &edit);
+        edit->charged = 0 - vmki_pages(mm, end - start); /* the charge has moved along */
+    vmki_edit_commit(mm, edit);
 }
 
 /*
@@ -331,9 +331,10 @@ static void mremap_keep_source(struct vmki_plan *plan)
     struct vmk_vma *vma = vmki_find(mm, plan->cursor);
     bool is_whole = vma->start == plan->cursor && vma->end == plan->cursor + plan->number[MREMAP_OLD_LEN];
     struct vmki_anon_vma *dropped = is_whole ? vma->anon_vma : NULL;
-    struct vmki_area_edit edit = {.from = vma->start, .until = vma->end, .nr_pieces = 1};
-    struct vmki_piece *piece = &edit.piece[0];
+    struct vmki_area_edit *edit = &plan->area; /* free again, as above */
+    struct vmki_piece *piece = &edit->piece[0];
 
+    *edit = (struct vmki_area_edit){.from = vma->start, .until = vma->end, .nr_pieces = 1};
     *piece = (struct vmki_piece){
         .vma = vma, .start = vma->start, .end = vma->end, .flags = vma->flags & ~VMK_VM_LOCKED_MASK, .ext = vma->ext};
     if ((vma->flags & VMK_VM_LOCKED) != 0) {
@@ -353,22 +354,22 @@ static void mremap_keep_source(struct vmki_plan *plan)
         dropped = NULL;
     }
     if (piece->is_new || piece->flags != vma->flags)
-        vmki_edit_commit(mm, &edit);
+        vmki_edit_commit(mm, edit);
     if (dropped != NULL) {
         vmki_store_release(&vma->anon_vma, (struct vmki_anon_vma *)NULL);
         vmki_anon_vma_put(mm, dropped);
     }
 }
 
-static void mremap_notice(struct vmki_plan *plan, vmk_vm_flags flags)
+static void mremap_notice(struct vmki_plan *plan, vmk_vm_flags new_flags)
 {
     struct vmk_mm *mm = plan->mm;
     vmk_addr dest = plan->number[MREMAP_DEST];
     const struct vmk_change change = {.kind = VMK_CHANGE_MOVE,
                                       .start = dest,
                                       .end = dest + plan->number[MREMAP_OLD_LEN],
-                                      .old_flags = flags & VMKI_VM_PUBLIC,
-                                      .new_flags = plan->area.new_flags & VMKI_VM_PUBLIC,
+                                      .old_flags = plan->flags & VMKI_VM_PUBLIC,
+                                      .new_flags = new_flags & VMKI_VM_PUBLIC,
                                       .from = plan->cursor};
 
     if (mm->overlay != NULL)
@@ -383,6 +384,7 @@ static void mremap_commit_move(struct vmki_plan *plan)
     struct vmk_mm *mm = plan->mm;
     struct vmk_vma *new_vma = plan->pointer[0];
     uint64_t peak = mm->peak_vm, old_len = plan->number[MREMAP_OLD_LEN];
+    vmk_vm_flags new_flags = plan->area.new_flags;
     const struct vmk_vm_ops *ops;
 
     /* Both edits together need what was charged: the commit is not to give the moved part back. */
@@ -400,7 +402,7 @@ static void mremap_commit_move(struct vmki_plan *plan)
     else
         mremap_drop_source(plan, plan->flags);
     mm->peak_vm = vmki_max(peak, mm->total_vm); /* the moment with both does not count */
-    mremap_notice(plan, plan->flags);
+    mremap_notice(plan, new_flags);
 }
 
 static void mremap_abort_move(struct vmki_plan *plan)
