@@ -84,7 +84,7 @@ static bool reserved_in_way(const struct vmk_mm *mm, vmk_addr at, uint64_t len, 
  * The highest gap. A stack above the gap keeps its guard gap: the limit moves below that and the search starts again,
  * which skips gaps in between, as Linux's does.
  */
-static bool search_highest(struct vmk_mm *mm, const struct search *search, vmk_addr *found)
+static bool place_highest(struct vmk_mm *mm, const struct search *search, vmk_addr *found)
 {
     struct vmki_gap_query query = {.low = vmki_max(search->low, mm->settings->mmap_min_addr),
                                    .high = search->high,
@@ -113,7 +113,7 @@ static bool search_highest(struct vmk_mm *mm, const struct search *search, vmk_a
     return false;
 }
 
-static bool search_lowest(struct vmk_mm *mm, const struct search *search, vmk_addr *found)
+static bool place_lowest(struct vmk_mm *mm, const struct search *search, vmk_addr *found)
 {
     struct vmki_gap_query query = {.low = vmki_max(search->low, mm->settings->mmap_min_addr),
                                    .high = search->high,
@@ -146,7 +146,7 @@ static int search_public(struct vmk_mm *mm, const struct search *search, bool hi
     if (search->len == 0)
         return -VMK_EINVAL;
     vmk_sync_read_lock(&mm->lock);
-    found = highest ? search_highest(mm, search, address) : search_lowest(mm, search, address);
+    found = highest ? place_highest(mm, search, address) : place_lowest(mm, search, address);
     vmk_sync_read_unlock(&mm->lock);
     return found ? 0 : -VMK_ENOMEM;
 }
@@ -204,7 +204,7 @@ static int place_bottom_up(struct vmk_mm *mm, const struct vmki_place *place, ui
         *address = hint;
         return 0;
     }
-    return search_lowest(mm, &search, address) ? 0 : -VMK_ENOMEM;
+    return place_lowest(mm, &search, address) ? 0 : -VMK_ENOMEM;
 }
 
 /* A hint may not straddle the border of the ordinary window. */
@@ -232,7 +232,7 @@ static int place_top_down(struct vmk_mm *mm, const struct vmki_place *place, uin
     }
     if (hint > mm->task_size)
         search.high += mm->task_size_max - mm->task_size;
-    if (search_highest(mm, &search, address))
+    if (place_highest(mm, &search, address))
         return 0;
     return place_bottom_up(mm, place, len, address);
 }
@@ -263,7 +263,9 @@ static bool place_huge_aligned(struct vmk_mm *mm, const struct vmki_place *place
     vmk_addr at;
     uint64_t shift;
 
-    if (offset + place->len <= first_aligned || offset + place->len - first_aligned < size || padded < place->len)
+    /* As signed numbers, as file offsets are: at the very end there is no huge page. */
+    if ((int64_t)(offset + place->len) <= (int64_t)first_aligned || offset + place->len - first_aligned < size ||
+        padded < place->len)
         return false;
     if (place_plain(mm, place, padded, &at) != 0)
         return false;
@@ -294,11 +296,11 @@ static int place_hugetlb(struct vmk_mm *mm, const struct vmki_place *place, vmk_
         *address = hint;
         return 0;
     }
-    if (mm->layout.top_down && search_highest(mm, &search, address))
+    if (mm->layout.top_down && place_highest(mm, &search, address))
         return 0;
     search.low = mm->layout.mmap_legacy_base;
     search.high = mm->task_size;
-    return search_lowest(mm, &search, address) ? 0 : -VMK_ENOMEM;
+    return place_lowest(mm, &search, address) ? 0 : -VMK_ENOMEM;
 }
 
 /* Does this kind of mapping ask for huge-page alignment? */
