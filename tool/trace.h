@@ -289,7 +289,7 @@ struct trace_exec_files {
     size_t nr_files;
 };
 struct vmk_file *trace_files_of_image(void *context, const struct kview_area *area);
-void trace_exec_files_end(struct trace_exec_files *files);
+void trace_exec_files_end(struct trace_exec_files *image);
 /* The size of a file has changed, by truncate or otherwise. */
 void trace_files_refresh(struct tracer *tracer);
 int trace_task_pidfd(struct trace_task *task);

@@ -128,7 +128,7 @@ static void feed_fault(struct tracer *tracer, struct trace_task *task, vmk_addr 
 static void feed_area(struct tracer *tracer, struct trace_task *task, const struct vmk_vma_info *area)
 {
     const struct trace_space *space = task->space;
-    vmk_addr page;
+    vmk_addr page = area->start;
     int nr = find_page(space->pagemap_fd, area->start, area->end, 0, SCAN_FILE | SCAN_ZERO, SCAN_ANY, &page);
     tracer->has_pagemap_scan = nr >= 0;
     if (nr < 0) {

@@ -293,6 +293,15 @@ static vmk_addr observed_mmap_base(const struct kview *view)
     return base;
 }
 
+/* The bottom-up layout begins a third up the address space, or later at random: where the interpreter lies lowest. */
+static vmk_addr observed_legacy_base(const struct kview *view, vmk_addr task_size)
+{
+    for (size_t i = 0; i < view->nr_areas; i++)
+        if (view->areas[i].start >= task_size / 3)
+            return view->areas[i].start;
+    return 0;
+}
+
 static int exec_options(struct trace_task *task, struct vmk_mm_options *options, char *status, size_t size)
 {
     char text[32];
@@ -348,6 +357,8 @@ int trace_space_exec(struct tracer *tracer, struct trace_task *task)
     struct trace_space *space = space_new(tracer, mm, task->tid);
     trace_space_enter(space, task);
     vmk_mm_get_layout(mm, &layout);
+    if (!layout.top_down && (options.personality & VMK_ADDR_NO_RANDOMIZE) == 0)
+        layout.mmap_legacy_base = observed_legacy_base(&tracer->view, layout.task_size);
     if (read_marks(task->tid, &layout))
         vmk_mm_set_layout(mm, &layout);
     if (import(tracer, task, mm) != 0)

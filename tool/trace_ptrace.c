@@ -92,7 +92,9 @@ static char state_of(pid_t tid)
     close(fd);
     text[len > 0 ? len : 0] = '\0';
     const char *state = strrchr(text, ')');
-    return state != NULL && state[1] == ' ' ? state[2] : 'X';
+    if (state == NULL || state[1] != ' ')
+        return 'X';
+    return state[2];
 }
 
 static void on_stop(struct tracer *tracer, struct trace_task *task, int status);
