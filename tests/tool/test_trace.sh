@@ -85,7 +85,7 @@ mirrored 0 'bottom-up layout, not randomised' -- setarch -RL ls /
 mirrored 0 'readable implies executable' -- setarch -X ls /
 mirrored 0 'stopped and continued' -- sh -c '(sleep 0.3; kill -CONT $$) & kill -STOP $$; wait'
 mirrored 0 'a killed child' -- sh -c 'sleep 9 & kill -9 $!; wait $! || true'
-mirrored 12 'address space limit' -- sh -c 'ulimit -v 60000; perl -e "my \$x = q(a) x 100000000"'
+mirrored 42 'address space limit' -- sh -c 'ulimit -v 60000; ./calls'
 mirrored 0 compiler -- sh -c "echo 'int main(void){return 0;}' > '$work/a.c' && ${CC:-cc} -O2 -o '$work/a' '$work/a.c' && '$work/a'"
 
 # Options that write.
