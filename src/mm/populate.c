@@ -29,8 +29,21 @@ static bool populate_meets_huge(const struct vmk_vma *vma, vmk_addr start, vmk_a
     return first < end && first < vma->end && vma->end - first >= size;
 }
 
+/* Faults on each page: a driver alone knows which it has. Those that are present may be asked for again. */
+static bool populate_device(struct vmk_vma *vma, vmk_addr start, vmk_addr end, bool write)
+{
+    struct vmk_fault fault;
+    struct vmk_fault_request request = {.access = (write ? VMK_ACCESS_WRITE : VMK_ACCESS_READ) | VMK_ACCESS_FORCE,
+                                        .flags = VMK_FAULT_NO_GROW};
+
+    for (request.address = start; request.address < end; request.address += vma->mm->page_size)
+        if (vmk_vma_fault(vma, &request, &fault) != 0 || fault.outcome > VMK_FAULT_MAJOR)
+            return false;
+    return true;
+}
+
 /* Can every page come? A file ends, a pool runs dry, a driver may have no pages to give. */
-static bool populate_is_backed(const struct vmk_vma *vma, vmk_addr end)
+static bool populate_is_backed(struct vmk_vma *vma, vmk_addr start, vmk_addr end, bool write)
 {
     const struct vmk_mm *mm = vma->mm;
     const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
@@ -40,7 +53,7 @@ static bool populate_is_backed(const struct vmk_vma *vma, vmk_addr end)
     if (object == NULL || object->kind == VMK_OBJECT_ZERO)
         return true;
     if (object->kind == VMK_OBJECT_DEVICE)
-        return ops != NULL && ops->fault != NULL;
+        return ops != NULL && ops->fault != NULL && populate_device(vma, start, end, write);
     if (object->kind == VMK_OBJECT_SECRET)
         return false; /* the kernel itself must not touch it */
     if (object->kind == VMK_OBJECT_HUGETLB && (vma->flags & VMK_VM_NORESERVE) != 0 &&
@@ -62,7 +75,7 @@ int vmki_populate_part(struct vmk_vma *vma, vmk_addr start, vmk_addr end, bool w
         if (error != 0)
             return error;
     }
-    return populate_is_backed(vma, end) ? 0 : -VMK_EFAULT;
+    return populate_is_backed(vma, start, end, write) ? 0 : -VMK_EFAULT;
 }
 
 /* One area of vmki_populate: private memory is written where it may be, everything else is read, whatever its flags. */

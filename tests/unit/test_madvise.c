@@ -601,6 +601,44 @@ static void test_hook(void **state)
     vt_teardown(&t);
 }
 
+static int device_fault(struct vmk_vma *vma, struct vmk_fault *fault)
+{
+    (void)vma;
+    return fault->pgoff < 2 ? 0 : -VMK_EFAULT;
+}
+
+static const struct vmk_vm_ops device_ops = {.size = sizeof(device_ops), .fault = device_fault};
+static int device_mmap(struct vmk_file *file, struct vmk_mmap_description *description)
+{
+    (void)file;
+    description->ops = &device_ops;
+    return 0;
+}
+
+/* A driver is asked for each page; one that supplies none has none. */
+static void test_populate_device(void **state)
+{
+    static const struct vmk_file_ops ops = {.size = sizeof(ops), .mmap = device_mmap};
+    struct vmk_object *object;
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    const struct vmk_object_options object_options = {
+        .size = sizeof(object_options), .kind = VMK_OBJECT_DEVICE, .id = 1};
+    assert_int_equal(vmk_object_create(t.system, &object_options, &object), 0);
+    const struct vmk_file_options options = {
+        .size = sizeof(options), .object = object, .mode = VMK_FILE_READ | VMK_FILE_WRITE, .id = 1, .ops = &ops};
+    assert_int_equal(vmk_file_create(t.system, &options, &t.files[0]), 0);
+    vmk_object_put(object);
+    vt_map_file(&t, BASE, P(4), VT_RW, VMK_MAP_SHARED, t.files[0], 0);
+    assert_ret(vt_madvise(&t, BASE, P(2), VMK_MADV_POPULATE_WRITE), 0);
+    assert_ret(vt_madvise(&t, BASE, P(3), VMK_MADV_POPULATE_READ), -VMK_EFAULT);
+    vt_map_file(&t, BASE, P(2), VT_RW, VMK_MAP_SHARED, vt_file_mode(&t, 2, VMK_OBJECT_DEVICE, 3, 0), 0);
+    assert_ret(vt_madvise(&t, BASE, P(1), VMK_MADV_POPULATE_READ), -VMK_EFAULT);
+    vt_teardown(&t);
+}
+
 static void test_two_phases(void **state)
 {
     struct vt t;
@@ -662,15 +700,25 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_kinds),         cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_holes),         cmocka_unit_test(test_split_and_merge),
-        cmocka_unit_test(test_no_split),      cmocka_unit_test(test_seals),
-        cmocka_unit_test(test_guard),         cmocka_unit_test(test_guard_files),
-        cmocka_unit_test(test_guard_sticks),  cmocka_unit_test(test_populate),
-        cmocka_unit_test(test_populate_huge), cmocka_unit_test(test_collapse),
-        cmocka_unit_test(test_hugetlb),       cmocka_unit_test(test_remote),
-        cmocka_unit_test(test_settings),      cmocka_unit_test(test_hook),
-        cmocka_unit_test(test_two_phases),    cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_arguments),
+        cmocka_unit_test(test_holes),
+        cmocka_unit_test(test_split_and_merge),
+        cmocka_unit_test(test_no_split),
+        cmocka_unit_test(test_seals),
+        cmocka_unit_test(test_guard),
+        cmocka_unit_test(test_guard_files),
+        cmocka_unit_test(test_guard_sticks),
+        cmocka_unit_test(test_populate),
+        cmocka_unit_test(test_populate_huge),
+        cmocka_unit_test(test_collapse),
+        cmocka_unit_test(test_hugetlb),
+        cmocka_unit_test(test_remote),
+        cmocka_unit_test(test_settings),
+        cmocka_unit_test(test_hook),
+        cmocka_unit_test(test_populate_device),
+        cmocka_unit_test(test_two_phases),
+        cmocka_unit_test(test_failing_allocations),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
