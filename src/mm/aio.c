@@ -5,6 +5,7 @@
  * A context is known by the address of its ring, which follows a move of any part of it (mremap); it stays behind in a
  * fork. The ring's file remembers it.
  */
+#include "mm/fault.h"
 #include "mm/plan.h"
 
 /* A moved ring takes its context along. Only the context's own address space may move it. */
@@ -86,7 +87,7 @@ static struct vmk_file *aio_find(struct vmk_mm *mm, vmk_addr context)
 {
     const struct vmk_vma *vma = vmki_find(mm, context);
 
-    if (vma == NULL || vma->file == NULL || (vma->flags & VMK_VM_READ) == 0)
+    if (vma == NULL || vma->file == NULL || vmki_check_access(mm->settings, vma->flags, VMK_ACCESS_READ) != 0)
         return NULL;
     return vma->file->aio_mm == mm && vma->file->aio_base == context ? vma->file : NULL;
 }

@@ -97,6 +97,8 @@ static int check_remove(const struct vmk_vma *vma)
     if ((vma->file->object->kind == VMK_OBJECT_DEVICE || vma->file->object->kind == VMK_OBJECT_NONE) &&
         (ops == NULL || ops->madvise == NULL))
         return -VMK_ENODEV;
+    if (vma->file->object->kind == VMK_OBJECT_SECRET)
+        return -VMK_EOPNOTSUPP;
     if ((vmk_file_seals(vma->file) & (VMK_SEAL_WRITE | VMK_SEAL_FUTURE_WRITE)) != 0)
         return -VMK_EPERM;
     return 0;

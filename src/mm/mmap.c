@@ -406,13 +406,12 @@ static int mmap_check_flags(struct vmki_plan *plan, const struct vmk_mmap_reques
         (vmki_sysctl(&mm->system->sysctl.overcommit_memory) != VMK_OVERCOMMIT_NEVER ||
          (request->file != NULL && request->file->object->kind == VMK_OBJECT_HUGETLB)))
         state->flags |= VMK_VM_NORESERVE;
-    if (request->file != NULL && request->file->object->kind == VMK_OBJECT_HUGETLB) {
-        error = reserve_huge_pages(mm, request->file, state->flags);
-        if (error != 0)
-            return error;
-    }
     state->flags |= vmki_default_flags(mm, state->file, state->flags);
-    return vmki_mdwe_denies(mm, state->flags, state->flags) ? -VMK_EACCES : 0;
+    if (vmki_mdwe_denies(mm, state->flags, state->flags))
+        return -VMK_EACCES;
+    if (request->file == NULL || request->file->object->kind != VMK_OBJECT_HUGETLB)
+        return 0;
+    return reserve_huge_pages(mm, request->file, state->flags);
 }
 
 static int mmap_start(struct vmki_plan *plan)
@@ -439,8 +438,7 @@ static int mmap_start(struct vmki_plan *plan)
 
 static bool wants_populate(const struct vmki_plan *plan)
 {
-    return (plan->mmap.flags & VMK_VM_LOCKED) != 0 ||
-           (plan->request.mmap.flags & (VMK_MAP_POPULATE | VMK_MAP_NONBLOCK)) == VMK_MAP_POPULATE;
+    return (plan->request.mmap.flags & (VMK_MAP_POPULATE | VMK_MAP_NONBLOCK)) == VMK_MAP_POPULATE;
 }
 
 static void add_edits(struct vmki_plan *plan)
@@ -530,6 +528,8 @@ static enum vmki_step mmap_prepare_area(struct vmki_plan *plan)
     uint64_t charged = 0;
     int error = 0;
 
+    if ((state->flags & VMK_VM_LOCKED) != 0) /* also where the area will not be: droppable memory, with MCL_FUTURE */
+        plan->request.mmap.flags = (plan->request.mmap.flags | VMK_MAP_POPULATE) & ~VMK_MAP_NONBLOCK;
     if ((plan->request.mmap.flags & VMK_MAP_FIXED) != 0)
         error = vmki_plan_unmap_refused(plan, plan->start, plan->end);
     if (error != 0)

@@ -479,6 +479,8 @@ static enum vmki_step mremap_tail(struct vmki_plan *plan)
 
     if (old_len <= new_len)
         return mremap_move(plan);
+    if (vmki_find(plan->mm, plan->cursor) == NULL) /* an old length that wraps let the destination be the source */
+        return mremap_end(plan, -VMK_EFAULT, 0);
     if (tail > mm->task_size_max || old_len - new_len > mm->task_size_max - tail)
         return mremap_end(plan, -VMK_EINVAL, 0);
     prepared = vmki_plan_unmap(plan, tail, tail + (old_len - new_len));
