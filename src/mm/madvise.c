@@ -176,83 +176,58 @@ static int check_pages(const struct vmk_vma *vma, int advice, vmk_addr start, vm
     }
 }
 
-/* The flags that the advice gives an area: the same ones where it changes none. 0 or -VMK_EINVAL. */
-static int advice_flags(const struct vmk_vma *vma, int advice, vmk_vm_flags *flags)
-{
-    bool refused = false;
+/* Advice that is nothing but flags. */
+static const struct flag_advice {
+    int advice;
+    vmk_vm_flags clears, sets;
+} flag_advices[] = {
+    {VMK_MADV_NORMAL, VMK_VM_RAND_READ | VMK_VM_SEQ_READ, 0},
+    {VMK_MADV_RANDOM, VMK_VM_SEQ_READ, VMK_VM_RAND_READ},
+    {VMK_MADV_SEQUENTIAL, VMK_VM_RAND_READ, VMK_VM_SEQ_READ},
+    {VMK_MADV_DONTFORK, 0, VMK_VM_DONTCOPY},
+    {VMK_MADV_DOFORK, VMK_VM_DONTCOPY, 0},
+    {VMK_MADV_MERGEABLE, 0, VMK_VM_MERGEABLE},
+    {VMK_MADV_UNMERGEABLE, VMK_VM_MERGEABLE, 0},
+    {VMK_MADV_HUGEPAGE, VMK_VM_NOHUGEPAGE, VMK_VM_HUGEPAGE},
+    {VMK_MADV_NOHUGEPAGE, VMK_VM_HUGEPAGE, VMK_VM_NOHUGEPAGE},
+    {VMK_MADV_DONTDUMP, 0, VMK_VM_DONTDUMP},
+    {VMK_MADV_DODUMP, VMK_VM_DONTDUMP, 0},
+    {VMK_MADV_WIPEONFORK, 0, VMK_VM_WIPEONFORK},
+    {VMK_MADV_KEEPONFORK, VMK_VM_WIPEONFORK, 0},
+};
 
-    switch (advice) {
-    case VMK_MADV_NORMAL:
-        *flags &= ~(VMK_VM_RAND_READ | VMK_VM_SEQ_READ);
-        break;
-    case VMK_MADV_RANDOM:
-        *flags = (*flags & ~VMK_VM_SEQ_READ) | VMK_VM_RAND_READ;
-        break;
-    case VMK_MADV_SEQUENTIAL:
-        *flags = (*flags & ~VMK_VM_RAND_READ) | VMK_VM_SEQ_READ;
-        break;
-    case VMK_MADV_DONTFORK:
-        *flags |= VMK_VM_DONTCOPY;
-        break;
-    case VMK_MADV_DOFORK:
-        refused = (*flags & VMK_VM_IO) != 0;
-        *flags &= ~VMK_VM_DONTCOPY;
-        break;
-    case VMK_MADV_WIPEONFORK:
-        refused = vma->file != NULL || (*flags & VMK_VM_SHARED) != 0;
-        *flags |= VMK_VM_WIPEONFORK;
-        break;
-    case VMK_MADV_KEEPONFORK:
-        refused = (*flags & VMK_VM_DROPPABLE) != 0;
-        *flags &= ~VMK_VM_WIPEONFORK;
-        break;
-    case VMK_MADV_DONTDUMP:
-        *flags |= VMK_VM_DONTDUMP;
-        break;
-    case VMK_MADV_DODUMP:
-        refused =
-            (*flags & VMK_VM_DROPPABLE) != 0 || ((*flags & VMK_VM_SPECIAL) != 0 && (*flags & VMK_VM_HUGETLB) == 0);
-        *flags &= ~VMK_VM_DONTDUMP;
-        break;
-    case VMK_MADV_MERGEABLE:
-        if (vmki_flags_mergeable(*flags))
-            *flags |= VMK_VM_MERGEABLE;
-        break;
-    case VMK_MADV_UNMERGEABLE:
-        *flags &= ~VMK_VM_MERGEABLE;
-        break;
-    case VMK_MADV_HUGEPAGE:
-        *flags = (*flags & ~VMK_VM_NOHUGEPAGE) | VMK_VM_HUGEPAGE;
-        break;
-    case VMK_MADV_NOHUGEPAGE:
-        *flags = (*flags & ~VMK_VM_HUGEPAGE) | VMK_VM_NOHUGEPAGE;
-        break;
-    default:
-        break;
-    }
-    return refused ? -VMK_EINVAL : 0;
+static const struct flag_advice *flag_advice_of(int advice)
+{
+    for (size_t i = 0; i < VMKI_ARRAY_SIZE(flag_advices); i++)
+        if (flag_advices[i].advice == advice)
+            return &flag_advices[i];
+    return NULL;
 }
 
-static bool advice_is_flag(int advice)
+/* What an area is made of may forbid to take back what its kind stands for. */
+static bool flag_advice_is_refused(const struct vmk_vma *vma, int advice)
 {
     switch (advice) {
-    case VMK_MADV_NORMAL:
-    case VMK_MADV_RANDOM:
-    case VMK_MADV_SEQUENTIAL:
-    case VMK_MADV_DONTFORK:
     case VMK_MADV_DOFORK:
+        return (vma->flags & VMK_VM_IO) != 0;
     case VMK_MADV_WIPEONFORK:
+        return vma->file != NULL || (vma->flags & VMK_VM_SHARED) != 0;
     case VMK_MADV_KEEPONFORK:
-    case VMK_MADV_DONTDUMP:
+        return (vma->flags & VMK_VM_DROPPABLE) != 0;
     case VMK_MADV_DODUMP:
-    case VMK_MADV_MERGEABLE:
-    case VMK_MADV_UNMERGEABLE:
-    case VMK_MADV_HUGEPAGE:
-    case VMK_MADV_NOHUGEPAGE:
-        return true;
+        return (vma->flags & VMK_VM_DROPPABLE) != 0 ||
+               ((vma->flags & VMK_VM_SPECIAL) != 0 && (vma->flags & VMK_VM_HUGETLB) == 0);
     default:
         return false;
     }
+}
+
+/* The flags that the advice gives the area: the same ones where it changes none. */
+static vmk_vm_flags flag_advice_result(const struct vmk_vma *vma, const struct flag_advice *row)
+{
+    if (row->advice == VMK_MADV_MERGEABLE && !vmki_flags_mergeable(vma->flags))
+        return vma->flags; /* silently */
+    return (vma->flags & ~row->clears) | row->sets;
 }
 
 /* The area's own word on advice that acts on its pages. */
@@ -266,12 +241,15 @@ static int ask_hook(struct vmk_vma *vma, vmk_addr start, vmk_addr end, int advic
 /* Everything that may refuse, in Linux's order; then the hook. */
 static int check_advice(struct vmk_vma *vma, int advice, vmk_addr start, vmk_addr end, vmk_vm_flags *flags)
 {
+    const struct flag_advice *row = flag_advice_of(advice);
     int error;
 
     if (advice_breaks_seal(vma, advice) && !VMKI_BROKEN(seal_advice))
         return -VMK_EPERM;
-    if (advice_is_flag(advice))
-        return advice_flags(vma, advice, flags);
+    if (row != NULL) {
+        *flags = flag_advice_result(vma, row);
+        return flag_advice_is_refused(vma, advice) ? -VMK_EINVAL : 0;
+    }
     error = check_pages(vma, advice, start, end);
     return error != 0 ? error : ask_hook(vma, start, end, advice);
 }
@@ -365,7 +343,7 @@ static enum vmki_step madvise_area(struct vmki_plan *plan, struct vmk_vma *vma, 
         return vmki_plan_end(plan, error, 0);
     if (advice == VMK_MADV_GUARD_INSTALL)
         return madvise_guard(plan, vma, end);
-    if (!advice_is_flag(advice))
+    if (flag_advice_of(advice) == NULL)
         return madvise_pages(plan, vma, end);
     if (flags != vma->flags)
         return madvise_set_flags(plan, vma, flags, end);
