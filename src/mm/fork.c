@@ -350,26 +350,28 @@ static int fork_areas(struct vmk_mm *parent, struct vmk_mm *child)
     return error;
 }
 
+/*
+ * The child is made before any lock is held, since the list of address spaces has a lock outside mm.lock; and its own lock
+ * comes first, since that is their order in that list, newest first, by which vmk_system_fork_prepare takes them all.
+ */
 int vmk_mm_fork(struct vmk_mm *parent, struct vmk_mm **child)
 {
-    struct vmk_mm *made;
+    struct vmk_mm *made = vmki_mm_new(parent->system, parent->shared_settings);
     int error;
 
+    *child = NULL;
+    if (made == NULL)
+        return -VMK_ERR_HOST_NOMEM;
+    vmki_mm_lock(made);
     vmki_mm_lock(parent);
-    made = vmki_mm_new(parent->system, parent->shared_settings);
-    error = made == NULL ? -VMK_ERR_HOST_NOMEM : 0;
-    if (error == 0) {
-        vmki_mm_lock(made);
-        fork_inherit(parent, made);
-        error = fork_areas(parent, made);
-        vmki_mm_unlock(made);
-    }
+    fork_inherit(parent, made);
+    error = fork_areas(parent, made);
     vmki_mm_unlock(parent);
-    if (error != 0 && made != NULL) {
+    vmki_mm_unlock(made);
+    if (error == 0)
+        *child = made;
+    else
         vmk_mm_put(made);
-        made = NULL;
-    }
-    *child = made;
     return error;
 }
 

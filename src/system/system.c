@@ -259,7 +259,16 @@ void vmk_system_fork_parent(struct vmk_system *system)
 
 void vmk_system_fork_child(struct vmk_system *system)
 {
-    vmk_sync_mutex_unlock(&system->pool_lock);
+    /*
+     * Made anew rather than unlocked: a lock may remember its owner, and the thread that goes on in the child is another
+     * one. Nobody waits for them: a forked process has one thread.
+     */
+    vmk_sync_mutex_init(&system->pool_lock);
     vmk_sync_fork_child();
-    system_fork_unlock(system);
+    vmk_sync_mutex_init(&system->rmap_lock);
+    for (struct vmki_member *member = system->members; member != NULL; member = member->next) {
+        vmk_sync_mutex_init(member->inner_lock);
+        vmk_sync_rwlock_init(member->lock);
+    }
+    vmk_sync_mutex_init(&system->lock);
 }

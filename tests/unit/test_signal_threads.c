@@ -236,12 +236,38 @@ static void faults_in_threads(void **state)
     vt_teardown(&t);
 }
 
+/* fork beside faults: each child is whole, whatever moment it was taken at. */
+static void forks_beside_faults(void **state)
+{
+    struct vt t;
+    pthread_t threads[2];
+
+    (void)state;
+    open_space(&t);
+    assert_ret(vt_mmap_file(&t, MOVING, P(64), VT_RW, VT_FIXED | VMK_MAP_GROWSDOWN, NULL, 0), MOVING);
+    for (uintptr_t i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, faulter, (void *)(i + 1)), 0);
+    for (unsigned i = 0; i < 100; i++) {
+        struct vmk_mm *child;
+        assert_int_equal(vmk_mm_fork(t.mm, &child), 0);
+        assert_int_equal(vmk_mm_validate(child, NULL, NULL), 0);
+        vmk_mm_put(child);
+    }
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(atomic_load(&nr_bad), 0);
+    vt_validate(&t);
+    vmk_thread_leave(t.system);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lookup_in_a_signal),
         cmocka_unit_test(lookup_in_threads),
         cmocka_unit_test(faults_in_threads),
+        cmocka_unit_test(forks_beside_faults),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
