@@ -15,6 +15,7 @@
 #include "commands.h"
 #include "fuzz.h"
 #include "fuzz_comm.h"
+#include "vmakit/testing.h"
 
 struct options {
     uint64_t ops, seed, first, length;
@@ -186,6 +187,29 @@ static void settle_processor(void)
     CPU_ZERO(&set);
     CPU_SET((size_t)cpu, &set);
     sched_setaffinity(0, sizeof(set), &set);
+}
+
+/* --break: false when there is nothing to run with. */
+static bool break_rule(const char *rule, int *status)
+{
+#if defined(VMAKIT_TEST_BUILD) && VMAKIT_TEST_BUILD
+    const char *name, *meaning;
+
+    *status = EXIT_GOOD;
+    if (strcmp(rule, "help") == 0) {
+        for (size_t i = 0; (name = vmk_test_break_at(i, &meaning)) != NULL; i++)
+            printf("%-18s %s\n", name, meaning);
+        return false;
+    }
+    if (vmk_test_break(rule) == 0)
+        return true;
+    fprintf(stderr, "vmakit fuzz: there is no rule '%s'; --break=help lists them\n", rule);
+#else
+    (void)rule;
+    fprintf(stderr, "vmakit fuzz: --break is for test builds (cmake --preset testing)\n");
+#endif
+    *status = EXIT_USAGE;
+    return false;
 }
 
 static volatile sig_atomic_t stopped;
@@ -361,7 +385,7 @@ static void summary(struct session *session)
            session->nr_sequences, fuzz_table_success(&session->table), median_areas(session->run), seconds,
            session->run->nr_ops != 0 ? seconds * 1e6 / (double)session->run->nr_ops : 0.0);
     printf("left out: MADV_HWPOISON, MADV_SOFT_OFFLINE, the vsyscall page, inode numbers that the kernel chooses (compared "
-           "by identity), minor-fault userfaultfd, touches of vvar, mlock and MADV_POPULATE over guard pages,"
+           "by identity), minor-fault userfaultfd, touches of vvar, mlock and MADV_POPULATE over guard pages or userfaultfd,"
            " MPOL_MF_STRICT with other nodes%s%s\n",
            session->files.left_out[0] != '\0' ? ", " : "", session->files.left_out);
     printf("%" PRIu64 " operations, %" PRIu64 " divergences\n", session->run->nr_ops, session->nr_divergences);
@@ -434,6 +458,8 @@ int cmd_fuzz(int argc, char **argv)
     int status;
 
     argp_parse(&argp, argc, argv, 0, NULL, &options);
+    if (options.rule != NULL && !break_rule(options.rule, &status))
+        return status;
     settle_layout(argv);
     settle_processor();
     session = calloc(1, sizeof(*session));

@@ -283,7 +283,6 @@ int fuzz_child_layout(struct fuzz_child *child, struct vmk_mm_layout *layout);
 /* ---- The engine ---- */
 
 struct fuzz_engine;
-/* `rule`: a rule to break (test builds), or NULL. */
 struct fuzz_engine *fuzz_engine_create(const struct fuzz_files *files);
 void fuzz_engine_destroy(struct fuzz_engine *engine);
 /* Begins with what the kernel shows now. 0 or negative. */
@@ -325,7 +324,7 @@ struct fuzz_generator {
     unsigned weight[FUZZ_NR_CALLS];
     bool uffd_open[FUZZ_NR_UFFD];
     bool growing; /* this sequence is about stacks */
-    bool guards;  /* it has guard pages, and then nothing that fails at one: areas do not know where they are */
+    bool guards;  /* it has guard pages and userfaultfd, and then nothing that fails at a page: areas do not know of those */
 };
 void fuzz_generator_config(struct fuzz_config *config, uint64_t seed, uint64_t index);
 void fuzz_generator_begin(struct fuzz_generator *generator, const struct fuzz_config *config);

@@ -210,6 +210,23 @@ static bool is_vvar(const struct fuzz_view *view, uint64_t address)
     return area != NULL && area->start <= address && strncmp(area->name, "[vv", 3) == 0;
 }
 
+/* A context whose ring was unmapped or covered: what io_destroy says depends on the bytes that it finds there. */
+static bool is_lost_ring(const struct fuzz_view *view, uint64_t address)
+{
+    const struct fuzz_area *area = fuzz_view_find(view, address);
+
+    return area != NULL && area->start <= address &&
+           (area->start != address || area->offset != 0 || strstr(area->name, "[aio]") == NULL);
+}
+
+/* Bytes in a ring, and pages beyond its own, are the ring's affair. */
+static bool is_ring(const struct fuzz_view *view, uint64_t address)
+{
+    const struct fuzz_area *area = fuzz_view_find(view, address);
+
+    return area != NULL && area->start <= address && strstr(area->name, "[aio]") != NULL;
+}
+
 static bool execute_hurts(const struct fuzz_view *view, uint64_t address)
 {
     const struct fuzz_area *area = fuzz_view_find(view, address);
@@ -245,9 +262,10 @@ bool fuzz_op_hurts(const struct fuzz_generator *generator, const struct fuzz_vie
     case FUZZ_MPROTECT:
     case FUZZ_PKEY_MPROTECT:
     case FUZZ_MSEAL:
-    case FUZZ_REMAP_FILE_PAGES:
     case FUZZ_SHMAT:
         return range_hurts(generator, arg[op->call == FUZZ_SHMAT ? 1 : 0], op->call == FUZZ_SHMAT ? 65536 : arg[1]);
+    case FUZZ_REMAP_FILE_PAGES:
+        return range_hurts(generator, arg[0], arg[1]) || is_ring(view, arg[0] & ~(FUZZ_PAGE - 1));
     case FUZZ_SHMDT:
         return fuzz_hurts(generator, arg[0], 65536);
     case FUZZ_MADVISE:
@@ -260,11 +278,13 @@ bool fuzz_op_hurts(const struct fuzz_generator *generator, const struct fuzz_vie
     case FUZZ_TOUCH_WRITE:
     case FUZZ_COPY_IN:
     case FUZZ_PROC_MEM_WRITE:
-        return fuzz_hurts(generator, arg[0], 1) || is_vvar(view, arg[0]);
+        return fuzz_hurts(generator, arg[0], 1) || is_vvar(view, arg[0]) || is_ring(view, arg[0]) || arg[0] < FUZZ_PAGE;
+    case FUZZ_IO_DESTROY:
+        return is_lost_ring(view, arg[0]);
     case FUZZ_TOUCH_READ:
     case FUZZ_COPY_OUT:
-    case FUZZ_PROC_MEM_READ:
-        return is_vvar(view, arg[0]);
+    case FUZZ_PROC_MEM_READ: /* the kernel takes address 0 for none before it looks */
+        return is_vvar(view, arg[0]) || arg[0] < FUZZ_PAGE;
     case FUZZ_TOUCH_EXEC:
         return fuzz_hurts(generator, arg[0], 1) || execute_hurts(view, arg[0]);
     default:

@@ -270,7 +270,9 @@ static int apply_object_kind(struct vmki_plan *plan, struct vmki_mmap_state *sta
         return (state->flags & VMK_VM_SHARED) != 0 ? make_shared_anonymous(plan, state) : 0;
     case VMK_OBJECT_HUGETLB:
         state->flags |= VMK_VM_HUGETLB | VMK_VM_DONTEXPAND;
-        return 0;
+        if (!vmki_is_aligned(state->pgoff << mm->page_shift, UINT64_C(1) << state->file->object->huge_shift))
+            return -VMK_EINVAL;
+        return reserve_huge_pages(mm, state->file, state->flags);
     case VMK_OBJECT_SECRET:
         if ((state->flags & VMK_VM_MAYSHARE) == 0)
             return -VMK_EINVAL;
@@ -407,11 +409,7 @@ static int mmap_check_flags(struct vmki_plan *plan, const struct vmk_mmap_reques
          (request->file != NULL && request->file->object->kind == VMK_OBJECT_HUGETLB)))
         state->flags |= VMK_VM_NORESERVE;
     state->flags |= vmki_default_flags(mm, state->file, state->flags);
-    if (vmki_mdwe_denies(mm, state->flags, state->flags))
-        return -VMK_EACCES;
-    if (request->file == NULL || request->file->object->kind != VMK_OBJECT_HUGETLB)
-        return 0;
-    return reserve_huge_pages(mm, request->file, state->flags);
+    return vmki_mdwe_denies(mm, state->flags, state->flags) ? -VMK_EACCES : 0;
 }
 
 static int mmap_start(struct vmki_plan *plan)
