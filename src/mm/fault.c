@@ -78,13 +78,22 @@ static bool fault_hook_went_well(struct vmk_fault *fault, unsigned fault_case, i
 
 /* ---- Cases 2: what the area does not allow ---- */
 
+/* A foreign access goes through the kernel's own view of the pages, which some memory is kept out of. */
+static bool fault_is_out_of_reach(const struct vmk_vma *vma, unsigned access)
+{
+    if ((access & (VMK_ACCESS_FOREIGN | VMK_ACCESS_REMOTE | VMK_ACCESS_FORCE)) == 0)
+        return false;
+    return (vma->flags & (VMK_VM_IO | VMK_VM_PFNMAP)) != 0 || vmki_vma_is_kind(vma, VMK_OBJECT_SECRET);
+}
+
 /* False: the fault has ended. */
 static bool fault_is_allowed(struct vmk_vma *vma, struct vmk_fault *fault)
 {
     const struct vmk_fault_request *request = &fault->request;
     int tracked;
 
-    if (vmki_check_access(vma->mm->settings, vma->flags, request->access) != 0) {
+    if (vmki_check_access(vma->mm->settings, vma->flags, request->access) != 0 ||
+        fault_is_out_of_reach(vma, request->access)) {
         bool is_shadow = fault_is_write(fault) && (vma->flags & VMK_VM_SHADOW_STACK) != 0;
         fault_signal(fault, is_shadow ? VMK_FAULT_CASE_2A : VMK_FAULT_CASE_2, VMK_SIGSEGV, VMK_SEGV_ACCERR);
         return false;
@@ -186,7 +195,7 @@ static void fault_object(struct vmk_vma *vma, struct vmk_fault *fault)
     if (ops != NULL && ops->fault != NULL) {
         if (!fault_hook_went_well(fault, fault_case, ops->fault(vma, fault)))
             return;
-    } else if (fault_case == VMK_FAULT_CASE_3F && (vma->ext == NULL || vma->ext->special_name == NULL)) {
+    } else if (fault_case == VMK_FAULT_CASE_3F && !vmki_vma_is_special(vma)) {
         fault_signal(fault, fault_case, VMK_SIGBUS, VMK_BUS_ADRERR); /* a driver that supplies no pages */
         return;
     }

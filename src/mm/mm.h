@@ -173,10 +173,16 @@ static inline const struct vmk_vm_ops *vmki_vma_ops(const struct vmk_vma *vma)
     return vma->file != NULL ? vma->file->vm_ops : NULL;
 }
 
+/* A mapping of the kernel's own (vdso, vvar): Linux gives each operations, whether or not the embedder did. */
+static inline bool vmki_vma_is_special(const struct vmk_vma *vma)
+{
+    return vma->ext != NULL && vma->ext->special_name != NULL;
+}
+
 /* Private memory without a file's pages behind it (a private /dev/zero mapping counts). */
 static inline bool vmki_vma_is_anonymous(const struct vmk_vma *vma)
 {
-    return (vma->file == NULL && vmki_vma_ops(vma) == NULL) ||
+    return (vma->file == NULL && vmki_vma_ops(vma) == NULL && !vmki_vma_is_special(vma)) ||
            (vma->file != NULL && vma->file->object->kind == VMK_OBJECT_ZERO && (vma->flags & VMK_VM_SHARED) == 0);
 }
 

@@ -104,6 +104,34 @@ static void case_2_foreign(void **state)
     vt_teardown(&t);
 }
 
+/* Memory that the kernel itself has no pages of, or keeps its hands off: vvar, a device's, secret memory. */
+static void case_2_foreign_out_of_reach(void **state)
+{
+    struct vt t;
+    const unsigned force = VMK_ACCESS_FOREIGN | VMK_ACCESS_FORCE;
+    struct vmk_vma *vma;
+    const struct vmk_vma_request vvar = {.start = BASE,
+                                         .end = BASE + P(1),
+                                         .special_name = "[vvar]",
+                                         .flags = VMK_VM_READ | VMK_VM_MAYREAD | VMK_VM_IO | VMK_VM_PFNMAP};
+
+    (void)state;
+    vt_setup(&t);
+    vmk_mm_lock_write(t.mm);
+    assert_int_equal(vmk_vma_create_and_insert(t.mm, &vvar, &vma), 0);
+    vmk_mm_unlock_write(t.mm);
+    assert_int_equal(at(&t, BASE, R, 0), VMK_FAULT_CASE_3F);
+    assert_int_equal(fault.outcome, VMK_FAULT_MINOR);
+    assert_int_equal(at(&t, BASE, R | force, 0), VMK_FAULT_CASE_2);
+    assert_int_equal(at(&t, BASE, R | VMK_ACCESS_REMOTE, 0), VMK_FAULT_CASE_2);
+    assert_ret(vt_mmap_file(&t, BASE + P(4), P(1), VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED,
+                            vt_file_kind(&t, 1, VMK_OBJECT_SECRET, P(4)), 0),
+               BASE + P(4));
+    assert_int_equal(at(&t, BASE + P(4), W, 0), VMK_FAULT_CASE_3E);
+    assert_int_equal(at(&t, BASE + P(4), W | force, 0), VMK_FAULT_CASE_2);
+    vt_teardown(&t);
+}
+
 static void case_2a_key_and_shadow_stack(void **state)
 {
     struct vt t;
@@ -818,6 +846,7 @@ int main(void)
         cmocka_unit_test(case_1_no_area),
         cmocka_unit_test(case_2_protection),
         cmocka_unit_test(case_2_foreign),
+        cmocka_unit_test(case_2_foreign_out_of_reach),
         cmocka_unit_test(case_2a_key_and_shadow_stack),
         cmocka_unit_test(case_2b_guard_region),
         cmocka_unit_test(case_3a_and_3b_anonymous),
