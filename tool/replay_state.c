@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "drivers.h"
 
 int replay_complain(const struct replay *replay, const char *format, ...)
 {
@@ -148,6 +149,8 @@ int replay_add_file(struct replay *replay, const struct record_file *file)
         .size = sizeof(options), .mode = file->mode, .seals = file->seals, .name = file->name, .id = file->id};
     struct vmk_file *created;
 
+    if (file->kind == VMK_OBJECT_DEVICE && file->name != NULL)
+        options.ops = driver_ops_of(file->name);
     int status = replay_start(replay);
     if (status != 0)
         return status;

@@ -22,6 +22,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "drivers.h"
 #include "trace.h"
 
 #define SECRETMEM_MAGIC_ABI 0x5345434d
@@ -78,16 +79,14 @@ static void release_file(struct vmk_file *file)
 
 static const struct vmk_file_ops plain_file_ops = {.size = sizeof(plain_file_ops), .release = release_file};
 
-/* An io_uring ring: the kernel inserts pages of its own and forbids growth. */
-static int mmap_ring(struct vmk_file *file, struct vmk_mmap_description *description)
+static int mmap_device(struct vmk_file *file, struct vmk_mmap_description *description)
 {
-    (void)file;
-    description->flags |= VMK_VM_DONTEXPAND | VMK_VM_MIXEDMAP;
-    return 0;
+    const struct vmk_file_ops *driver = driver_ops_of(vmk_file_name(file));
+    return driver != NULL ? driver->mmap(file, description) : 0;
 }
 
-static const struct vmk_file_ops ring_file_ops = {
-    .size = sizeof(ring_file_ops), .mmap = mmap_ring, .release = release_file};
+static const struct vmk_file_ops device_file_ops = {
+    .size = sizeof(device_file_ops), .mmap = mmap_device, .release = release_file};
 
 static struct trace_object *find_object(struct trace_files *files, uint64_t dev, uint64_t inode, uint64_t key)
 {
@@ -171,7 +170,7 @@ static struct vmk_file *new_file(struct tracer *tracer, const struct description
 
 bool trace_files_device_is_known(const struct vmk_file *file)
 {
-    return strstr(vmk_file_name(file), "[io_uring]") != NULL;
+    return driver_ops_of(vmk_file_name(file)) != NULL;
 }
 
 uint32_t trace_files_mode(const struct vmk_file *file)
@@ -248,9 +247,9 @@ static void describe_unnamed(struct description_of_file *what, const char *name)
     static const char *const mappable[] = {"[perf_event]", "bpf-map", "kvm-vcpu", "dmabuf"};
     what->kind = VMK_OBJECT_NONE;
     what->mode |= VMK_FILE_NOEXEC; /* as a file system, this one allows no execution */
-    if (strstr(name, "[io_uring]") != NULL) {
+    if (driver_ops_of(name) != NULL) {
         what->kind = VMK_OBJECT_DEVICE;
-        what->ops = &ring_file_ops;
+        what->ops = &device_file_ops;
     }
     for (size_t i = 0; i < sizeof(mappable) / sizeof(mappable[0]); i++)
         if (strstr(name, mappable[i]) != NULL)
