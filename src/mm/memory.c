@@ -139,6 +139,20 @@ static void *carried_node(struct vmk_mm *mm, size_t size)
     return batch->node[--batch->nr_nodes];
 }
 
+/* Where nobody can be reading, what was retired can be used at once. */
+#if defined(VMK_SYNC_IMMEDIATE)
+static void *retired_node(struct vmk_mm *mm, size_t size)
+{
+    struct vmki_retired *retired = mm->retired;
+
+    return retired->nr_nodes != 0 && retired->node_size == size ? retired->node[--retired->nr_nodes]
+                                                                : carried_node(mm, size);
+}
+#define NODE_FROM retired_node
+#else
+#define NODE_FROM carried_node
+#endif
+
 uint64_t vmki_mm_carried_bytes(const struct vmk_mm *mm)
 {
     return mm->carried != NULL ? batch_bytes(mm->carried) : 0;
@@ -149,7 +163,7 @@ uint64_t vmki_mm_carried_bytes(const struct vmk_mm *mm)
 static void *node_alloc(void *context, size_t size)
 {
     struct vmk_mm *mm = context;
-    void *node = carried_node(mm, size);
+    void *node = NODE_FROM(mm, size);
 
     if (node == NULL)
         node = vmki_alloc(mm->system, size, 64);
@@ -500,8 +514,6 @@ void vmki_mm_unlock(struct vmk_mm *mm)
     retired_settle(retired);
     while (retired->nr_plain != 0)
         area_recycle(mm, retired->plain[--retired->nr_plain], false);
-    while (retired->nr_nodes != 0)
-        vmki_free(mm->system, retired->node[--retired->nr_nodes], retired->node_size);
 }
 #else
 static bool retired_is_full(const struct vmki_retired *retired)

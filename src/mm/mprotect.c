@@ -20,9 +20,9 @@ static bool prot_is_valid(const struct vmk_mm *mm, uint64_t prot)
 /* Where the change begins and ends: a GROWSDOWN or GROWSUP request extends it to the whole stack. */
 static int find_range(struct vmki_plan *plan, uint64_t grows)
 {
-    const struct vmk_vma *vma = vmki_seek_area(plan->mm, plan->start);
+    const struct vmki_tree_entry *vma = &vmki_seek(plan->mm, plan->start)->entry;
 
-    if (vma == NULL)
+    if (vma->item == NULL)
         return -VMK_ENOMEM;
     if (grows == VMK_PROT_GROWSDOWN) {
         if (vma->start >= plan->end)

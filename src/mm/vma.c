@@ -59,6 +59,7 @@ const struct vmki_finger *vmki_seek_far(struct vmk_mm *mm, vmk_addr address)
     if (!finger_step(finger, address))
         vmki_cursor_seek(&finger->at, &mm->tree, address);
     finger_mark(finger, address);
+    __builtin_prefetch(finger->entry.item); /* most calls go on to the area itself */
     return finger;
 }
 
