@@ -48,10 +48,8 @@ static int unmap_refusal(struct vmk_mm *mm, struct vmk_vma *first, vmk_addr end)
 /* The part that is visible although the call fails: the cut at `start` of the first area. 1, or negative. */
 static int unmap_first_cut(struct vmki_plan *plan, struct vmk_vma *first, vmk_addr start, int refusal)
 {
-    int error = first->start < start ? vmki_vma_may_split(first, start) : refusal;
+    int error = first->start < start ? unmap_split(first, start, &plan->area) : refusal;
 
-    if (error == 0)
-        error = unmap_split(first, start, &plan->area);
     if (error != 0)
         return error;
     plan->has_area = true;
@@ -63,7 +61,7 @@ int vmki_plan_unmap_refused(struct vmki_plan *plan, vmk_addr start, vmk_addr end
 {
     struct vmk_mm *mm = plan->mm;
     struct vmk_vma *first = vmki_seek_area(mm, start);
-    int refusal;
+    int refusal = 0;
 
     if (VMKI_UNLIKELY(mm->reserved.nr_entries != 0) && vmki_reserved_touches(mm, start, end))
         return -VMK_EEXIST;
@@ -73,6 +71,10 @@ int vmki_plan_unmap_refused(struct vmki_plan *plan, vmk_addr start, vmk_addr end
         return -VMK_EPERM;
     if (first->end >= end)
         return vmki_unmap_may_split(first, first, start, end);
+    if (first->start < start)
+        refusal = vmki_vma_may_split(first, start);
+    if (refusal != 0)
+        return refusal;
     refusal = unmap_refusal(mm, first, end);
     return refusal != 0 ? unmap_first_cut(plan, first, start, refusal) : 0;
 }
