@@ -56,9 +56,27 @@ static void advice(void)
 {
     char *area = map(32, PROT_READ | PROT_WRITE, MAP_PRIVATE);
     memset(area, 1, 32 * PAGE);
-    static const int all[] = {MADV_RANDOM, MADV_SEQUENTIAL, MADV_NORMAL, MADV_DONTNEED, MADV_FREE, MADV_DONTFORK,
-                              MADV_DOFORK, MADV_DONTDUMP, MADV_DODUMP, MADV_HUGEPAGE, MADV_NOHUGEPAGE, 18, 19, 102, 103,
-                              MADV_WILLNEED, 20, 22, 23, 9, 77};
+    static const int all[] = {MADV_RANDOM,
+                              MADV_SEQUENTIAL,
+                              MADV_NORMAL,
+                              MADV_DONTNEED,
+                              MADV_FREE,
+                              MADV_DONTFORK,
+                              MADV_DOFORK,
+                              MADV_DONTDUMP,
+                              MADV_DODUMP,
+                              MADV_HUGEPAGE,
+                              MADV_NOHUGEPAGE,
+                              18,
+                              19,
+                              102,
+                              103,
+                              MADV_WILLNEED,
+                              20,
+                              22,
+                              23,
+                              9,
+                              77};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         madvise(area + (i % 7) * PAGE, (3 + i % 5) * PAGE, all[i]);
     mlock(area + 3 * PAGE, 4 * PAGE);
