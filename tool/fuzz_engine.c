@@ -316,7 +316,7 @@ static fuzz_result touch(struct fuzz_engine *engine, const struct fuzz_op *op, c
         request.access = VMK_ACCESS_WRITE;
     else if (op->call == FUZZ_TOUCH_EXEC)
         request.access = VMK_ACCESS_EXEC;
-    if (op->call == FUZZ_COPY_IN || op->call == FUZZ_COPY_OUT)
+    if (op->call == FUZZ_COPY_IN || op->call == FUZZ_COPY_OUT || op->call == FUZZ_IO_DESTROY)
         request.flags = 0;
     if (op->call == FUZZ_PROC_MEM_READ || op->call == FUZZ_PROC_MEM_WRITE) {
         request.access |= VMK_ACCESS_FOREIGN | VMK_ACCESS_FORCE | VMK_ACCESS_REMOTE;
@@ -343,7 +343,7 @@ static fuzz_result touch(struct fuzz_engine *engine, const struct fuzz_op *op, c
     if (op->call == FUZZ_COPY_IN || op->call == FUZZ_COPY_OUT)
         return -EFAULT;
     if (op->call == FUZZ_PROC_MEM_READ || op->call == FUZZ_PROC_MEM_WRITE)
-        return -EIO;
+        return (int64_t)op->arg[0] < 0 ? -EINVAL : -EIO; /* a file has no negative offset */
     return FUZZ_SIGNAL(fault.signal, fault.code);
 }
 
@@ -410,6 +410,8 @@ static int map_ring(struct vmk_file *file, struct vmk_mmap_description *descript
 
 static const struct vmk_file_ops ring_ops = {.size = sizeof(ring_ops), .mmap = map_ring};
 
+#define RING_INODES (UINT64_C(1) << 40) /* apart from those that the engine counts itself */
+
 /* The ring of io_setup has room for at least four events a processor, twice over, and a header. */
 static fuzz_result run_io_setup(struct fuzz_engine *engine, const uint64_t *arg, struct vmk_result *result)
 {
@@ -420,8 +422,8 @@ static fuzz_result run_io_setup(struct fuzz_engine *engine, const uint64_t *arg,
 
     if (arg[0] == 0)
         return -EINVAL;
-    object = make_object(engine, VMK_OBJECT_SHMEM, request.len, engine->files->aio_major, engine->files->aio_minor,
-                         ++engine->next_file);
+    object = make_object(engine, VMK_OBJECT_DEVICE, request.len, engine->files->aio_major, engine->files->aio_minor,
+                         RING_INODES + ++engine->next_file);
     request.file = make_file_with(engine, object, "/[aio] (deleted)", VMK_FILE_READ | VMK_FILE_WRITE | VMK_FILE_NOEXEC,
                                   0, &ring_ops);
     vmk_aio_setup(fuzz_engine_mm(engine), &request, result);
@@ -454,6 +456,8 @@ static fuzz_result run_uffd(struct fuzz_engine *engine, const struct fuzz_op *op
     return of_result(result);
 }
 
+#define MAX_VECTOR UINT64_C(0x7ffff000) /* bytes of one vector; a longer one is cut */
+
 /* The loop of process_madvise over its vector: whole ranges count, an error after the first is not reported. */
 static fuzz_result run_process_madvise(struct fuzz_engine *engine, const uint64_t *arg, struct vmk_result *result)
 {
@@ -465,12 +469,15 @@ static fuzz_result run_process_madvise(struct fuzz_engine *engine, const uint64_
     for (size_t i = 0; i < nr; i++)
         if ((int64_t)arg[2 + 2 * i] < 0)
             return -EINVAL;
-    for (size_t i = 0; i < nr; i++)
-        if (arg[1 + 2 * i] > UINT64_C(0x7ffffffff000) || arg[2 + 2 * i] > UINT64_C(0x7ffffffff000) - arg[1 + 2 * i])
+    for (size_t i = 0; i < nr; i++) {
+        uint64_t len = nr == 1 && arg[2] > MAX_VECTOR ? MAX_VECTOR : arg[2 + 2 * i];
+
+        if (arg[1 + 2 * i] > UINT64_C(0x7ffffffff000) || len > UINT64_C(0x7ffffffff000) - arg[1 + 2 * i])
             return -EFAULT;
+    }
     for (size_t i = 0; i < nr; i++) {
         struct vmk_madvise_request request = {.address = arg[1 + 2 * i], .len = arg[2 + 2 * i], .advice = (int)arg[0]};
-        uint64_t room = UINT64_C(0x7ffff000) - total; /* of one vector */
+        uint64_t room = MAX_VECTOR - total;
 
         if (request.len > room)
             request.len = room;
@@ -563,8 +570,6 @@ static fuzz_result run_rare(struct fuzz_engine *engine, const struct fuzz_op *op
         VERB(shmdt, .address = arg[0]);
     case FUZZ_IO_SETUP:
         return run_io_setup(engine, arg, &result);
-    case FUZZ_IO_DESTROY:
-        VERB(aio_destroy, .context = arg[0]);
     case FUZZ_MBIND:
         VERB(mbind, .address = arg[0], .len = arg[1], .mode = (uint32_t)arg[2], .nodes = arg[3], .max_node = arg[4],
              .flags = (uint32_t)arg[5]);
@@ -643,6 +648,9 @@ fuzz_result fuzz_engine_run(struct fuzz_engine *engine, const struct fuzz_op *op
         VERB(madvise, .address = arg[0], .len = arg[1], .advice = (int)arg[2]);
     case FUZZ_PROCESS_MADVISE:
         return run_process_madvise(engine, arg, &result);
+    case FUZZ_IO_DESTROY:
+        touch(engine, op, presence); /* the kernel reads the ring, which may grow a stack */
+        VERB(aio_destroy, .context = arg[0]);
     case FUZZ_TOUCH_READ:
     case FUZZ_TOUCH_WRITE:
     case FUZZ_TOUCH_EXEC:

@@ -181,10 +181,11 @@ uint64_t fuzz_view_status(const struct fuzz_view *view, const char *name)
 
 bool fuzz_hurts(const struct fuzz_generator *generator, uint64_t address, uint64_t len)
 {
-    uint64_t end = address + len + FUZZ_PAGE;
+    uint64_t end = address + len;
 
     if (end < address) /* wraps: refused by every call that would look at more than the first page */
-        end = address + FUZZ_PAGE;
+        end = address;
+    end = end > UINT64_MAX - FUZZ_PAGE ? UINT64_MAX : end + FUZZ_PAGE;
     address &= ~(FUZZ_PAGE - 1);
     return (address < generator->text_end && generator->text_start < end) ||
            (address < FUZZ_COMM_ADDRESS + FUZZ_COMM_BYTES && FUZZ_COMM_ADDRESS < end);

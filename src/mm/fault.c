@@ -102,6 +102,10 @@ static bool fault_is_allowed(struct vmk_vma *vma, struct vmk_fault *fault)
         fault_signal(fault, VMK_FAULT_CASE_2A, VMK_SIGSEGV, VMK_SEGV_PKUERR);
         return false;
     }
+    if ((request->access & (VMK_ACCESS_FOREIGN | VMK_ACCESS_REMOTE)) != 0 && vmki_vma_is_kind(vma, VMK_OBJECT_SECRET)) {
+        fault_signal(fault, VMK_FAULT_CASE_2, VMK_SIGSEGV, VMK_SEGV_ACCERR); /* not even a debugger sees it */
+        return false;
+    }
     if ((request->flags & VMK_FAULT_GUARD) != 0) {
         fault_signal(fault, VMK_FAULT_CASE_2B, VMK_SIGSEGV, VMK_SEGV_MAPERR); /* not ACCERR, as one might think */
         return false;
@@ -153,12 +157,18 @@ static unsigned fault_object_case(const struct vmk_vma *vma, const struct vmk_fa
     return fault_is_write(fault) ? VMK_FAULT_CASE_3D : VMK_FAULT_CASE_3C;
 }
 
-/* Is the page wholly beyond the end of the file's contents? A driver's pages have no end. */
+/*
+ * Is the page wholly beyond the end of the file's contents, or beyond what the pool of huge pages has? A driver's pages have
+ * no end.
+ */
 static bool fault_is_beyond(const struct vmk_vma *vma, const struct vmk_fault *fault)
 {
     const struct vmk_object *object = vma->file != NULL ? vma->file->object : NULL;
     uint64_t nr_bytes, nr_pages;
 
+    if (vmki_vma_is_hugetlb(vma) && (vma->flags & VMK_VM_NORESERVE) != 0 &&
+        vmki_sysctl(&vma->mm->system->sysctl.hugetlb_free_pages) == 0)
+        return true;
     if (object == NULL || object->kind == VMK_OBJECT_DEVICE || object->kind == VMK_OBJECT_ZERO)
         return false;
     nr_bytes = vmki_load_relaxed(&object->nr_bytes);

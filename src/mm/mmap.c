@@ -109,12 +109,12 @@ static vmk_vm_flags request_flags(const struct vmk_mm *mm, const struct vmk_mmap
 static int file_flags_shared(const struct vmk_mmap_request *request, vmk_vm_flags *flags)
 {
     const struct vmk_file *file = request->file;
+    uint32_t known = LEGACY_FLAGS;
 
-    if (mmap_type(request) == VMK_MAP_SHARED_VALIDATE && (request->flags & ~LEGACY_FLAGS) != 0) {
-        if ((request->flags & ~(LEGACY_FLAGS | VMK_MAP_SYNC)) == 0 && (file->mode & VMK_FILE_SYNC) != 0)
-            return -VMK_ERR_UNSUPPORTED; /* DAX */
+    if (file->object->kind == VMK_OBJECT_REGULAR)
+        known |= VMK_MAP_SYNC; /* the file's own hook refuses it, later */
+    if (mmap_type(request) == VMK_MAP_SHARED_VALIDATE && (request->flags & ~known) != 0)
         return -VMK_EOPNOTSUPP;
-    }
     if ((request->prot & VMK_PROT_WRITE) != 0 && (file->mode & VMK_FILE_WRITE) == 0)
         return -VMK_EACCES;
     *flags |= VMK_VM_SHARED | VMK_VM_MAYSHARE;

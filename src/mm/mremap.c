@@ -445,6 +445,24 @@ static int mremap_prepare_move(struct vmki_plan *plan, struct vmk_vma *vma)
     return 0;
 }
 
+/*
+ * A fixed move that shrinks is charged for its old length, although the tail is gone by then: it fails when that is more
+ * than the machine has.
+ */
+static int mremap_check_charge(const struct vmki_plan *plan, const struct vmk_vma *vma)
+{
+    const struct vmk_mremap_request *request = &plan->request.mremap;
+    uint64_t pages = vmki_pages(plan->mm, request->old_len);
+    int error;
+
+    if (request->old_len <= request->new_len || (vma->flags & VMK_VM_ACCOUNT) == 0)
+        return 0;
+    error = vmki_charge(plan->mm, pages);
+    if (error == 0)
+        vmki_uncharge(plan->mm, pages);
+    return error;
+}
+
 /* The source may have gone with the destination when its length was given as 0. */
 static enum vmki_step mremap_move(struct vmki_plan *plan)
 {
@@ -452,8 +470,9 @@ static enum vmki_step mremap_move(struct vmki_plan *plan)
     struct vmk_vma *vma = vmki_find(mm, plan->cursor);
     int error;
 
-    if (vma == NULL)
-        return mremap_end(plan, -VMK_EFAULT, 0);
+    error = vma == NULL ? -VMK_EFAULT : mremap_check_charge(plan, vma);
+    if (error != 0)
+        return mremap_end(plan, error, 0);
     /* One area for each of the two edits; allocated before the place is chosen, as an allocator may map memory. */
     if (!vmki_mm_reserve_vmas(mm, vma->file == NULL ? 2 : 0, vma->file != NULL ? 2 : 0) ||
         !vmki_tree_reserve(&mm->tree, 2))
