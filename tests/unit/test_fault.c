@@ -343,6 +343,13 @@ static void case_3h_write_has_its_anon_vma(void **state)
     assert_true(fault.anon_vma_new);
     assert_int_equal(at(&t, BASE, W, VMK_FAULT_NOWAIT), VMK_FAULT_CASE_3H);
     assert_int_equal(fault.outcome, VMK_FAULT_RETRY);
+    /* And so has a read where a huge page could come. */
+    const struct vmk_madvise_request huge = {.address = STACK, .len = HUGE, .advice = VMK_MADV_HUGEPAGE};
+    vt_anon(&t, STACK, HUGE, VT_RW);
+    assert_int_equal(vmk_madvise(t.mm, &huge, NULL), 0);
+    uffd(&t, STACK, HUGE, VMK_UFFD_MODE_MISSING);
+    assert_int_equal(at(&t, STACK, R, 0), VMK_FAULT_CASE_3H);
+    assert_true(fault.anon_vma_new);
     vt_teardown(&t);
 }
 
