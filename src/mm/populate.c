@@ -29,16 +29,26 @@ static bool populate_meets_huge(const struct vmk_vma *vma, vmk_addr start, vmk_a
     return first < end && first < vma->end && vma->end - first >= size;
 }
 
-/* Faults on each page: a driver alone knows which it has. Those that are present may be asked for again. */
+/* Asks a driver, who alone knows which pages it has, for each; those that are present may be asked for again. */
 static bool populate_device(struct vmk_vma *vma, vmk_addr start, vmk_addr end, bool write)
 {
-    struct vmk_fault fault;
-    struct vmk_fault_request request = {.access = (write ? VMK_ACCESS_WRITE : VMK_ACCESS_READ) | VMK_ACCESS_FORCE,
-                                        .flags = VMK_FAULT_NO_GROW};
+    const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
+    struct vmk_fault fault = {
+        .request = {.access = write ? VMK_ACCESS_WRITE : VMK_ACCESS_READ, .flags = VMK_FAULT_NO_GROW},
+        .fault_case = VMK_FAULT_CASE_3F,
+        .start = vma->start,
+        .end = vma->end,
+        .flags = vma->flags & VMKI_VM_PUBLIC};
 
-    for (request.address = start; request.address < end; request.address += vma->mm->page_size)
-        if (vmk_vma_fault(vma, &request, &fault) != 0 || fault.outcome > VMK_FAULT_MAJOR)
+    if (ops == NULL || ops->fault == NULL)
+        return false;
+    for (vmk_addr page = start; page < end; page += vma->mm->page_size) {
+        fault.request.address = page;
+        fault.pgoff = vmki_vma_pgoff_at(vma->mm, vma, page);
+        fault.outcome = VMK_FAULT_MINOR;
+        if (ops->fault(vma, &fault) != 0 || fault.outcome > VMK_FAULT_MAJOR)
             return false;
+    }
     return true;
 }
 
@@ -46,14 +56,13 @@ static bool populate_device(struct vmk_vma *vma, vmk_addr start, vmk_addr end, b
 static bool populate_is_backed(struct vmk_vma *vma, vmk_addr start, vmk_addr end, bool write)
 {
     const struct vmk_mm *mm = vma->mm;
-    const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
     const struct vmk_object *object = vma->file != NULL ? vma->file->object : NULL;
     uint64_t nr_bytes;
 
     if (object == NULL || object->kind == VMK_OBJECT_ZERO)
         return true;
     if (object->kind == VMK_OBJECT_DEVICE)
-        return ops != NULL && ops->fault != NULL && populate_device(vma, start, end, write);
+        return populate_device(vma, start, end, write);
     if (object->kind == VMK_OBJECT_SECRET)
         return false; /* the kernel itself must not touch it */
     if (object->kind == VMK_OBJECT_HUGETLB && (vma->flags & VMK_VM_NORESERVE) != 0 &&
