@@ -813,6 +813,32 @@ static void completion_without_memory(void **state)
     vt_teardown(&t);
 }
 
+/* Pages of 16 KiB: growth, offsets and ends of files are counted in them. */
+static void large_pages(void **state)
+{
+    const uint64_t page = UINT64_C(0x4000);
+    struct vt t;
+    struct vmk_file *file;
+
+    (void)state;
+    vt_init(&t);
+    assert_int_equal(vmk_settings_set_page_shift(&t.system_options.settings, 14), 0);
+    vt_open(&t);
+    assert_ret(vt_mmap_file(&t, STACK, 4 * page, VT_RW, VT_FIXED | VMK_MAP_GROWSDOWN, NULL, 0), STACK);
+    assert_int_equal(at(&t, STACK - page - 1, W, 0), VMK_FAULT_CASE_1A);
+    assert_int_equal(fault.grown, 2);
+    assert_int_equal(fault.pgoff, (STACK >> 14) - 2);
+    file = vt_file_kind(&t, 1, VMK_OBJECT_REGULAR, page + 1);
+    assert_ret(vt_mmap_file(&t, BASE, 4 * page, VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED, file, 0), BASE);
+    assert_int_equal(at(&t, BASE + 2 * page - 1, W, 0), VMK_FAULT_CASE_3E);
+    assert_int_equal(at(&t, BASE + 2 * page, W, 0), VMK_FAULT_CASE_6);
+    assert_int_equal(vmk_mm_track_writes(t.mm, BASE, BASE + page), 0);
+    at(&t, BASE + page - 1, W, 0);
+    assert_int_equal(fault.outcome, VMK_FAULT_TRACKED);
+    assert_int_equal(vmk_mm_track_writes(t.mm, BASE, BASE + P(1)), -VMK_EINVAL);
+    vt_teardown(&t);
+}
+
 /* ---- Access and protection ---- */
 
 static void access_and_page_protection(void **state)
@@ -883,6 +909,7 @@ int main(void)
         cmocka_unit_test(case_9_hugetlb),
         cmocka_unit_test(faults_are_counted_and_traced),
         cmocka_unit_test(completion_without_memory),
+        cmocka_unit_test(large_pages),
         cmocka_unit_test(access_and_page_protection),
     };
 
