@@ -80,7 +80,8 @@ static bool is_piece(const struct vmki_area_edit *edit, const struct vmk_vma *vm
 static void detach_one(struct vmk_mm *mm, const struct vmki_area_edit *edit, struct vmk_vma *vma,
                        struct vmk_vma ***tail)
 {
-    vmki_count_area(mm, vma->flags, vmki_vma_nr_pages(vma), -1);
+    if (!edit->is_change)
+        vmki_count_area(mm, vma->flags, vmki_vma_nr_pages(vma), -1);
     if (is_piece(edit, vma))
         return;
     **tail = vma;
@@ -141,7 +142,6 @@ static void piece_apply(struct vmk_mm *mm, const struct vmki_piece *piece, struc
             vmki_ext_put(mm, old_ext);
         }
     }
-    vmki_count_area(mm, piece->flags, vmki_pages(mm, piece->end - piece->start), 1);
     *entry = (struct vmki_tree_entry){
         .start = piece->start, .end = piece->end, .flags = piece->flags, .item = vma};
 }
@@ -200,13 +200,27 @@ static void update_peaks(struct vmk_mm *mm)
         mm->nr_vmas_peak = mm->tree.nr_entries;
 }
 
+/* What changes its flags leaves the counters as what it was, and enters them as what it is. */
+static void count_change(struct vmk_mm *mm, const struct vmki_area_edit *edit)
+{
+    uint64_t pages = vmki_pages(mm, edit->new_end - edit->new_start);
+
+    vmki_count_area(mm, edit->old_flags, pages, -1);
+    vmki_count_area(mm, edit->new_flags, pages, 1);
+}
+
 /* The splice. In a frame of its own: stack that later steps of a commit need not have below them. */
 static VMKI_NOINLINE void publish(struct vmk_mm *mm, struct vmki_area_edit *edit)
 {
     struct vmki_tree_entry *entries = mm->splice;
 
-    for (unsigned i = 0; i < edit->nr_pieces; i++)
-        piece_apply(mm, &edit->piece[i], &entries[i]);
+    for (unsigned i = 0; i < edit->nr_pieces; i++) {
+        const struct vmki_piece *piece = &edit->piece[i];
+
+        piece_apply(mm, piece, &entries[i]);
+        if (!edit->is_change)
+            vmki_count_area(mm, piece->flags, vmki_pages(mm, piece->end - piece->start), 1);
+    }
     vmki_finger_splice(mm, edit->from, edit->until, entries, edit->nr_pieces);
 }
 
@@ -215,6 +229,8 @@ void vmki_edit_commit(struct vmk_mm *mm, struct vmki_area_edit *edit)
     uint64_t accounted = mm->accounted_vm, needed;
     struct vmk_vma *gone = detach_run(mm, edit);
 
+    if (edit->is_change)
+        count_change(mm, edit);
     if (edit->adopt != NULL)
         adopt_anon_vma(edit);
     publish(mm, edit);

@@ -217,6 +217,7 @@ int vmki_edit_modify(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_f
     edit->new_end = end;
     edit->old_flags = vma->flags;
     edit->new_flags = flags;
+    edit->is_change = true;
     *partial = false;
     joins = find_joins(mm, start == vma->start ? touching_before(mm, start) : NULL,
                        end == vma->end ? touching_after(mm, start, end) : NULL, &mid, is_whole ? vma : NULL);

@@ -36,6 +36,7 @@ struct vmki_area_edit {
     vmk_addr unmap_start, unmap_end; /* memory that goes, for notices and write tracking; empty for none */
     vmk_addr new_start, new_end;     /* memory that comes or changes its flags */
     vmk_vm_flags old_flags, new_flags;
+    bool is_change;      /* no memory comes or goes: counted by new_start..new_end, not area by area */
     bool is_map;         /* new_start..new_end comes; otherwise it changes from old_flags to new_flags */
     struct vmki_piece piece[VMKI_TREE_SPLICE_MAX]; /* nr_pieces of them count; the others are not even cleared */
 };
