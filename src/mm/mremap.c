@@ -165,8 +165,6 @@ static int mremap_check_lengths(const struct vmki_plan *plan, const struct vmk_v
         return -VMK_EFAULT;
     if (request->old_len >= request->new_len)
         return 0;
-    if (request->old_len > rest)
-        return -VMK_EFAULT;
     return mremap_check_growth(plan->mm, vma, request->new_len - request->old_len);
 }
 

@@ -306,6 +306,29 @@ static void test_move_partly(void **state)
                    "167000-170000 r--p\n");
 }
 
+/* A length so long that the old range wraps overlaps nothing; it is refused when its tail is to go. */
+static void test_move_wraps(void **state)
+{
+    (void)state;
+    map(0x10, 4, VT_RW);
+    map(0x60, 4, VT_R);
+    assert_ret(vt_mremap(&t, A(0x10), UINT64_MAX - 0x10ffff, P(5), FIXED, A(0x60)), -VMK_EFAULT);
+    assert_ret(vt_mremap(&t, A(0x10), UINT64_MAX - 0x10ffff, P(4), FIXED, A(0x60)), -VMK_EINVAL);
+    assert_map(&t, "110000-114000 rw-p ac\n");
+    /* A tail where nothing is mapped. */
+    assert_ret(remap(0x10, 8, 4, FIXED, 0x60), A(0x60));
+    assert_map(&t, "160000-164000 rw-p ac\n");
+}
+
+/* With the wrapped length the source may lie under the destination. */
+static void test_move_wraps_over_source(void **state)
+{
+    (void)state;
+    map(0x10, 8, VT_RW);
+    assert_ret(vt_mremap(&t, A(0x11), UINT64_MAX - 0x110fff, P(2), FIXED, A(0x10)), -VMK_EFAULT);
+    assert_map(&t, "112000-118000 rw-p ac\n");
+}
+
 /* ---- Several areas ---- */
 
 static void test_several(void **state)
@@ -686,6 +709,44 @@ static void test_driver(void **state)
                    "167000-168000 r--p\n");
 }
 
+static int io_mmap(struct vmk_file *file, struct vmk_mmap_description *description)
+{
+    (void)file;
+    description->flags |= VMK_VM_IO;
+    return 0;
+}
+
+/* IO memory may grow by a move, though not in place: it does not merge, not even with itself. */
+static void test_grow_io(void **state)
+{
+    static const struct vmk_file_ops file_ops = {.size = sizeof(file_ops), .mmap = io_mmap};
+    const struct vmk_object_options object_options = {
+        .size = sizeof(object_options), .kind = VMK_OBJECT_DEVICE, .id = 3};
+    struct vmk_file_options options = {
+        .size = sizeof(options), .mode = VMK_FILE_READ | VMK_FILE_WRITE, .ops = &file_ops, .name = "/dev/x", .id = 3};
+
+    (void)state;
+    assert_int_equal(vmk_object_create(t.system, &object_options, &options.object), 0);
+    assert_int_equal(vmk_file_create(t.system, &options, &t.files[2]), 0);
+    vmk_object_put(options.object);
+    assert_ret(vt_mmap_file(&t, A(0x10), P(4), VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED, t.files[2], 0), A(0x10));
+    assert_ret(remap(0x10, 4, 5, MAYMOVE, 0), -VMK_ENOMEM);
+    assert_ret(remap(0x10, 4, 5, FIXED, 0x20), A(0x20));
+    assert_map(&t, "120000-125000 rw-s io pgoff=0 file=3\n");
+}
+
+static void test_soft_dirty(void **state)
+{
+    (void)state;
+    vt_teardown(&t);
+    vt_init(&t);
+    t.system_options.settings.soft_dirty = 1;
+    vt_open(&t);
+    map(0x10, 4, VT_RW);
+    assert_ret(remap(0x10, 4, 4, FIXED, 0x20), A(0x20));
+    assert_map(&t, "120000-124000 rw-p ac sd\n");
+}
+
 static void uffd_register(unsigned page, unsigned nr, uint32_t follows)
 {
     const struct vmk_uffd_request request = {.action = VMK_UFFD_REGISTER,
@@ -900,6 +961,25 @@ static int64_t call_keep(struct vt *vt)
     return vt_mremap(vt, A(0x32), P(4), P(4), DONTUNMAP, 0);
 }
 
+static void prepare_uffd(struct vt *vt)
+{
+    const struct vmk_uffd_request request = {
+        .action = VMK_UFFD_REGISTER, .context = 7, .mode = VMK_UFFD_MODE_MISSING, .address = A(0x10), .len = P(8)};
+
+    vt_anon(vt, A(0x10), P(8), VT_RW);
+    assert_ret(vt_return(vt, vmk_uffd(vt->mm, &request, &vt->result)), 0);
+}
+
+static int64_t call_uffd(struct vt *vt)
+{
+    return vt_mremap(vt, A(0x14), P(4), P(4), FIXED, A(0x20));
+}
+
+static int64_t call_uffd_above(struct vt *vt)
+{
+    return vt_mremap(vt, A(0x17), P(1), P(1), FIXED, A(0x0f));
+}
+
 static int64_t call_duplicate(struct vt *vt)
 {
     return vt_mremap(vt, A(0x32), 0, P(4), MAYMOVE, 0);
@@ -914,6 +994,8 @@ static void test_failing_allocations(void **state)
     vt_fail_each(prepare_moves, call_fixed, true);
     vt_fail_each(prepare_moves, call_keep, false);
     vt_fail_each(prepare_moves, call_duplicate, false);
+    vt_fail_each(prepare_uffd, call_uffd, false);
+    vt_fail_each(prepare_uffd, call_uffd_above, false);
 }
 
 int main(void)
@@ -930,6 +1012,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_move_page_offsets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_move_shrinks, setup, teardown),
         cmocka_unit_test_setup_teardown(test_move_partly, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_move_wraps, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_move_wraps_over_source, setup, teardown),
         cmocka_unit_test_setup_teardown(test_several, setup, teardown),
         cmocka_unit_test_setup_teardown(test_several_stops, setup, teardown),
         cmocka_unit_test_setup_teardown(test_several_off, setup, teardown),
@@ -944,6 +1028,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_map_count, setup, teardown),
         cmocka_unit_test_setup_teardown(test_special, setup, teardown),
         cmocka_unit_test_setup_teardown(test_driver, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_grow_io, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_soft_dirty, setup, teardown),
         cmocka_unit_test_setup_teardown(test_userfaultfd, setup, teardown),
         cmocka_unit_test_setup_teardown(test_hugetlb, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_phases, setup, teardown),

@@ -404,6 +404,63 @@ static void test_map_special(void **state)
     assert_ret(map_special(&t, 0, P(1), VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS, NULL), -VMK_ENOMEM);
 }
 
+/* A shadow stack is private memory that is charged for, though nobody may write it as such. */
+static void test_shadow_stack(void **state)
+{
+    const vmk_vm_flags flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS | VMK_VM_SHADOW_STACK;
+
+    (void)state;
+    assert_ret(map_special(&t, 0, P(2), flags, NULL), UINT64_C(0x7ffff7ffd000));
+    assert_map(&t, "7ffff7ffd000-7ffff7fff000 rw-p ac ss\n");
+    assert_int_equal(vmk_system_committed(t.system), 2);
+    assert_ret(map_special(&t, 0, P(2), UINT64_C(1) << 63, NULL), -VMK_ERR_MISUSE);
+}
+
+/* Two phases: the edits that an embedder sees, and a refusal. */
+static void test_two_phases(void **state)
+{
+    struct vmk_file *file = attachment(&t, segments[0], VMK_FILE_READ | VMK_FILE_WRITE);
+    const struct vmk_shmat_request attach = {.file = file, .size = P(4), .address = A(0x10)};
+    const struct vmk_shmdt_request detach = {.address = A(0x10)};
+    const struct vmk_aio_setup_request ring = {.file = ring_file(&t), .len = P(1)};
+    struct vmk_result result;
+    struct vmk_plan plan;
+    struct vmk_edit edit;
+
+    (void)state;
+    assert_int_equal(vmk_shmat_prepare(t.mm, &attach, &plan), 0);
+    assert_true(vmk_plan_next_edit(&plan, &edit));
+    assert_int_equal(edit.kind, VMK_EDIT_MAP);
+    assert_ptr_equal(edit.file, file);
+    vmk_plan_abort(&plan, -VMK_ENOMEM, &result);
+    assert_int_equal(result.error, -VMK_ENOMEM);
+    assert_map(&t, "");
+    assert_int_equal(vmk_shmat(t.mm, &attach, NULL), 0);
+    assert_ret(vt_mprotect(&t, A(0x12), P(1), VT_R), 0);
+    assert_int_equal(vmk_shmdt_prepare(t.mm, &detach, &plan), 0);
+    for (unsigned i = 0; i < 3; i++) {
+        assert_true(vmk_plan_next_edit(&plan, &edit));
+        assert_int_equal(edit.kind, VMK_EDIT_UNMAP);
+        assert_int_equal(vmk_plan_commit(&plan, &result), i < 2 ? VMK_PLAN_MORE : VMK_PLAN_DONE);
+    }
+    assert_map(&t, "");
+    assert_int_equal(vmk_aio_setup_prepare(t.mm, &ring, &plan), 0);
+    assert_int_equal(vmk_plan_commit(&plan, &result), VMK_PLAN_DONE);
+    assert_ret(aio_destroy(&t, (int64_t)result.value), 0);
+    vmk_file_put(ring.file);
+    vmk_file_put(file);
+}
+
+static void test_misuse(void **state)
+{
+    const struct vmk_shmat_request attach = {.size = P(1)};
+    const struct vmk_aio_setup_request ring = {.len = P(1)};
+
+    (void)state;
+    assert_int_equal(vmk_shmat(t.mm, &attach, NULL), -VMK_ERR_MISUSE);
+    assert_int_equal(vmk_aio_setup(t.mm, &ring, NULL), -VMK_ERR_MISUSE);
+}
+
 static void test_sealed_specials(void **state)
 {
     teardown(state);
@@ -455,6 +512,31 @@ static int64_t call_shmat(struct vt *vt)
     return value;
 }
 
+static vmk_addr prepared_at;
+
+static void prepare_attached(struct vt *vt)
+{
+    prepare_ring(vt);
+    assert_ret(call_shmat(vt), A(0x10));
+}
+
+static int64_t call_shmdt(struct vt *vt)
+{
+    const struct vmk_shmdt_request request = {.address = A(0x10)};
+
+    return vt_return(vt, vmk_shmdt(vt->mm, &request, &vt->result));
+}
+
+static void prepare_context(struct vt *vt)
+{
+    prepared_at = (vmk_addr)aio_setup(vt, P(2));
+}
+
+static int64_t call_destroy(struct vt *vt)
+{
+    return aio_destroy(vt, (int64_t)prepared_at);
+}
+
 static int64_t call_special(struct vt *vt)
 {
     return map_special(vt, A(0x10), P(2), VMK_VM_READ | VMK_VM_MAYREAD, "[vvar]");
@@ -466,6 +548,8 @@ static void test_failing_allocations(void **state)
     vt_fail_each(prepare_pages, call_remap_pages, false);
     vt_fail_each(prepare_ring, call_setup, false);
     vt_fail_each(prepare_ring, call_shmat, false);
+    vt_fail_each(prepare_attached, call_shmdt, false);
+    vt_fail_each(prepare_context, call_destroy, false);
     vt_fail_each(NULL, call_special, false);
 }
 
@@ -485,6 +569,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_aio_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_aio_in_child, setup, teardown),
         cmocka_unit_test_setup_teardown(test_map_special, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shadow_stack, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_two_phases, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_misuse, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sealed_specials, setup, teardown),
         cmocka_unit_test(test_failing_allocations),
     };
