@@ -109,7 +109,7 @@ struct trace_call {
     uint64_t clone_flags, uffd_features;
     uint64_t file, file_size; /* for the record: id of the file, size of a segment or ring */
     int file_error;
-    uint64_t nodes, uffd[3];
+    uint64_t nodes, uffd[3], uffd_context;
     char name[VMK_VMA_NAME_MAX];
     bool mirrored; /* the engine ran it: counted */
     bool placed;   /* the kernel chooses the address */
@@ -142,8 +142,12 @@ struct trace_space {
     bool lost;               /* diverged, or something that cannot be mirrored: let run, no longer compared */
     bool unfinished;         /* a task was killed inside a call: nobody knows whether it happened */
     bool uses_uffd;
-    int uffd_fd;
-    uint64_t uffd_features, uffd_context;
+    uint64_t uffd_features;
+    struct {
+        uint64_t context; /* the inode of its file; 0: a free place */
+        pid_t tgid;
+        int fd;
+    } uffds[8];
     struct trace_origin *origins;
     uint32_t personality;
     uint64_t imported_peak;              /* VmPeak at execve, kB: it may be higher than what was mapped */

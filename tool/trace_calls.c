@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -229,9 +230,13 @@ static void enter_io_setup(struct tracer *tracer, struct trace_task *task, struc
 
 /* ---- Advice to another process ---- */
 
+enum { PIDFD_SELF_THREAD_ABI = -10000, PIDFD_SELF_GROUP_ABI = -10001 }; /* instead of a descriptor, from 6.14 */
+
 static struct trace_task *task_of_pidfd(struct tracer *tracer, struct trace_task *task, int fd)
 {
     char what[32], text[1024];
+    if (fd == PIDFD_SELF_THREAD_ABI || fd == PIDFD_SELF_GROUP_ABI)
+        return task;
     snprintf(what, sizeof(what), "fdinfo/%d", fd);
     int info = trace_proc_open(task->tid, what);
     if (info < 0)
@@ -251,6 +256,7 @@ static void enter_process_madvise(struct tracer *tracer, struct trace_task *task
     if (target == NULL || target->space == NULL || nr == 0 || nr > 64 || call->args[4] != 0 ||
         !trace_read_memory(task, call->args[1], ranges, nr * sizeof(ranges[0])))
         return;
+    const struct vmk_settings *settings = vmk_mm_settings(target->space->mm);
     if (target->space != task->space)
         trace_pages_feed(tracer, target);
     for (uint64_t i = 0; i < nr && !target->space->lost; i++) {
@@ -258,7 +264,7 @@ static void enter_process_madvise(struct tracer *tracer, struct trace_task *task
             .address = (uintptr_t)ranges[i].iov_base,
             .len = ranges[i].iov_len,
             .advice = (int)call->args[3],
-            .remote = target->space != task->space,
+            .remote = target->space != task->space || settings->process_madvise_self == 0,
         };
         vmk_madvise(target->space->mm, &request, &call->result);
         trace_record_advice(tracer, target, &request, call->result.error);
@@ -333,6 +339,8 @@ static void enter_vma_name(struct trace_task *task, struct trace_call *call)
 static void enter_option(struct trace_task *task, struct trace_call *call, enum vmk_option option)
 {
     struct vmk_set_option_request request = {.option = option, .value = call->args[1]};
+    if (option != VMK_OPTION_MDWE)
+        request.value = request.value != 0; /* a switch, whatever the number */
     if (call->args[2] != 0 || call->args[3] != 0 || call->args[4] != 0)
         return; /* refused, or a form that is not known: leave_prctl decides */
     vmk_set_option(task->space->mm, &request, &call->result);
@@ -378,10 +386,33 @@ static void leave_prctl(struct tracer *tracer, struct trace_task *task, struct t
 
 enum { UFFD_API_NUMBER = 0x3f, UFFD_REGISTER_NUMBER = 0, UFFD_EVENT_FORK = 1 << 1, UFFD_EVENT_REMAP = 1 << 2 };
 
-/* A context is named by the process and the descriptor that it was first used through. */
-static uint64_t uffd_context(const struct trace_task *task, int fd)
+/* A context is named by the inode of its file, which is its own. 0: not a userfaultfd (any more). */
+static uint64_t uffd_context(pid_t tgid, int fd)
 {
-    return ((uint64_t)task->process->tgid << 32) | ((uint32_t)fd + 1);
+    char path[64], target[64];
+    struct stat status;
+    snprintf(path, sizeof(path), "/proc/%d/fd/%d", (int)tgid, fd);
+    ssize_t len = readlink(path, target, sizeof(target) - 1);
+    target[len > 0 ? len : 0] = '\0';
+    return strstr(target, "userfaultfd") != NULL && stat(path, &status) == 0 ? status.st_ino : 0;
+}
+
+static void note_uffd(struct trace_space *space, uint64_t context, pid_t tgid, int fd)
+{
+    const size_t room = sizeof(space->uffds) / sizeof(space->uffds[0]);
+    size_t place = room;
+    space->uses_uffd = true;
+    for (size_t i = 0; i < room; i++) {
+        if (space->uffds[i].context == context)
+            return;
+        if (space->uffds[i].context == 0 && place == room)
+            place = i;
+    }
+    if (place == room)
+        return;
+    space->uffds[place].context = context;
+    space->uffds[place].tgid = tgid;
+    space->uffds[place].fd = fd;
 }
 
 static void enter_ioctl(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
@@ -394,16 +425,17 @@ static void enter_ioctl(struct tracer *tracer, struct trace_task *task, struct t
     (void)tracer;
     struct vmk_uffd_request request = {
         .action = is_register ? VMK_UFFD_REGISTER : VMK_UFFD_UNREGISTER,
-        .context = uffd_context(task, (int)call->args[0]),
+        .context = uffd_context(task->process->tgid, (int)call->args[0]),
         .features_fork = (task->space->uffd_features & UFFD_EVENT_FORK) != 0,
         .features_remap = (task->space->uffd_features & UFFD_EVENT_REMAP) != 0,
         .mode = is_register ? words[2] : 0,
         .address = words[0],
         .len = words[1],
     };
-    task->space->uses_uffd = true;
-    task->space->uffd_fd = (int)call->args[0];
-    task->space->uffd_context = request.context;
+    if (request.context == 0)
+        return; /* another kind of file: refused */
+    note_uffd(task->space, request.context, task->process->tgid, (int)call->args[0]);
+    call->uffd_context = request.context;
     memcpy(call->uffd, words, sizeof(call->uffd));
     vmk_uffd(task->space->mm, &request, &call->result);
     expect(call, TRACE_EXPECT_STATUS);
@@ -431,20 +463,22 @@ static void note_uffd_features(struct trace_task *task, struct trace_call *call)
 static void notice_closed_uffd(struct tracer *tracer, struct trace_task *task)
 {
     struct trace_space *space = task->space;
-    char what[32], path[64], target[64];
-    if (space->uffd_context == 0)
+    if (!space->uses_uffd)
         return;
-    snprintf(what, sizeof(what), "fd/%d", space->uffd_fd);
-    snprintf(path, sizeof(path), "/proc/%d/%s", (int)task->process->tgid, what);
-    ssize_t len = readlink(path, target, sizeof(target) - 1);
-    target[len > 0 ? len : 0] = '\0';
-    if (strstr(target, "userfaultfd") != NULL)
-        return;
-    struct vmk_uffd_request request = {.action = VMK_UFFD_CLOSE, .context = space->uffd_context};
-    vmk_uffd(space->mm, &request, NULL);
-    trace_record_told(tracer, task, RECORD_uffd_close, &space->uffd_context, 1);
-    space->uffd_context = 0;
     space->uses_uffd = false;
+    for (size_t i = 0; i < sizeof(space->uffds) / sizeof(space->uffds[0]); i++) {
+        uint64_t context = space->uffds[i].context;
+        if (context == 0)
+            continue;
+        if (uffd_context(space->uffds[i].tgid, space->uffds[i].fd) == context) {
+            space->uses_uffd = true;
+            continue;
+        }
+        struct vmk_uffd_request request = {.action = VMK_UFFD_CLOSE, .context = context};
+        vmk_uffd(space->mm, &request, NULL);
+        trace_record_told(tracer, task, RECORD_uffd_close, &context, 1);
+        space->uffds[i].context = 0;
+    }
 }
 
 /* ---- What the engine is told when the kernel has agreed ---- */

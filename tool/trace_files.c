@@ -212,6 +212,27 @@ static bool asks_for_huge_alignment(long type)
     }
 }
 
+/* Pseudo file systems: nothing on them can be mapped executable, whatever their mount says. */
+static bool allows_no_execution(long type)
+{
+    switch ((unsigned long)type) {
+    case PIPEFS_MAGIC:
+    case SOCKFS_MAGIC:
+    case ANON_INODE_FS_MAGIC:
+    case PROC_SUPER_MAGIC:
+    case SYSFS_MAGIC:
+    case CGROUP_SUPER_MAGIC:
+    case CGROUP2_SUPER_MAGIC:
+    case NSFS_MAGIC:
+    case SECRETMEM_MAGIC_ABI:
+    case 0x50494446: /* pidfd */
+    case 0x19800202: /* mqueue */
+        return true;
+    default:
+        return false;
+    }
+}
+
 static enum vmk_object_kind kind_of_regular(long type)
 {
     switch ((unsigned long)type) {
@@ -225,6 +246,9 @@ static enum vmk_object_kind kind_of_regular(long type)
     case SYSFS_MAGIC:
     case CGROUP2_SUPER_MAGIC:
     case CGROUP_SUPER_MAGIC:
+    case NSFS_MAGIC:
+    case 0x50494446: /* pidfd */
+    case 0x19800202: /* mqueue */
         return VMK_OBJECT_NONE;
     default:
         return VMK_OBJECT_REGULAR;
@@ -246,7 +270,6 @@ static void describe_unnamed(struct description_of_file *what, const char *name)
 {
     static const char *const mappable[] = {"[perf_event]", "bpf-map", "kvm-vcpu", "dmabuf"};
     what->kind = VMK_OBJECT_NONE;
-    what->mode |= VMK_FILE_NOEXEC; /* as a file system, this one allows no execution */
     if (driver_ops_of(name) != NULL) {
         what->kind = VMK_OBJECT_DEVICE;
         what->ops = &device_file_ops;
@@ -286,7 +309,7 @@ static bool describe(int fd, struct description_of_file *what, char *name, size_
         what->mode = VMK_FILE_PATH;
     else
         what->mode = (access != O_WRONLY ? VMK_FILE_READ : 0u) | (access != O_RDONLY ? VMK_FILE_WRITE : 0u);
-    if (fstatvfs(fd, &mount) == 0 && (mount.f_flag & ST_NOEXEC) != 0)
+    if (allows_no_execution((long)file_system.f_type) || (fstatvfs(fd, &mount) == 0 && (mount.f_flag & ST_NOEXEC) != 0))
         what->mode |= VMK_FILE_NOEXEC;
     if (S_ISREG(status.st_mode)) {
         what->kind = kind_of_regular((long)file_system.f_type);

@@ -116,6 +116,14 @@ static bool could_gain_anon_vma(const struct vmk_vma_info *area)
            (area->flags & VMK_VM_WRITE) != 0;
 }
 
+/* Read-only private memory is written through /proc/PID/mem only. */
+static bool could_have_been_forced(const struct vmk_vma_info *area)
+{
+    struct vmk_vma_info writable = *area;
+    writable.flags |= VMK_VM_WRITE;
+    return (area->flags & VMK_VM_WRITE) == 0 && (area->flags & VMK_VM_MAYWRITE) != 0 && could_gain_anon_vma(&writable);
+}
+
 static void feed_fault(struct tracer *tracer, struct trace_task *task, vmk_addr address, unsigned access,
                        unsigned flags)
 {
@@ -135,8 +143,9 @@ static void feed_area(struct tracer *tracer, struct trace_task *task, const stru
         const struct vmk_settings *settings = vmk_system_settings(tracer->system);
         nr = find_page_by_reading(space->pagemap_fd, area->start, area->end, (unsigned)settings->page_shift, &page);
     }
+    unsigned force = (area->flags & VMK_VM_WRITE) != 0 ? 0u : VMK_ACCESS_FOREIGN | VMK_ACCESS_FORCE;
     if (nr > 0)
-        feed_fault(tracer, task, page, VMK_ACCESS_WRITE, VMK_FAULT_HAS_TABLE);
+        feed_fault(tracer, task, page, VMK_ACCESS_WRITE | force, VMK_FAULT_HAS_TABLE);
     else if (find_page(space->pagemap_fd, area->start, area->end, SCAN_ZERO | SCAN_HUGE, 0, SCAN_ANY, &page) > 0)
         feed_fault(tracer, task, page, VMK_ACCESS_READ, 0); /* a huge zero page: a read can have made an anon_vma */
 }
@@ -274,12 +283,13 @@ static void widen(const struct trace_space *space, struct window *window)
             window->end = area.end;
 }
 
-static void feed_writes_near(struct tracer *tracer, struct trace_task *task, const struct window *window)
+static void feed_near(struct tracer *tracer, struct trace_task *task, const struct window *window,
+                      bool (*wanted)(const struct vmk_vma_info *area))
 {
     struct vmk_vma_info area = {.size = sizeof(area)};
     vmk_addr cursor = window->start;
     while (vmk_mm_next(task->space->mm, &cursor, &area) == 0 && area.start < window->end)
-        if (could_gain_anon_vma(&area))
+        if (wanted(&area))
             feed_area(tracer, task, &area);
 }
 
@@ -307,12 +317,18 @@ static void feed_growth(struct tracer *tracer, struct trace_task *task, const st
     vmk_addr start = kernel_start_of(tracer, task, area->start);
     if (start == 0 || start >= area->start)
         return;
-    struct vmk_fault_request request = {.address = start, .access = VMK_ACCESS_WRITE, .flags = VMK_FAULT_USER};
+    /* Linux grows a stack before it looks at its protection: the fault may well end in a signal. */
+    struct vmk_fault_request request = {
+        .address = start,
+        .access = (area->flags & VMK_VM_WRITE) != 0 ? VMK_ACCESS_WRITE : VMK_ACCESS_READ,
+        .flags = VMK_FAULT_USER,
+    };
     struct vmk_fault fault;
+    struct vmk_vma_info grown = {.size = sizeof(grown)};
     char what[160];
     trace_record_fault(tracer, task, &request);
-    if (vmk_mm_fault(task->space->mm, &request, &fault) == 0 && fault.outcome != VMK_FAULT_SIGNAL &&
-        fault.start == start)
+    vmk_mm_fault(task->space->mm, &request, &fault);
+    if (vmk_mm_lookup(task->space->mm, start, &grown) == 0 && grown.start == start)
         return;
     snprintf(what, sizeof(what), "the stack grew down to %llx in the kernel; the engine refused it, case %x",
              (unsigned long long)start, fault.fault_case);
@@ -320,7 +336,7 @@ static void feed_growth(struct tracer *tracer, struct trace_task *task, const st
 }
 
 struct stacks {
-    vmk_addr starts[16];
+    vmk_addr starts[256];
     size_t nr;
 };
 
@@ -355,10 +371,13 @@ void trace_pages_feed(struct tracer *tracer, struct trace_task *task)
     if (space->lost || space->pagemap_fd < 0)
         return;
     vmk_mm_get_stats(space->mm, &stats);
-    if (stats.nr_vmas > MANY_AREAS && range_of_call(space, &task->call, &window)) {
+    bool has_range = range_of_call(space, &task->call, &window);
+    if (has_range)
         widen(space, &window);
-        feed_writes_near(tracer, task, &window);
-    } else {
+    if (has_range && stats.nr_vmas > MANY_AREAS)
+        feed_near(tracer, task, &window, could_gain_anon_vma);
+    else
         feed_writes(tracer, task);
-    }
+    if (has_range)
+        feed_near(tracer, task, &window, could_have_been_forced);
 }

@@ -369,10 +369,10 @@ static bool set_uffd_args(struct record_event *event, const struct trace_space *
     uint64_t fork = space->uffd_features >> 1 & 1, remap = space->uffd_features >> 2 & 1;
     if ((call->args[1] & 0xff) == 0) {
         event->call = RECORD_uffd_register;
-        set_args(event, (uint64_t[]){space->uffd_context, call->uffd[2], call->uffd[0], call->uffd[1], fork, remap}, 6);
+        set_args(event, (uint64_t[]){call->uffd_context, call->uffd[2], call->uffd[0], call->uffd[1], fork, remap}, 6);
     } else {
         event->call = RECORD_uffd_unregister;
-        set_args(event, (uint64_t[]){space->uffd_context, call->uffd[0], call->uffd[1]}, 3);
+        set_args(event, (uint64_t[]){call->uffd_context, call->uffd[0], call->uffd[1]}, 3);
     }
     return true;
 }
