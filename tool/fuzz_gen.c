@@ -71,15 +71,18 @@ static void choose_preferences(struct fuzz_generator *generator)
     }
     generator->arena_pages = 64u << fuzz_below(random, 3);
     generator->growing = fuzz_chance(random, 12);
-    generator->guards = fuzz_chance(random, 15);
+    generator->guards = fuzz_chance(random, 30);
     for (size_t i = 0; i < FUZZ_NR_CALLS; i++) {
         generator->weight[i] = base_weight[i];
-        if (generator->guards && (i == FUZZ_MLOCK || i == FUZZ_MLOCK2 || i == FUZZ_MLOCKALL))
-            generator->weight[i] = 0;
         if (base_weight[i] < 40 && fuzz_chance(random, 8))
             generator->weight[i] *= 5; /* this sequence has more of it */
         else if (base_weight[i] < 40 && fuzz_chance(random, 20))
             generator->weight[i] = 0;
+        if (generator->guards ? i == FUZZ_MLOCK || i == FUZZ_MLOCK2 || i == FUZZ_MLOCKALL
+                              : i >= FUZZ_UFFD_OPEN && i <= FUZZ_UFFD_CLOSE)
+            generator->weight[i] = 0;
+        else if (generator->guards && i >= FUZZ_UFFD_OPEN && i <= FUZZ_UFFD_CLOSE)
+            generator->weight[i] *= 3;
         if (generator->enabled != NULL && !generator->enabled[i])
             generator->weight[i] = 0;
     }

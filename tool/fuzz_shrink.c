@@ -9,7 +9,7 @@
 
 static bool is_touch(uint32_t call)
 {
-    return call >= FUZZ_TOUCH_READ && call <= FUZZ_PROC_MEM_WRITE;
+    return (call >= FUZZ_TOUCH_READ && call <= FUZZ_PROC_MEM_WRITE) || call == FUZZ_IO_DESTROY;
 }
 
 static void say(struct fuzz_run *run, const struct fuzz_op *op, fuzz_result kernel, fuzz_result engine)
