@@ -141,9 +141,16 @@ static enum vmki_step brk_step(struct vmki_plan *plan)
     return plan->request.brk.address <= mm->layout.brk ? brk_shrink(plan) : brk_grow(plan);
 }
 
+/* Whatever went wrong, the value is the break. */
+static void brk_finish(struct vmki_plan *plan)
+{
+    plan->result.value = plan->mm->layout.brk;
+}
+
 static const struct vmki_verb brk_verb = {
     .start = brk_start,
     .step = brk_step,
+    .finish = brk_finish,
     .request_size = sizeof(struct vmk_brk_request),
     .counter = VMK_EVENT_brk,
     .has_counter = true,
