@@ -85,7 +85,10 @@ enum vmk_event {
         VMK_EVENT_COUNT
 };
 
-/* Receives trace events; called with mm.lock held, must not call back. start and end are the range concerned. */
+/*
+ * Receives trace events; called with mm.lock held, must not call back. start and end are the range concerned, as far as it
+ * is known at that moment; 0 and 0 otherwise.
+ */
 typedef void vmk_trace_fn(void *context, enum vmk_event event, struct vmk_mm *mm, vmk_addr start, vmk_addr end);
 
 /* Name of an event and its counter, e.g. "merge_prev"; NULL for a bad id. */

@@ -158,6 +158,8 @@ static enum vmki_step plan_begin(struct vmki_plan *plan, struct vmk_mm *mm, cons
     if (verb->has_counter)
         ((uint64_t *)(void *)&mm->counters)[verb->counter]++;
     error = verb->start(plan);
+    if (VMKI_UNLIKELY(mm->system->trace != NULL) && verb->has_counter)
+        vmki_event(mm, verb->counter, plan->start, plan->end);
     if (error != 0)
         return vmki_plan_end(plan, error, plan->result.value);
     return plan_advance(plan);

@@ -90,6 +90,7 @@ int vmk_settings_set_page_shift(struct vmk_settings *settings, unsigned page_shi
     settings->hugetlb_default_shift = settings->pmd_shift;
     settings->hugetlb_sizes |= UINT64_C(1) << settings->pmd_shift;
     settings->mmap_min_addr = vmki_max(settings->mmap_min_addr, UINT64_C(1) << page_shift);
+    settings->mmap_rnd_bits = vmki_min(settings->mmap_rnd_bits, settings->va_bits - page_shift - 4);
     return 0;
 }
 
