@@ -248,6 +248,19 @@ static struct trace_task *task_of_pidfd(struct tracer *tracer, struct trace_task
     return line != NULL ? trace_task_find(tracer, (pid_t)strtol(line + 5, NULL, 10)) : NULL;
 }
 
+/* The vector is checked as a whole before any range of it is treated. */
+static int check_ranges(const struct vmk_settings *settings, const struct iovec *ranges, uint64_t nr)
+{
+    uint64_t end = (UINT64_C(1) << settings->va_bits) - (UINT64_C(1) << settings->page_shift);
+    for (uint64_t i = 0; i < nr; i++)
+        if ((int64_t)ranges[i].iov_len < 0)
+            return -VMK_EINVAL;
+    for (uint64_t i = 0; i < nr; i++)
+        if (ranges[i].iov_len > end || (uintptr_t)ranges[i].iov_base > end - ranges[i].iov_len)
+            return -VMK_EFAULT;
+    return 0;
+}
+
 static void enter_process_madvise(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
 {
     struct iovec ranges[64];
@@ -259,7 +272,8 @@ static void enter_process_madvise(struct tracer *tracer, struct trace_task *task
     const struct vmk_settings *settings = vmk_mm_settings(target->space->mm);
     if (target->space != task->space)
         trace_pages_feed(tracer, target);
-    for (uint64_t i = 0; i < nr && !target->space->lost; i++) {
+    call->result.error = check_ranges(settings, ranges, nr);
+    for (uint64_t i = 0; i < nr && call->result.error == 0 && !target->space->lost; i++) {
         struct vmk_madvise_request request = {
             .address = (uintptr_t)ranges[i].iov_base,
             .len = ranges[i].iov_len,

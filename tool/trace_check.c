@@ -36,11 +36,14 @@ static void take_what_is_not_told(struct kview *view, struct vmk_mm *mm)
         uint32_t dev_major, dev_minor;
         const struct vmk_object *object = vmk_file_object(info.file);
         vmk_object_device(object, &dev_major, &dev_minor);
+        if (vmk_file_user(info.file) == NULL &&
+            area->dev_major == 0) { /* the engine's own; huge pages have another minor */
+            area->inode = vmk_object_inode(object);
+            area->dev_minor = dev_minor;
+        }
         if (dev_major != area->dev_major || dev_minor != area->dev_minor)
             continue;
-        if (vmk_file_user(info.file) == NULL) /* the engine's own */
-            area->inode = vmk_object_inode(object);
-        else if (vmk_object_inode(object) == area->inode)
+        if (vmk_object_inode(object) == area->inode)
             area->name = vmk_file_name(info.file);
     }
 }

@@ -378,6 +378,10 @@ void trace_pages_feed(struct tracer *tracer, struct trace_task *task)
         feed_near(tracer, task, &window, could_gain_anon_vma);
     else
         feed_writes(tracer, task);
-    if (has_range)
-        feed_near(tracer, task, &window, could_have_been_forced);
+    if (task->call.kind == TRACE_CALL_FORK || task->call.kind == TRACE_CALL_CLONE ||
+        task->call.kind == TRACE_CALL_CLONE3)
+        window = (struct window){0, UINT64_MAX}; /* the child inherits it all */
+    else if (!has_range)
+        return;
+    feed_near(tracer, task, &window, could_have_been_forced);
 }
