@@ -91,7 +91,7 @@ static struct joins find_joins(struct vmk_mm *mm, struct vmk_vma *prev, struct v
                                const struct vmki_identity *mid, const struct vmk_vma *goes)
 {
     struct joins joins = {NULL, NULL};
-    struct vmki_identity prev_identity, next_identity;
+    struct vmki_identity prev_identity = {0}, next_identity = {0};
 
     if (prev != NULL) {
         prev_identity = vmki_identity_of(prev);
@@ -103,6 +103,9 @@ static struct joins find_joins(struct vmk_mm *mm, struct vmk_vma *prev, struct v
         if (vmki_can_merge(mm, mid, &next_identity) && (goes == NULL || vmki_may_absorb(next, goes)))
             joins.next = next;
     }
+    /* That an anon_vma is inherited counts against the range alone, not between the two. */
+    prev_identity.flags &= ~VMKI_VM_FORKED;
+    next_identity.flags &= ~VMKI_VM_FORKED;
     if (joins.prev != NULL && joins.next != NULL &&
         (!vmki_can_merge(mm, &prev_identity, &next_identity) || !vmki_may_absorb(prev, next)))
         joins = (struct joins){VMKI_BROKEN(merge_bridge) ? NULL : joins.prev, NULL};

@@ -597,13 +597,14 @@ static bool mremap_has_room(struct vmki_plan *plan, const struct vmk_vma *vma, u
 static enum vmki_step mremap_extend(struct vmki_plan *plan, struct vmk_vma *vma, uint64_t bytes)
 {
     struct vmk_mm *mm = plan->mm;
-    const struct vmki_new_area area = {
+    struct vmki_new_area area = {
         .start = vma->end, .end = vma->end + bytes, .identity = vmki_identity_of(vma), .may_merge = true};
     uint64_t pages = (vma->flags & VMK_VM_ACCOUNT) != 0 ? vmki_pages(mm, bytes) : 0;
     struct vmk_vma *covering = NULL;
     struct vmk_edit *edit;
     int error = vmki_edit_reserve(mm, 1, vma->file != NULL);
 
+    area.identity.flags &= ~VMKI_VM_FORKED; /* Linux forgets it here: an inherited anon_vma joins one without above */
     if (error == 0)
         error = vmki_charge(mm, pages);
     if (error != 0)
