@@ -5,6 +5,7 @@
  *
  *     fuzz.c          options, the loop, the summary
  *     fuzz_gen.c      what to do next: a weighted random generator that looks at the kernel's map
+ *     fuzz_scenes.c   short scenarios that chance seldom brings together
  *     fuzz_range.c    addresses and ranges for it, honest and hostile
  *     fuzz_child.c    the process on the real kernel: starting it, asking it, reading its /proc files
  *     fuzz_worker.c   what runs inside that process: no libc, no writable data of its own
@@ -322,6 +323,8 @@ struct fuzz_generator {
     uint64_t contexts[4]; /* of io_setup */
     unsigned depth, step, nr_ops;
     unsigned weight[FUZZ_NR_CALLS];
+    struct fuzz_op queue[12]; /* a small scenario, to be done before anything else */
+    unsigned nr_queue, at_queue;
     bool uffd_open[FUZZ_NR_UFFD];
     bool growing; /* this sequence is about stacks */
     bool guards;  /* it has guard pages and userfaultfd, and then nothing that fails at a page: areas do not know of those */
@@ -331,6 +334,9 @@ void fuzz_generator_begin(struct fuzz_generator *generator, const struct fuzz_co
 void fuzz_generate(struct fuzz_generator *generator, const struct fuzz_view *view, struct fuzz_op *op);
 /* The generator learns how its operation went. */
 void fuzz_generator_learn(struct fuzz_generator *generator, const struct fuzz_op *op, fuzz_result result);
+
+/* Queues, now and then, a few operations that chance alone would seldom bring together; from fuzz_scenes.c. */
+void fuzz_queue_scene(struct fuzz_generator *generator);
 
 /* Ranges, from fuzz_range.c. */
 uint64_t fuzz_pick_page(struct fuzz_generator *generator);

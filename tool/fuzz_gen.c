@@ -95,6 +95,7 @@ void fuzz_generator_begin(struct fuzz_generator *generator, const struct fuzz_co
     fuzz_hard_limits(&generator->hard);
     generator->brk = generator->start_brk;
     generator->depth = generator->step = 0;
+    generator->nr_queue = generator->at_queue = 0;
     memset(generator->contexts, 0, sizeof(generator->contexts));
     memset(generator->uffd_open, 0, sizeof(generator->uffd_open));
     choose_preferences(generator);
@@ -593,8 +594,26 @@ static void generate_args(struct fuzz_generator *generator, const struct fuzz_vi
     }
 }
 
+/* The next operation of a scenario; false when there is none. */
+static bool next_of_scene(struct fuzz_generator *generator, const struct fuzz_view *view, struct fuzz_op *op)
+{
+    if (generator->at_queue >= generator->nr_queue && generator->enabled == NULL &&
+        fuzz_chance(&generator->random, 1))
+        fuzz_queue_scene(generator);
+    while (generator->at_queue < generator->nr_queue) {
+        *op = generator->queue[generator->at_queue++];
+        if (!fuzz_op_hurts(generator, view, op))
+            return true;
+    }
+    return false;
+}
+
 void fuzz_generate(struct fuzz_generator *generator, const struct fuzz_view *view, struct fuzz_op *op)
 {
+    if (next_of_scene(generator, view, op)) {
+        generator->step++;
+        return;
+    }
     for (int i = 0; i < 20; i++) {
         memset(op, 0, sizeof(*op));
         op->call = choose_call(generator, view);
