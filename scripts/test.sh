@@ -44,7 +44,10 @@ suite() { # PRESET CTEST-ARGUMENT...: counts each test
     [ "$preset" = release ] && dir=build
     file=$log/ctest-$preset.log
     # Old ThreadSanitizers cannot place their shadow under wide address randomisation.
-    [ "$preset" = tsan ] && setarch -R true 2>/dev/null && run=(setarch -R)
+    if [ "$preset" = tsan ]; then
+        setarch -R true 2>/dev/null && run=(setarch -R)
+        export TSAN_OPTIONS=suppressions=$PWD/scripts/tsan.supp
+    fi
     "${run[@]}" ctest --test-dir "$dir" -j "$JOBS" --output-on-failure --no-tests=ignore "$@" >"$file" 2>&1
     cp -f "$dir/Testing/Temporary/LastTest.log" "$log/LastTest-$preset.log" 2>/dev/null
     read -r bad total < <(sed -nE 's/^[0-9]+% tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\1 \2/p' "$file" |

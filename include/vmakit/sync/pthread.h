@@ -121,6 +121,7 @@ static inline void vmk_sync_deferred_call(struct rcu_head *head)
     VMK_SYNC_TSAN_ACQUIRE(head);
     VMK_SYNC_TSAN_ACQUIRE((void *)(uintptr_t)urcu_bp_call_rcu);
     deferred->function(deferred);
+    VMK_SYNC_TSAN_RELEASE((void *)(uintptr_t)urcu_bp_barrier);
 }
 
 static inline void vmk_sync_defer(struct vmk_sync_deferred *head, void (*function)(struct vmk_sync_deferred *head))
@@ -133,6 +134,7 @@ static inline void vmk_sync_defer(struct vmk_sync_deferred *head, void (*functio
 static inline void vmk_sync_barrier(void)
 {
     urcu_bp_barrier();
+    VMK_SYNC_TSAN_ACQUIRE((void *)(uintptr_t)urcu_bp_barrier);
 }
 
 static inline void vmk_sync_thread_enter(void)
