@@ -60,7 +60,7 @@ for round in $(seq "$rounds"); do
         echo "bench.sh: round $round of $rounds, $n areas" >&2
         if [ -n "$have_peer" ]; then
             on_cpu "$peers/peer-linux-vma" $quick "$n" >>$results/linux.tsv || fail "the peer failed"
-            if [ "$n" -ge 1000 ] && [ "$(live_areas "$n")" = "$n" -o "$n" = 65536 ]; then
+            if [ "$n" -ge 1000 ] && { [ "$(live_areas "$n")" = "$n" ] || [ "$n" = 65536 ]; }; then
                 on_cpu "$peers/peer-live" --quick "$(live_areas "$n")" 2>/dev/null |
                     awk -v n="$n" -F '\t' '$2 ~ /^fork-vmas-call$/ {
                         printf "linux-live\tfork\t%s\t%s\t%s\t%s\n", n, $4 / $3, $5 / $3, $6 / $3 }' >>$results/linux.tsv

@@ -29,7 +29,7 @@ scripts/amalgamate.sh >"$out/build.log" 2>&1 || fail "no amalgamation; see $out/
     fail "the workloads do not compile; see $out/build.log"
 
 count() { # WORKLOAD
-    GLIBC_TUNABLES= valgrind --tool=callgrind --callgrind-out-file="$out/$1.callgrind" --toggle-collect=counted_pass \
+    GLIBC_TUNABLES='' valgrind --tool=callgrind --callgrind-out-file="$out/$1.callgrind" --toggle-collect=counted_pass \
         "$out/count" "$1" 2>&1 | sed -n 's/^==[0-9]*== Collected : \([0-9]*\).*/\1/p'
 }
 

@@ -3,7 +3,7 @@
 #include "support.h"
 
 #define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
+#define P(n) ((uint64_t)(n)*VT_PAGE)
 
 static int64_t highest(struct vt *t, vmk_addr low, vmk_addr high, uint64_t len)
 {
