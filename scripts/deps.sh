@@ -85,6 +85,7 @@ fuzz) need_clang_runtime ;;
 bench)
     need_command g++ g++
     need_module benchmark libbenchmark-dev
+    perl -MJSON::PP -e 1 2>/dev/null || missing+=(perl)
     ;;
 esac
 
