@@ -84,10 +84,26 @@ static void scene_inherited(struct fuzz_generator *generator)
     queue(generator, FUZZ_TOUCH_WRITE, page + FUZZ_PAGE, 0, 0);
 }
 
+/* Registering again, for other modes. */
+static void scene_uffd(struct fuzz_generator *generator)
+{
+    uint64_t page = fuzz_pick_page(generator);
+
+    if (!generator->guards)
+        return;
+    if (!generator->uffd_open[0])
+        queue(generator, FUZZ_UFFD_OPEN, 0, 0x80, 0);
+    queue(generator, FUZZ_MMAP, page, 2 * FUZZ_PAGE, 3);
+    queue(generator, FUZZ_UFFD_REGISTER, 0, page, 2 * FUZZ_PAGE);
+    generator->queue[generator->nr_queue - 1].arg[3] = 1 + fuzz_below(&generator->random, 2);
+    queue(generator, FUZZ_UFFD_REGISTER, 0, page, FUZZ_PAGE);
+    generator->queue[generator->nr_queue - 1].arg[3] = 1 + fuzz_below(&generator->random, 3);
+}
+
 void fuzz_queue_scene(struct fuzz_generator *generator)
 {
     generator->nr_queue = generator->at_queue = 0;
-    switch (fuzz_below(&generator->random, 5)) {
+    switch (fuzz_below(&generator->random, 6)) {
     case 0:
         scene_between(generator);
         break;
@@ -99,6 +115,9 @@ void fuzz_queue_scene(struct fuzz_generator *generator)
         break;
     case 3:
         scene_ring(generator);
+        break;
+    case 4:
+        scene_uffd(generator);
         break;
     default:
         scene_inherited(generator);

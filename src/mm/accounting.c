@@ -52,11 +52,16 @@ bool vmki_can_lock(const struct vmk_mm *mm)
     return mm->rlimits.memlock.soft != 0 || vmki_capable(mm, VMK_CAP_IPC_LOCK) || mm->settings->enforce_limits == 0;
 }
 
+bool vmki_may_lock_in_all(const struct vmk_mm *mm, uint64_t pages)
+{
+    if (vmki_capable(mm, VMK_CAP_IPC_LOCK) || mm->settings->enforce_limits == 0 || VMKI_BROKEN(limit_memlock))
+        return true;
+    return pages <= limit_pages(mm, mm->rlimits.memlock.soft);
+}
+
 bool vmki_lock_allowed(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t bytes)
 {
-    if ((flags & VMK_VM_LOCKED) == 0 || vmki_capable(mm, VMK_CAP_IPC_LOCK) || mm->settings->enforce_limits == 0)
-        return true;
-    return VMKI_BROKEN(limit_memlock) || mm->locked_vm + (bytes >> mm->page_shift) <= limit_pages(mm, mm->rlimits.memlock.soft);
+    return (flags & VMK_VM_LOCKED) == 0 || vmki_may_lock_in_all(mm, mm->locked_vm + (bytes >> mm->page_shift));
 }
 
 int vmki_charge(struct vmk_mm *mm, uint64_t pages)

@@ -207,9 +207,8 @@ static int mlockall_start(struct vmki_plan *plan)
         return -VMK_EINVAL;
     if (!vmki_can_lock(mm))
         return -VMK_EPERM;
-    /* All that is mapped counts, whether it can be locked or not. */
-    if ((flags & VMK_MCL_CURRENT) != 0 &&
-        !vmki_lock_allowed(mm, VMK_VM_LOCKED, (mm->total_vm - mm->locked_vm) << mm->page_shift))
+    /* All that is mapped counts, whether it can be locked or not, and nothing else. */
+    if ((flags & VMK_MCL_CURRENT) != 0 && !vmki_may_lock_in_all(mm, mm->total_vm))
         return -VMK_ENOMEM;
     mlockall_range(plan);
     plan->flags = VMK_VM_LOCKED;

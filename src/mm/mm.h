@@ -329,6 +329,8 @@ bool vmki_may_expand(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages
 bool vmki_can_lock(const struct vmk_mm *mm);
 /* Would `bytes` more of locked memory be within RLIMIT_MEMLOCK? Always, without LOCKED in `flags`. */
 bool vmki_lock_allowed(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t bytes);
+/* Would it be within RLIMIT_MEMLOCK to have this many pages locked in all? */
+bool vmki_may_lock_in_all(const struct vmk_mm *mm, uint64_t pages);
 /* max_map_count now; UINT64_MAX when limits are switched off. */
 uint64_t vmki_max_map_count(const struct vmk_mm *mm);
 /* 0 or -VMK_ENOMEM; the commit charge of a private area that is accountable. */
