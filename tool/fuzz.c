@@ -319,11 +319,12 @@ static int loop(struct session *session)
         random.state = session->sequence->config.seed ^ UINT64_C(0x5851f42d4c957f2d);
         length = options->length != 0 ? options->length : 100 + fuzz_below(&random, 300);
         fuzz_generator_begin(&session->generator, &session->sequence->config);
-        outcome = fuzz_run_sequence(session->run, session->sequence, &session->generator, length < left ? length : left);
+        outcome =
+            fuzz_run_sequence(session->run, session->sequence, &session->generator, length < left ? length : left);
         session->nr_sequences++;
         if (outcome < 0) {
-            fprintf(stderr, "vmakit fuzz: sequence %" PRIu64 ", operation %zu: %s: %s\n", index, session->run->failed_at,
-                    session->run->difference.what, strerror(-outcome));
+            fprintf(stderr, "vmakit fuzz: sequence %" PRIu64 ", operation %zu: %s: %s\n", index,
+                    session->run->failed_at, session->run->difference.what, strerror(-outcome));
             write_sequence(session, index);
             return EXIT_NO_RESOURCE;
         }
@@ -363,10 +364,11 @@ static void print_counters(struct session *session)
     if (session->run->engine == NULL)
         return;
     vmk_system_counters(fuzz_engine_system(session->run->engine), &counters);
-    printf("merges: previous %" PRIu64 ", next %" PRIu64 ", both %" PRIu64 "; splits %" PRIu64 "\n", counters.merge_prev,
-           counters.merge_next, counters.merge_both, counters.split);
+    printf("merges: previous %" PRIu64 ", next %" PRIu64 ", both %" PRIu64 "; splits %" PRIu64 "\n",
+           counters.merge_prev, counters.merge_next, counters.merge_both, counters.split);
     printf("merges refused by: flags %" PRIu64 ", file %" PRIu64 ", page offset %" PRIu64 ", anon_vma %" PRIu64
-           ", policy %" PRIu64 ", userfaultfd %" PRIu64 ", name %" PRIu64 ", close hook %" PRIu64 ", special %" PRIu64 "\n",
+           ", policy %" PRIu64 ", userfaultfd %" PRIu64 ", name %" PRIu64 ", close hook %" PRIu64 ", special %" PRIu64
+           "\n",
            counters.refuse_flags, counters.refuse_file, counters.refuse_pgoff, counters.refuse_anon_vma,
            counters.refuse_policy, counters.refuse_uffd, counters.refuse_name, counters.refuse_close,
            counters.refuse_special);
@@ -381,12 +383,15 @@ static void summary(struct session *session)
     printf("\n");
     fuzz_table_print(stdout, &session->table);
     print_counters(session);
-    printf("%" PRIu64 " sequences, %.1f %% of calls succeed, median map of %zu areas, %.0f seconds, %.0f us an operation\n",
+    printf("%" PRIu64
+           " sequences, %.1f %% of calls succeed, median map of %zu areas, %.0f seconds, %.0f us an operation\n",
            session->nr_sequences, fuzz_table_success(&session->table), median_areas(session->run), seconds,
            session->run->nr_ops != 0 ? seconds * 1e6 / (double)session->run->nr_ops : 0.0);
-    printf("left out: MADV_HWPOISON, MADV_SOFT_OFFLINE, the vsyscall page, inode numbers that the kernel chooses (compared "
-           "by identity), minor-fault userfaultfd, touches of vvar, mlock and MADV_POPULATE over guard pages or userfaultfd,"
-           " MPOL_MF_STRICT with other nodes%s%s\n",
+    printf("left out: MADV_HWPOISON, MADV_SOFT_OFFLINE, the vsyscall page, inode numbers that the kernel chooses "
+           "(compared "
+           "by identity), minor-fault userfaultfd, touches of vvar, mlock and MADV_POPULATE over guard pages or "
+           "userfaultfd,"
+           " MPOL_MF_STRICT with other nodes, MADV_COLLAPSE of whole huge pages%s%s\n",
            session->files.left_out[0] != '\0' ? ", " : "", session->files.left_out);
     printf("%" PRIu64 " operations, %" PRIu64 " divergences\n", session->run->nr_ops, session->nr_divergences);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz.h - the oracle: random operation sequences, run by a process on the real kernel and by the engine, compared after
- * each operation.
+ * fuzz.h - the oracle: random operation sequences, run by a process on the real kernel and by the engine, compared
+ * after each operation.
  *
  *     fuzz.c          options, the loop, the summary
  *     fuzz_gen.c      what to do next: a weighted random generator that looks at the kernel's map
@@ -70,8 +70,8 @@
     X(TOUCH_READ, "read", 1, "p")                                                                                      \
     X(TOUCH_WRITE, "write", 1, "p")                                                                                    \
     X(TOUCH_EXEC, "execute", 1, "p")                                                                                   \
-    X(COPY_OUT, "copy_to", 1, "p")     /* a system call reads a byte of user memory */                                 \
-    X(COPY_IN, "copy_from", 1, "p")    /* a system call writes a byte to user memory */                                \
+    X(COPY_OUT, "copy_to", 1, "p")  /* a system call reads a byte of user memory */                                    \
+    X(COPY_IN, "copy_from", 1, "p") /* a system call writes a byte to user memory */                                   \
     X(PROC_MEM_READ, "proc_mem_read", 1, "p")                                                                          \
     X(PROC_MEM_WRITE, "proc_mem_write", 1, "p")                                                                        \
     X(FORK_CHILD, "fork_child", 0, "")   /* the child goes on */                                                       \
@@ -98,7 +98,7 @@ struct fuzz_op {
  * touch.
  */
 typedef int64_t fuzz_result;
-#define FUZZ_SIGNAL(signo, code) (-(int64_t)(0x100000 + (signo) * 0x1000 + (code)))
+#define FUZZ_SIGNAL(signo, code) (-(int64_t)(0x100000 + (signo)*0x1000 + (code)))
 #define FUZZ_HUNG                (-(int64_t)0x200000)
 #define FUZZ_UNSUPPORTED         (-(int64_t)0x200001) /* the engine refuses what Linux does */
 
@@ -317,7 +317,7 @@ struct fuzz_generator {
     struct fuzz_hard_limits hard;
     unsigned arena_pages;
     uint64_t start_brk, brk;
-    uint64_t text_start, text_end; /* of the worker: nothing may change it */
+    uint64_t text_start, text_end;   /* of the worker: nothing may change it */
     uint32_t prots[3], map_flags[3]; /* what this sequence prefers, so that neighbours often could merge */
     int fd[3];
     uint64_t contexts[4]; /* of io_setup */
@@ -327,7 +327,8 @@ struct fuzz_generator {
     unsigned nr_queue, at_queue;
     bool uffd_open[FUZZ_NR_UFFD];
     bool growing; /* this sequence is about stacks */
-    bool guards;  /* it has guard pages and userfaultfd, and then nothing that fails at a page: areas do not know of those */
+    bool
+        guards; /* it has guard pages and userfaultfd, and then nothing that fails at a page: areas do not know of those */
 };
 void fuzz_generator_config(struct fuzz_config *config, uint64_t seed, uint64_t index);
 void fuzz_generator_begin(struct fuzz_generator *generator, const struct fuzz_config *config);
@@ -364,8 +365,8 @@ struct fuzz_run {
     uint64_t nr_ops;
     uint64_t areas_seen[FUZZ_MAX_AREAS + 1]; /* how often a map had so many areas */
     bool verbose;
-    bool broken; /* the harness itself failed */
-    uint64_t text_start, text_end; /* of the worker */
+    bool broken;                       /* the harness itself failed */
+    uint64_t text_start, text_end;     /* of the worker */
     struct fuzz_difference difference; /* of the last divergence */
     size_t failed_at;                  /* index of the operation */
 };

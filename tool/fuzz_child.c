@@ -399,8 +399,8 @@ static int64_t run_memory_policy(struct fuzz_child *child, const struct fuzz_op 
 
     if (op->call == FUZZ_MBIND) {
         mask[0] = op->arg[3];
-        return CALL(child, SYS_mbind, op->arg[0], op->arg[1], op->arg[2], op->arg[4] != 0 ? FUZZ_BUFFER : 0,
-                    op->arg[4], op->arg[5]);
+        return CALL(child, SYS_mbind, op->arg[0], op->arg[1], op->arg[2], op->arg[4] != 0 ? FUZZ_BUFFER : 0, op->arg[4],
+                    op->arg[5]);
     }
     mask[0] = op->arg[1];
     return CALL(child, SYS_set_mempolicy, op->arg[0], op->arg[2] != 0 ? FUZZ_BUFFER : 0, op->arg[2]);
@@ -475,8 +475,8 @@ static int64_t run_other(struct fuzz_child *child, const struct fuzz_op *op)
         return CALL(child, SYS_mincore, arg[0], arg[1], FUZZ_BUFFER);
     case FUZZ_SHMAT:
         return CALL(child, SYS_shmat,
-                    arg[0] < FUZZ_NR_SEGMENTS ? (uint64_t)child->files->segment[arg[0]].id : UINT64_C(0x7fffffff), arg[1],
-                    arg[2]);
+                    arg[0] < FUZZ_NR_SEGMENTS ? (uint64_t)child->files->segment[arg[0]].id : UINT64_C(0x7fffffff),
+                    arg[1], arg[2]);
     case FUZZ_PROCESS_MADVISE:
         return run_process_madvise(child, arg);
     case FUZZ_MBIND:
@@ -725,7 +725,8 @@ void fuzz_child_presence(struct fuzz_child *child, const struct fuzz_view *view,
         if ((entries[i] >> 62) != 0 || ((entries[i] >> 58) & 1) != 0)
             presence->has_table = true;
     if (area != NULL && area->start <= address && !presence->present &&
-        (strstr(area->flags, " um") != NULL || strstr(area->flags, " uw") != NULL || strstr(area->flags, " ui") != NULL))
+        (strstr(area->flags, " um") != NULL || strstr(area->flags, " uw") != NULL ||
+         strstr(area->flags, " ui") != NULL))
         presence->cached = is_cached(child, page);
 }
 

@@ -174,8 +174,7 @@ static bool compare_status(const struct fuzz_view *view, struct vmk_mm *mm, stru
             found = strchr(found, '\n');
             found = found != NULL ? found + 1 : NULL;
         }
-        if (found == NULL ||
-            strtoull(found + name_len, NULL, 10) != strtoull(line + name_len, NULL, 10)) {
+        if (found == NULL || strtoull(found + name_len, NULL, 10) != strtoull(line + name_len, NULL, 10)) {
             snprintf(difference->what, sizeof(difference->what), "status: kernel %.*s, engine %s",
                      found != NULL ? (int)strcspn(found, "\n") : 1, found != NULL ? found : "-", line);
             return false;

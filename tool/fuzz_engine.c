@@ -69,8 +69,8 @@ static struct vmk_file *make_file_with(struct fuzz_engine *engine, struct vmk_ob
     return vmk_file_create(engine->system, &options, &file) == 0 ? file : NULL;
 }
 
-static struct vmk_file *make_file(struct fuzz_engine *engine, struct vmk_object *object, const char *name, uint32_t mode,
-                                  uint32_t seals)
+static struct vmk_file *make_file(struct fuzz_engine *engine, struct vmk_object *object, const char *name,
+                                  uint32_t mode, uint32_t seals)
 {
     return make_file_with(engine, object, name, mode, seals, NULL);
 }
@@ -95,8 +95,8 @@ static void make_files(struct fuzz_engine *engine)
             engine->objects[id] = engine->objects[same];
             vmk_object_get(engine->objects[id]);
         } else {
-            engine->objects[id] = make_object(engine, file->kind, file->nr_bytes, file->dev_major, file->dev_minor,
-                                              file->inode);
+            engine->objects[id] =
+                make_object(engine, file->kind, file->nr_bytes, file->dev_major, file->dev_minor, file->inode);
         }
         if (id == FUZZ_FILE_DISK_DUP) {
             engine->file[id] = engine->file[FUZZ_FILE_DISK];
@@ -117,8 +117,8 @@ static uint32_t own_capabilities(void)
 {
     static const struct {
         unsigned bit, capability;
-    } map[] = {{14, VMK_CAP_IPC_LOCK}, {21, VMK_CAP_SYS_ADMIN}, {24, VMK_CAP_SYS_RESOURCE},
-               {17, VMK_CAP_SYS_RAWIO}, {23, VMK_CAP_SYS_NICE}, {19, VMK_CAP_SYS_PTRACE}};
+    } map[] = {{14, VMK_CAP_IPC_LOCK},  {21, VMK_CAP_SYS_ADMIN}, {24, VMK_CAP_SYS_RESOURCE},
+               {17, VMK_CAP_SYS_RAWIO}, {23, VMK_CAP_SYS_NICE},  {19, VMK_CAP_SYS_PTRACE}};
     FILE *file = fopen("/proc/self/status", "re");
     unsigned long long bits = 0;
     uint32_t capabilities = 0;
@@ -195,9 +195,9 @@ static struct vmk_file *import_file(void *context, const struct kview_area *area
     struct vmk_object **object = is_comm ? &engine->comm_object : &engine->program_object;
 
     if (*file == NULL) {
-        *object = make_object(engine, is_comm ? VMK_OBJECT_SHMEM : VMK_OBJECT_REGULAR,
-                              is_comm ? FUZZ_COMM_BYTES : UINT64_C(1) << 40, area->dev_major, area->dev_minor,
-                              area->inode);
+        *object =
+            make_object(engine, is_comm ? VMK_OBJECT_SHMEM : VMK_OBJECT_REGULAR,
+                        is_comm ? FUZZ_COMM_BYTES : UINT64_C(1) << 40, area->dev_major, area->dev_minor, area->inode);
         *file = make_file(engine, *object, area->name,
                           is_comm ? VMK_FILE_READ | VMK_FILE_WRITE : VMK_FILE_READ | VMK_FILE_THP_ALIGN, 0);
     }
@@ -617,7 +617,8 @@ fuzz_result fuzz_engine_run(struct fuzz_engine *engine, const struct fuzz_op *op
     case FUZZ_PKEY_MPROTECT:
         VERB(mprotect, .address = arg[0], .len = arg[1], .prot = arg[2], .pkey = (int)arg[3]);
     case FUZZ_MREMAP:
-        VERB(mremap, .old_address = arg[0], .old_len = arg[1], .new_len = arg[2], .flags = arg[3], .new_address = arg[4]);
+        VERB(mremap, .old_address = arg[0], .old_len = arg[1], .new_len = arg[2], .flags = arg[3],
+             .new_address = arg[4]);
     case FUZZ_BRK: {
         const struct vmk_brk_request request = {.address = arg[0]};
 

@@ -10,23 +10,27 @@
 
 #include "fuzz.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define COUNT(array)        (sizeof(array) / sizeof((array)[0]))
 #define PICK(random, array) ((array)[fuzz_below(random, COUNT(array))])
 
 /* In tenths of a per cent, roughly. */
 static const uint16_t base_weight[FUZZ_NR_CALLS] = {
-    [FUZZ_MMAP] = 240,       [FUZZ_MUNMAP] = 60,         [FUZZ_MPROTECT] = 120,     [FUZZ_PKEY_MPROTECT] = 6,
-    [FUZZ_PKEY_ALLOC] = 2,   [FUZZ_PKEY_FREE] = 2,       [FUZZ_MREMAP] = 80,        [FUZZ_BRK] = 14,
-    [FUZZ_MLOCK] = 18,       [FUZZ_MLOCK2] = 10,         [FUZZ_MUNLOCK] = 16,       [FUZZ_MLOCKALL] = 4,
-    [FUZZ_MUNLOCKALL] = 4,   [FUZZ_MSEAL] = 4,           [FUZZ_MSYNC] = 10,         [FUZZ_MINCORE] = 8,
-    [FUZZ_MADVISE] = 110,    [FUZZ_PROCESS_MADVISE] = 8, [FUZZ_REMAP_FILE_PAGES] = 8, [FUZZ_SHMAT] = 12,
-    [FUZZ_SHMDT] = 8,        [FUZZ_IO_SETUP] = 3,        [FUZZ_IO_DESTROY] = 3,     [FUZZ_MBIND] = 16,
-    [FUZZ_SET_MEMPOLICY] = 3, [FUZZ_UFFD_OPEN] = 4,      [FUZZ_UFFD_REGISTER] = 8,  [FUZZ_UFFD_UNREGISTER] = 5,
-    [FUZZ_UFFD_CLOSE] = 2,   [FUZZ_NAME] = 3,            [FUZZ_SET_MM] = 5,         [FUZZ_THP_DISABLE] = 2,
-    [FUZZ_MDWE] = 1,         [FUZZ_MEMORY_MERGE] = 2,    [FUZZ_PERSONALITY] = 2,    [FUZZ_SETRLIMIT] = 10,
-    [FUZZ_TOUCH_READ] = 36,  [FUZZ_TOUCH_WRITE] = 100,   [FUZZ_TOUCH_EXEC] = 8,     [FUZZ_COPY_OUT] = 5,
-    [FUZZ_COPY_IN] = 6,      [FUZZ_PROC_MEM_READ] = 5,   [FUZZ_PROC_MEM_WRITE] = 7, [FUZZ_FORK_CHILD] = 3,
-    [FUZZ_FORK_PARENT] = 3,  [FUZZ_FTRUNCATE] = 2,       [FUZZ_CAPSET] = 1,
+    [FUZZ_MMAP] = 240,           [FUZZ_MUNMAP] = 60,       [FUZZ_MPROTECT] = 120,
+    [FUZZ_PKEY_MPROTECT] = 6,    [FUZZ_PKEY_ALLOC] = 2,    [FUZZ_PKEY_FREE] = 2,
+    [FUZZ_MREMAP] = 80,          [FUZZ_BRK] = 14,          [FUZZ_MLOCK] = 18,
+    [FUZZ_MLOCK2] = 10,          [FUZZ_MUNLOCK] = 16,      [FUZZ_MLOCKALL] = 4,
+    [FUZZ_MUNLOCKALL] = 4,       [FUZZ_MSEAL] = 4,         [FUZZ_MSYNC] = 10,
+    [FUZZ_MINCORE] = 8,          [FUZZ_MADVISE] = 110,     [FUZZ_PROCESS_MADVISE] = 8,
+    [FUZZ_REMAP_FILE_PAGES] = 8, [FUZZ_SHMAT] = 12,        [FUZZ_SHMDT] = 8,
+    [FUZZ_IO_SETUP] = 3,         [FUZZ_IO_DESTROY] = 3,    [FUZZ_MBIND] = 16,
+    [FUZZ_SET_MEMPOLICY] = 3,    [FUZZ_UFFD_OPEN] = 4,     [FUZZ_UFFD_REGISTER] = 8,
+    [FUZZ_UFFD_UNREGISTER] = 5,  [FUZZ_UFFD_CLOSE] = 2,    [FUZZ_NAME] = 3,
+    [FUZZ_SET_MM] = 5,           [FUZZ_THP_DISABLE] = 2,   [FUZZ_MDWE] = 1,
+    [FUZZ_MEMORY_MERGE] = 2,     [FUZZ_PERSONALITY] = 2,   [FUZZ_SETRLIMIT] = 10,
+    [FUZZ_TOUCH_READ] = 36,      [FUZZ_TOUCH_WRITE] = 100, [FUZZ_TOUCH_EXEC] = 8,
+    [FUZZ_COPY_OUT] = 5,         [FUZZ_COPY_IN] = 6,       [FUZZ_PROC_MEM_READ] = 5,
+    [FUZZ_PROC_MEM_WRITE] = 7,   [FUZZ_FORK_CHILD] = 3,    [FUZZ_FORK_PARENT] = 3,
+    [FUZZ_FTRUNCATE] = 2,        [FUZZ_CAPSET] = 1,
 };
 
 /* ---- The beginning of a sequence ---- */
@@ -113,11 +117,21 @@ static uint32_t pick_prot(struct fuzz_generator *generator)
 
 static uint32_t extra_flags(struct fuzz_random *random)
 {
-    static const uint32_t flags[] = {VMK_MAP_32BIT,    VMK_MAP_NORESERVE,  VMK_MAP_LOCKED,
-                                     VMK_MAP_POPULATE, VMK_MAP_NONBLOCK,   VMK_MAP_STACK,
-                                     VMK_MAP_SYNC,     VMK_MAP_EXECUTABLE, VMK_MAP_DENYWRITE,
-                                     VMK_MAP_HUGETLB,  VMK_MAP_GROWSDOWN,  VMK_MAP_UNINITIALIZED,
-                                     0x400,            0x80,               VMK_MAP_FIXED_NOREPLACE,
+    static const uint32_t flags[] = {VMK_MAP_32BIT,
+                                     VMK_MAP_NORESERVE,
+                                     VMK_MAP_LOCKED,
+                                     VMK_MAP_POPULATE,
+                                     VMK_MAP_NONBLOCK,
+                                     VMK_MAP_STACK,
+                                     VMK_MAP_SYNC,
+                                     VMK_MAP_EXECUTABLE,
+                                     VMK_MAP_DENYWRITE,
+                                     VMK_MAP_HUGETLB,
+                                     VMK_MAP_GROWSDOWN,
+                                     VMK_MAP_UNINITIALIZED,
+                                     0x400,
+                                     0x80,
+                                     VMK_MAP_FIXED_NOREPLACE,
                                      0x1000000};
 
     return PICK(random, flags);
@@ -164,7 +178,8 @@ static void map_file(struct fuzz_generator *generator, struct fuzz_op *op)
     if (fuzz_chance(random, 15))
         op->arg[5] = fuzz_below(random, 8) * FUZZ_PAGE;
     if (fuzz_chance(random, 2))
-        op->arg[5] = fuzz_chance(random, 50) ? op->arg[5] + 1 : (uint64_t)-(int64_t)(fuzz_below(random, 4) * FUZZ_PAGE);
+        op->arg[5] =
+            fuzz_chance(random, 50) ? op->arg[5] + 1 : (uint64_t) - (int64_t)(fuzz_below(random, 4) * FUZZ_PAGE);
 }
 
 static void generate_mmap(struct fuzz_generator *generator, const struct fuzz_view *view, struct fuzz_op *op)
@@ -249,11 +264,21 @@ static void generate_advice(struct fuzz_generator *generator, const struct fuzz_
                                  VMK_MADV_RANDOM,      VMK_MADV_NORMAL,     VMK_MADV_SEQUENTIAL, VMK_MADV_HUGEPAGE,
                                  VMK_MADV_NOHUGEPAGE,  VMK_MADV_WIPEONFORK, VMK_MADV_KEEPONFORK, VMK_MADV_MERGEABLE,
                                  VMK_MADV_UNMERGEABLE, VMK_MADV_DONTNEED,   VMK_MADV_NORMAL,     VMK_MADV_DOFORK};
-    static const int rare[] = {VMK_MADV_WILLNEED,        VMK_MADV_FREE,          VMK_MADV_REMOVE,
-                               VMK_MADV_COLD,            VMK_MADV_PAGEOUT,       VMK_MADV_POPULATE_READ,
-                               VMK_MADV_POPULATE_WRITE,  VMK_MADV_DONTNEED_LOCKED, VMK_MADV_COLLAPSE,
-                               VMK_MADV_GUARD_INSTALL,   VMK_MADV_GUARD_REMOVE,  5,
-                               7,                        26,                     104,
+    static const int rare[] = {VMK_MADV_WILLNEED,
+                               VMK_MADV_FREE,
+                               VMK_MADV_REMOVE,
+                               VMK_MADV_COLD,
+                               VMK_MADV_PAGEOUT,
+                               VMK_MADV_POPULATE_READ,
+                               VMK_MADV_POPULATE_WRITE,
+                               VMK_MADV_DONTNEED_LOCKED,
+                               VMK_MADV_COLLAPSE,
+                               VMK_MADV_GUARD_INSTALL,
+                               VMK_MADV_GUARD_REMOVE,
+                               5,
+                               7,
+                               26,
+                               104,
                                -1};
     struct fuzz_random *random = &generator->random;
     unsigned first = op->call == FUZZ_MADVISE ? 0 : 1;
@@ -427,7 +452,8 @@ static void generate_uffd(struct fuzz_generator *generator, const struct fuzz_vi
 
 static void generate_shared(struct fuzz_generator *generator, const struct fuzz_view *view, struct fuzz_op *op)
 {
-    static const uint32_t flags[] = {0, VMK_SHM_RDONLY, VMK_SHM_RND, VMK_SHM_REMAP, VMK_SHM_EXEC, VMK_SHM_REMAP | VMK_SHM_RND};
+    static const uint32_t flags[] = {
+        0, VMK_SHM_RDONLY, VMK_SHM_RND, VMK_SHM_REMAP, VMK_SHM_EXEC, VMK_SHM_REMAP | VMK_SHM_RND};
     struct fuzz_random *random = &generator->random;
     uint64_t ignored;
 
@@ -597,8 +623,7 @@ static void generate_args(struct fuzz_generator *generator, const struct fuzz_vi
 /* The next operation of a scenario; false when there is none. */
 static bool next_of_scene(struct fuzz_generator *generator, const struct fuzz_view *view, struct fuzz_op *op)
 {
-    if (generator->at_queue >= generator->nr_queue && generator->enabled == NULL &&
-        fuzz_chance(&generator->random, 1))
+    if (generator->at_queue >= generator->nr_queue && generator->enabled == NULL && fuzz_chance(&generator->random, 1))
         fuzz_queue_scene(generator);
     while (generator->at_queue < generator->nr_queue) {
         *op = generator->queue[generator->at_queue++];

@@ -193,9 +193,10 @@ bool fuzz_hurts(const struct fuzz_generator *generator, uint64_t address, uint64
 
 static bool advice_is_harmless(uint64_t advice)
 {
-    static const uint8_t harmless[] = {VMK_MADV_NORMAL,   VMK_MADV_RANDOM,   VMK_MADV_SEQUENTIAL, VMK_MADV_WILLNEED,
-                                       VMK_MADV_DONTDUMP, VMK_MADV_DODUMP,   VMK_MADV_COLD,       VMK_MADV_PAGEOUT,
-                                       VMK_MADV_DOFORK,   VMK_MADV_HUGEPAGE, VMK_MADV_NOHUGEPAGE, VMK_MADV_POPULATE_READ};
+    static const uint8_t harmless[] = {VMK_MADV_NORMAL,   VMK_MADV_RANDOM,     VMK_MADV_SEQUENTIAL,
+                                       VMK_MADV_WILLNEED, VMK_MADV_DONTDUMP,   VMK_MADV_DODUMP,
+                                       VMK_MADV_COLD,     VMK_MADV_PAGEOUT,    VMK_MADV_DOFORK,
+                                       VMK_MADV_HUGEPAGE, VMK_MADV_NOHUGEPAGE, VMK_MADV_POPULATE_READ};
 
     for (size_t i = 0; i < sizeof(harmless); i++)
         if (harmless[i] == advice)
@@ -269,9 +270,12 @@ bool fuzz_op_hurts(const struct fuzz_generator *generator, const struct fuzz_vie
         return range_hurts(generator, arg[0], arg[1]) || is_ring(view, arg[0] & ~(FUZZ_PAGE - 1));
     case FUZZ_SHMDT:
         return fuzz_hurts(generator, arg[0], 65536);
-    case FUZZ_MADVISE:
-        return !advice_is_harmless(arg[2]) && fuzz_hurts(generator, arg[0], arg[1]);
+    case FUZZ_MADVISE: /* whether a huge page can be made depends on the pages that are there */
+        return (arg[2] == VMK_MADV_COLLAPSE && arg[1] >= FUZZ_HUGE) ||
+               (!advice_is_harmless(arg[2]) && fuzz_hurts(generator, arg[0], arg[1]));
     case FUZZ_PROCESS_MADVISE:
+        if (arg[0] == VMK_MADV_COLLAPSE && (arg[2] >= FUZZ_HUGE || arg[4] >= FUZZ_HUGE))
+            return true;
         return !advice_is_harmless(arg[0]) &&
                (fuzz_hurts(generator, arg[1], arg[2]) || fuzz_hurts(generator, arg[3], arg[4]));
     case FUZZ_UFFD_REGISTER:

@@ -18,9 +18,9 @@ static const struct call_info calls[FUZZ_NR_CALLS] = {
 };
 
 static const char *const file_names[FUZZ_NR_FILES] = {
-    "disk",   "disk_dup",      "disk_second", "disk_rdonly", "disk_wronly", "o_path", "memfd", "memfd_rdonly",
-    "sealed", "sealed_future", "zero",        "null",        "directory",   "pipe",   "secret", "tmpfs",
-    "noexec", "bad",
+    "disk",      "disk_dup",     "disk_second", "disk_rdonly",   "disk_wronly", "o_path",
+    "memfd",     "memfd_rdonly", "sealed",      "sealed_future", "zero",        "null",
+    "directory", "pipe",         "secret",      "tmpfs",         "noexec",      "bad",
 };
 
 const char *fuzz_call_name(uint32_t call)
@@ -97,8 +97,9 @@ int fuzz_sequence_write(FILE *out, const struct fuzz_sequence *sequence)
     const struct fuzz_config *config = &sequence->config;
 
     fprintf(out, "# vmakit fuzz sequence 1\n");
-    fprintf(out, "config seed 0x%" PRIx64 " drop_ipc_lock %d as 0x%" PRIx64 " data 0x%" PRIx64 " stack 0x%" PRIx64
-                 " memlock 0x%" PRIx64 "\n",
+    fprintf(out,
+            "config seed 0x%" PRIx64 " drop_ipc_lock %d as 0x%" PRIx64 " data 0x%" PRIx64 " stack 0x%" PRIx64
+            " memlock 0x%" PRIx64 "\n",
             config->seed, config->drop_ipc_lock, config->limit_as, config->limit_data, config->limit_stack,
             config->limit_memlock);
     for (size_t i = 0; i < sequence->nr_ops; i++) {

@@ -19,7 +19,7 @@
 #define BARE __attribute__((noinline, no_sanitize("address", "thread", "undefined")))
 #else
 #define BARE                                                                                                           \
-    __attribute__((noinline, no_sanitize("address", "thread", "undefined"), no_profile_instrument_function,             \
+    __attribute__((noinline, no_sanitize("address", "thread", "undefined"), no_profile_instrument_function,            \
                    no_stack_protector))
 #endif
 #define HIDDEN __attribute__((visibility("hidden")))
