@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * fuzz_scenes.c - short scenarios for rules that chance alone would seldom reach: each needs a few operations on just the
- * right neighbours.
+ * fuzz_scenes.c - short scenarios for rules that chance alone would seldom reach: each needs a few operations on just
+ * the right neighbours.
  */
 #include <string.h>
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* fuzz_shrink.c - runs a sequence, and makes one that diverges smaller: chunks of operations first, then single ones. */
+/* fuzz_shrink.c - runs a sequence, and makes one that diverges smaller: chunks of operations, then single ones. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
