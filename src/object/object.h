@@ -74,7 +74,5 @@ struct vmki_anon_vma {
 
 void vmki_rmap_insert(struct vmk_object *object, struct vmki_rmap_link *link);
 void vmki_rmap_remove(struct vmk_object *object, struct vmki_rmap_link *link);
-/* Both bounds at once. */
-void vmki_rmap_resize(struct vmk_object *object, struct vmki_rmap_link *link, uint64_t start, uint64_t end);
 
 #endif

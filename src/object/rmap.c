@@ -25,14 +25,6 @@ void vmki_rmap_remove(struct vmk_object *object, struct vmki_rmap_link *link)
     vmk_sync_mutex_unlock(&object->system->rmap_lock);
 }
 
-void vmki_rmap_resize(struct vmk_object *object, struct vmki_rmap_link *link, uint64_t start, uint64_t end)
-{
-    vmk_sync_mutex_lock(&object->system->rmap_lock);
-    link->start = start;
-    link->end = end;
-    vmk_sync_mutex_unlock(&object->system->rmap_lock);
-}
-
 size_t vmk_object_mappings(struct vmk_object *object, uint64_t start, uint64_t end,
                            bool (*found)(void *context, const struct vmk_mapping *mapping), void *context)
 {

@@ -359,19 +359,6 @@ bool vmki_cursor_advance(struct vmki_cursor *cursor)
     return next == count && next_leaf(cursor);
 }
 
-bool vmki_cursor_next(struct vmki_cursor *cursor, struct vmki_tree_entry *entry)
-{
-    struct vmki_tree_leaf *leaf = cursor_leaf(cursor);
-    unsigned next = cursor->slot[0] + 1u;
-
-    if (leaf && next < vmki_order_count(leaf->order)) {
-        cursor->slot[0] = (uint8_t)next;
-        vmki_leaf_entry(leaf, next, entry);
-        return true;
-    }
-    return vmki_cursor_advance(cursor) && vmki_cursor_entry(cursor, entry);
-}
-
 bool vmki_cursor_retreat(struct vmki_cursor *cursor)
 {
     if (!cursor->node[0])

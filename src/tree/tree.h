@@ -117,8 +117,6 @@ bool vmki_cursor_after(const struct vmki_cursor *cursor, struct vmki_tree_entry 
 /* Moves; advance returns false when it moved past the end, retreat returns false and stays when there is none before. */
 bool vmki_cursor_advance(struct vmki_cursor *cursor);
 bool vmki_cursor_retreat(struct vmki_cursor *cursor);
-/* vmki_cursor_advance and vmki_cursor_entry in one: the quick way through many entries. */
-bool vmki_cursor_next(struct vmki_cursor *cursor, struct vmki_tree_entry *entry);
 
 /* ---- Writers ---- */
 
