@@ -327,8 +327,7 @@ struct fuzz_generator {
     unsigned nr_queue, at_queue;
     bool uffd_open[FUZZ_NR_UFFD];
     bool growing; /* this sequence is about stacks */
-    bool
-        guards; /* it has guard pages and userfaultfd, and nothing that fails at a page: areas know of none */
+    bool guards;  /* it has guard pages and userfaultfd, and nothing that fails at a page */
 };
 void fuzz_generator_config(struct fuzz_config *config, uint64_t seed, uint64_t index);
 void fuzz_generator_begin(struct fuzz_generator *generator, const struct fuzz_config *config);

@@ -3,9 +3,9 @@
  * fuzz_worker.c - what runs in the process whose address space is experimented on.
  *
  * The code here has given up every area but the program's text, its constants and the shared block: it must not use
- * libc, thread-local storage, writable or relocated data, or a stack protector, and there is no instrumentation. It makes
- * raw system calls and touches memory, as the tool asks. A zygote of the same kind forks the workers, so that each begins
- * with the same few areas, none of which has an anon_vma.
+ * libc, thread-local storage, writable or relocated data, or a stack protector, and there is no instrumentation. It
+ * makes raw system calls and touches memory, as the tool asks. A zygote of the same kind forks the workers, so that
+ * each begins with the same few areas, none of which has an anon_vma.
  */
 #include <signal.h>
 #include <stddef.h>
