@@ -219,10 +219,10 @@ struct vmk_set_mm_request {
 
 /* Options of a whole address space, from prctl(2) and personality(2). */
 enum vmk_option {
-    VMK_OPTION_THP_DISABLE,    /* PR_SET_THP_DISABLE: 0, 1 or VMK_THP_DISABLE_EXCEPT_ADVISED */
-    VMK_OPTION_MDWE,           /* PR_SET_MDWE: VMK_MDWE_* */
-    VMK_OPTION_MEMORY_MERGE,   /* PR_SET_MEMORY_MERGE: 0 or 1 */
-    VMK_OPTION_PERSONALITY     /* VMK_READ_IMPLIES_EXEC, ... */
+    VMK_OPTION_THP_DISABLE,  /* PR_SET_THP_DISABLE: 0, 1 or VMK_THP_DISABLE_EXCEPT_ADVISED */
+    VMK_OPTION_MDWE,         /* PR_SET_MDWE: VMK_MDWE_* */
+    VMK_OPTION_MEMORY_MERGE, /* PR_SET_MEMORY_MERGE: 0 or 1 */
+    VMK_OPTION_PERSONALITY   /* VMK_READ_IMPLIES_EXEC, ... */
 };
 struct vmk_set_option_request {
     enum vmk_option option;
@@ -240,15 +240,15 @@ struct vmk_pkey_request {
 /* Registration with a userfaultfd context, which is an identity of the embedder's (not 0). */
 enum vmk_uffd_action { VMK_UFFD_REGISTER, VMK_UFFD_UNREGISTER, VMK_UFFD_CLOSE };
 #define VMK_UFFD_MODE_MISSING 1u
-#define VMK_UFFD_MODE_WP 2u
-#define VMK_UFFD_MODE_MINOR 4u
+#define VMK_UFFD_MODE_WP      2u
+#define VMK_UFFD_MODE_MINOR   4u
 struct vmk_uffd_request {
     enum vmk_uffd_action action;
     uint64_t context;
     uint32_t features_fork, features_remap; /* 1: the context follows fork or mremap (UFFD_FEATURE_EVENT_*) */
     uint32_t features_wp_async; /* 1: UFFD_FEATURE_WP_ASYNC: WP alone works on any file; for UNREGISTER too */
-    uint64_t mode; /* REGISTER: VMK_UFFD_MODE_* */
-    vmk_addr address; /* not for CLOSE, which treats the whole address space */
+    uint64_t mode;              /* REGISTER: VMK_UFFD_MODE_* */
+    vmk_addr address;           /* not for CLOSE, which treats the whole address space */
     uint64_t len;
 };
 
@@ -283,7 +283,8 @@ struct vmk_exec_request {
     bool executable_stack;
     vmk_addr start_brk; /* 0: after the program, that is the segments before the first one of another file */
     bool randomize_brk;
-    const struct vmk_map_special_request *specials; /* vvar, vdso: those without an address lie together, in this order */
+    const struct vmk_map_special_request
+        *specials; /* vvar, vdso: those without an address lie together, in this order */
     size_t nr_specials;
 };
 

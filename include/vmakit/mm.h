@@ -41,14 +41,14 @@ enum vmk_capability {
 struct vmk_backend_ops;
 
 struct vmk_mm_options {
-    size_t size;                   /* sizeof(struct vmk_mm_options) */
+    size_t size;                         /* sizeof(struct vmk_mm_options) */
     const struct vmk_settings *settings; /* NULL: the system's; copied */
     struct vmk_rlimits rlimits;
-    uint32_t capabilities; /* enum vmk_capability */
-    uint32_t personality;  /* VMK_ADDR_NO_RANDOMIZE, VMK_ADDR_COMPAT_LAYOUT, VMK_READ_IMPLIES_EXEC */
-    uint64_t seed;         /* of the randomised layout; used unless VMK_ADDR_NO_RANDOMIZE */
-    vmk_addr mmap_base;    /* 0: from the stack limit, the settings and the seed */
-    vmk_addr window_low, window_high; /* free placement stays inside; 0, 0: the whole address space */
+    uint32_t capabilities;                 /* enum vmk_capability */
+    uint32_t personality;                  /* VMK_ADDR_NO_RANDOMIZE, VMK_ADDR_COMPAT_LAYOUT, VMK_READ_IMPLIES_EXEC */
+    uint64_t seed;                         /* of the randomised layout; used unless VMK_ADDR_NO_RANDOMIZE */
+    vmk_addr mmap_base;                    /* 0: from the stack limit, the settings and the seed */
+    vmk_addr window_low, window_high;      /* free placement stays inside; 0, 0: the whole address space */
     const struct vmk_backend_ops *backend; /* vmakit/backend.h; NULL: areas only */
     void *backend_context;
     void *user;
@@ -62,8 +62,9 @@ VMK_API void vmk_mm_options_init(struct vmk_mm_options *options);
  * Errors: -VMK_ERR_MISUSE, -VMK_ERR_UNSUPPORTED (a 32-bit task, ...), -VMK_ERR_HOST_NOMEM.
  */
 VMK_API int vmk_mm_create(struct vmk_system *system, const struct vmk_mm_options *options, struct vmk_mm **mm);
-VMK_API void vmk_mm_get(struct vmk_mm *mm);  /* one more user */
-VMK_API void vmk_mm_put(struct vmk_mm *mm);  /* one user less; the last one ends the areas (exit) and drops a reference */
+VMK_API void vmk_mm_get(struct vmk_mm *mm); /* one more user */
+VMK_API void
+vmk_mm_put(struct vmk_mm *mm); /* one user less; the last one ends the areas (exit) and drops a reference */
 VMK_API void vmk_mm_grab(struct vmk_mm *mm); /* one more reference */
 VMK_API void vmk_mm_drop(struct vmk_mm *mm);
 
@@ -97,8 +98,8 @@ struct vmk_mm_stats {
     size_t size;
     uint64_t nr_vmas, peak_vmas;
     uint64_t total_vm, peak_vm, locked_vm, pinned_vm, data_vm, exec_vm, stack_vm, shared_vm;
-    uint64_t committed;  /* charged to the commit limit for this address space */
-    uint64_t nr_bytes;   /* of memory that the library itself spends on this address space */
+    uint64_t committed; /* charged to the commit limit for this address space */
+    uint64_t nr_bytes;  /* of memory that the library itself spends on this address space */
 };
 VMK_API void vmk_mm_get_stats(struct vmk_mm *mm, struct vmk_mm_stats *stats);
 VMK_API void vmk_mm_get_counters(struct vmk_mm *mm, struct vmk_counters *counters);

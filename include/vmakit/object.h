@@ -18,20 +18,20 @@ extern "C" {
 struct vmk_vm_ops;
 
 enum vmk_object_kind {
-    VMK_OBJECT_REGULAR,  /* a file of a disk file system */
-    VMK_OBJECT_SHMEM,    /* memfd, tmpfs, shared anonymous memory, System V shared memory */
-    VMK_OBJECT_HUGETLB,  /* a file of hugetlbfs, or memory from MAP_HUGETLB */
-    VMK_OBJECT_ZERO,     /* /dev/zero: a private mapping is anonymous with the file kept */
-    VMK_OBJECT_SECRET,   /* memfd_secret: born locked and not dumped */
-    VMK_OBJECT_DEVICE,   /* a driver: its mmap hook decides */
-    VMK_OBJECT_NONE      /* cannot be mapped (directory, pipe, socket, /dev/null): ENODEV */
+    VMK_OBJECT_REGULAR, /* a file of a disk file system */
+    VMK_OBJECT_SHMEM,   /* memfd, tmpfs, shared anonymous memory, System V shared memory */
+    VMK_OBJECT_HUGETLB, /* a file of hugetlbfs, or memory from MAP_HUGETLB */
+    VMK_OBJECT_ZERO,    /* /dev/zero: a private mapping is anonymous with the file kept */
+    VMK_OBJECT_SECRET,  /* memfd_secret: born locked and not dumped */
+    VMK_OBJECT_DEVICE,  /* a driver: its mmap hook decides */
+    VMK_OBJECT_NONE     /* cannot be mapped (directory, pipe, socket, /dev/null): ENODEV */
 };
 
 struct vmk_object_options {
     size_t size; /* sizeof(struct vmk_object_options) */
     enum vmk_object_kind kind;
-    uint64_t id;      /* the embedder's name for it; kept by save and load */
-    uint64_t nr_bytes; /* size of the contents, for SIGBUS beyond the end */
+    uint64_t id;        /* the embedder's name for it; kept by save and load */
+    uint64_t nr_bytes;  /* size of the contents, for SIGBUS beyond the end */
     uint64_t max_bytes; /* largest size that its file system allows (EOVERFLOW); 0: 2^63 - 1 */
     uint32_t dev_major, dev_minor;
     uint64_t inode;
@@ -40,9 +40,9 @@ struct vmk_object_options {
 };
 
 /* Seals of a memfd that mappings feel; values of the Linux ABI (fcntl(2)). */
-#define VMK_SEAL_WRITE 0x0008u
+#define VMK_SEAL_WRITE        0x0008u
 #define VMK_SEAL_FUTURE_WRITE 0x0010u
-#define VMK_SEAL_EXEC 0x0020u
+#define VMK_SEAL_EXEC         0x0020u
 
 enum vmk_file_mode {
     VMK_FILE_READ = 1u << 0,
@@ -58,10 +58,10 @@ enum vmk_file_mode {
 struct vmk_mmap_description {
     struct vmk_mm *mm; /* where it will live; for identity only */
     vmk_addr start, end;
-    uint64_t pgoff;              /* may be changed */
-    vmk_vm_flags flags;          /* may be changed, but not READ|WRITE|EXEC|SHARED|LOCKED */
+    uint64_t pgoff;               /* may be changed */
+    vmk_vm_flags flags;           /* may be changed, but not READ|WRITE|EXEC|SHARED|LOCKED */
     const struct vmk_vm_ops *ops; /* may be set */
-    void *private_data;          /* may be set */
+    void *private_data;           /* may be set */
     struct vmk_file *file;
 };
 
@@ -75,13 +75,13 @@ struct vmk_file_ops {
 
 struct vmk_file_options {
     size_t size;
-    struct vmk_object *object;    /* a reference is taken */
-    uint32_t mode;                /* enum vmk_file_mode */
-    uint32_t seals;               /* VMK_SEAL_* */
-    const struct vmk_file_ops *ops; /* may be NULL; must outlive the file */
+    struct vmk_object *object;       /* a reference is taken */
+    uint32_t mode;                   /* enum vmk_file_mode */
+    uint32_t seals;                  /* VMK_SEAL_* */
+    const struct vmk_file_ops *ops;  /* may be NULL; must outlive the file */
     const struct vmk_vm_ops *vm_ops; /* operations of its areas unless the mmap hook sets others; may be NULL */
-    const char *name;             /* as maps shows it; copied; may be NULL */
-    uint64_t id;                  /* the embedder's name for this open file description; kept by save and load */
+    const char *name;                /* as maps shows it; copied; may be NULL */
+    uint64_t id;                     /* the embedder's name for this open file description; kept by save and load */
     void *user;
 };
 

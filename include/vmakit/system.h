@@ -25,8 +25,8 @@ struct vmk_sysctl {
     uint64_t admin_reserve_kbytes; /* 8192 */
     uint64_t total_ram_pages;
     uint64_t total_swap_pages;
-    uint64_t hugetlb_free_pages;   /* of the default size: what the pool can still reserve */
-    uint64_t legacy_va_layout;     /* 1: bottom-up for new address spaces */
+    uint64_t hugetlb_free_pages; /* of the default size: what the pool can still reserve */
+    uint64_t legacy_va_layout;   /* 1: bottom-up for new address spaces */
     uint64_t unprivileged_userfaultfd;
 };
 
@@ -95,12 +95,12 @@ typedef void vmk_trace_fn(void *context, enum vmk_event event, struct vmk_mm *mm
 VMK_API const char *vmk_event_name(enum vmk_event event);
 
 struct vmk_system_options {
-    size_t size;                        /* sizeof(struct vmk_system_options) */
-    const struct vmk_port *port;        /* required; must outlive the system */
-    struct vmk_settings settings;       /* default of its address spaces */
+    size_t size;                  /* sizeof(struct vmk_system_options) */
+    const struct vmk_port *port;  /* required; must outlive the system */
+    struct vmk_settings settings; /* default of its address spaces */
     struct vmk_sysctl sysctl;
     const struct vmk_commit_ops *commit; /* NULL: counted here; must outlive the system */
-    vmk_trace_fn *trace;                /* NULL for none */
+    vmk_trace_fn *trace;                 /* NULL for none */
     void *trace_context;
     void *user; /* the embedder's */
 };

@@ -27,15 +27,15 @@ struct vmk_vma_info {
     size_t size; /* sizeof(struct vmk_vma_info); set by the caller */
     vmk_addr start, end;
     vmk_vm_flags flags;
-    uint64_t pgoff;    /* in pages: of the file, or start / page size for anonymous memory */
+    uint64_t pgoff;        /* in pages: of the file, or start / page size for anonymous memory */
     struct vmk_file *file; /* borrowed: valid while mm.lock is held or a reference is known to exist */
     uint64_t file_id, object_id;
-    uint64_t anon_vma; /* identity of its anon_vma; 0 for none */
+    uint64_t anon_vma;       /* identity of its anon_vma; 0 for none */
     bool anon_vma_inherited; /* it came through a fork: never merges with areas that have none */
-    bool anon_vma_unknown; /* imported without history */
-    bool is_special;   /* vdso, vvar and the like: named by the kernel */
-    uint64_t uffd;     /* identity of its userfaultfd context; 0 for none */
-    uint64_t policy;   /* identity of its memory policy; 0 for the task's */
+    bool anon_vma_unknown;   /* imported without history */
+    bool is_special;         /* vdso, vvar and the like: named by the kernel */
+    uint64_t uffd;           /* identity of its userfaultfd context; 0 for none */
+    uint64_t policy;         /* identity of its memory policy; 0 for the task's */
     void *user;
 };
 
@@ -50,7 +50,7 @@ struct vmk_fault;
  * must not call a verb on the same address space.
  */
 struct vmk_vm_ops {
-    size_t size; /* sizeof(struct vmk_vm_ops) */
+    size_t size;                                    /* sizeof(struct vmk_vm_ops) */
     const char *(*name)(const struct vmk_vma *vma); /* shown in maps instead of the file's */
     void (*open)(struct vmk_vma *vma);              /* a new area shares the mapping: split, fork, a move */
     void (*close)(struct vmk_vma *vma);             /* an area goes; its presence keeps merges from removing it */
@@ -59,7 +59,8 @@ struct vmk_vm_ops {
     int (*mprotect)(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_flags new_flags);
     int (*fault)(struct vmk_vma *vma, struct vmk_fault *fault); /* mm.lock shared or the area's lock */
     int (*page_mkwrite)(struct vmk_vma *vma, struct vmk_fault *fault);
-    int (*access)(struct vmk_vma *vma, vmk_addr address, void *buffer, size_t len, bool write); /* ptrace of I/O memory */
+    int (*access)(struct vmk_vma *vma, vmk_addr address, void *buffer, size_t len,
+                  bool write); /* ptrace of I/O memory */
     int (*set_policy)(struct vmk_vma *vma, uint64_t policy);
     uint64_t (*get_policy)(struct vmk_vma *vma, vmk_addr address);
     int (*migrate)(struct vmk_vma *vma, uint64_t from_nodes, uint64_t to_nodes);
@@ -96,9 +97,9 @@ VMK_API size_t vmk_vma_name(const struct vmk_vma *vma, char *buffer, size_t size
 struct vmk_vma_request {
     vmk_addr start, end; /* page aligned, start < end */
     vmk_vm_flags flags;
-    uint64_t pgoff;           /* in pages; ignored for anonymous memory unless keep_pgoff */
+    uint64_t pgoff; /* in pages; ignored for anonymous memory unless keep_pgoff */
     bool keep_pgoff;
-    struct vmk_file *file;    /* NULL for anonymous memory; a reference is taken */
+    struct vmk_file *file;        /* NULL for anonymous memory; a reference is taken */
     const struct vmk_vm_ops *ops; /* NULL: the file's */
     void *private_data;
     const char *special_name; /* "[vdso]" and the like; static text; NULL for none */

@@ -14,13 +14,13 @@ void *memmove(void *to, const void *from, size_t n);
 void *memset(void *at, int value, size_t n);
 int memcmp(const void *a, const void *b, size_t n);
 
-#define VMKI_ARRAY_SIZE(array) (sizeof(array) / sizeof((array)[0]))
+#define VMKI_ARRAY_SIZE(array)                   (sizeof(array) / sizeof((array)[0]))
 #define VMKI_CONTAINER_OF(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #if defined(__GNUC__)
-#define VMKI_LIKELY(x) __builtin_expect(!!(x), 1)
+#define VMKI_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define VMKI_UNLIKELY(x) __builtin_expect(!!(x), 0)
-#define VMKI_NOINLINE __attribute__((noinline))
+#define VMKI_NOINLINE    __attribute__((noinline))
 #endif
 
 /*

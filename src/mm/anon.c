@@ -15,9 +15,8 @@
 static bool may_lend(const struct vmk_vma *lender, const struct vmk_vma *vma)
 {
     return lender->anon_vma != NULL && ((lender->flags & VMKI_VM_FORKED) == 0 || VMKI_BROKEN(fork_lends)) &&
-           !VMKI_BROKEN(anon_reuse) &&
-           ((lender->flags ^ vma->flags) & ~LENDER_IGNORED) == 0 && lender->file == vma->file &&
-           lender->bias == vma->bias && vmki_ext_same_policy(lender->ext, vma->ext);
+           !VMKI_BROKEN(anon_reuse) && ((lender->flags ^ vma->flags) & ~LENDER_IGNORED) == 0 &&
+           lender->file == vma->file && lender->bias == vma->bias && vmki_ext_same_policy(lender->ext, vma->ext);
 }
 
 static struct vmki_anon_vma *anon_vma_of_neighbour(const struct vmk_vma *vma)

@@ -83,8 +83,9 @@ static enum vmki_step brk_grow(struct vmki_plan *plan)
 {
     struct vmk_mm *mm = plan->mm;
     /* A heap that begins never joins the area below it (bss); only a heap that is there grows. */
-    struct vmki_new_area area = {
-        .start = plan->start, .end = plan->end, .may_merge = plan->start > mm->layout.start_brk || VMKI_BROKEN(brk_alone)};
+    struct vmki_new_area area = {.start = plan->start,
+                                 .end = plan->end,
+                                 .may_merge = plan->start > mm->layout.start_brk || VMKI_BROKEN(brk_alone)};
     struct vmk_vma *vma;
     int error = vmki_edit_reserve(mm, 1, false);
 

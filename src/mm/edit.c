@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* edit.c - preparing area edits: which areas stay, which come, which go. edit.h has the picture; commit.c publishes. */
-#include "base/breaks.h"
 #include "mm/edit.h"
+#include "base/breaks.h"
 
 #include "mm/reserve.h"
 
@@ -24,7 +24,8 @@ static struct vmki_piece *piece_keep(struct vmki_area_edit *edit, struct vmk_vma
 }
 
 /* A new area for a part of `vma`, with its properties. */
-static struct vmki_piece *piece_split_off(struct vmki_area_edit *edit, struct vmk_vma *vma, vmk_addr start, vmk_addr end)
+static struct vmki_piece *piece_split_off(struct vmki_area_edit *edit, struct vmk_vma *vma, vmk_addr start,
+                                          vmk_addr end)
 {
     struct vmk_vma *part = vmki_mm_take_vma(vma->mm, vma->file != NULL);
     struct vmki_piece *piece;

@@ -21,8 +21,8 @@ struct vmki_piece {
     struct vmk_vma *vma;
     vmk_addr start, end;
     vmk_vm_flags flags;
-    struct vmki_ext *ext; /* a reference that commit gives to vma when it differs from vma->ext */
-    bool is_new;          /* not in the tree yet: abort returns it */
+    struct vmki_ext *ext;       /* a reference that commit gives to vma when it differs from vma->ext */
+    bool is_new;                /* not in the tree yet: abort returns it */
     struct vmk_vma *split_from; /* the area that this new piece was a part of: open and split hooks are called */
 };
 
@@ -31,13 +31,13 @@ struct vmki_area_edit {
     unsigned nr_pieces;
     struct vmki_anon_vma *adopt; /* piece `adopter` gets this anon_vma (a reference is taken at commit); NULL: none */
     unsigned adopter;
-    vmk_vm_flags adopt_flags; /* VMKI_VM_FORKED and ANON_UNKNOWN that go with it */
-    uint64_t charged;    /* commit charge taken for this edit; commit gives back what it did not need */
+    vmk_vm_flags adopt_flags;        /* VMKI_VM_FORKED and ANON_UNKNOWN that go with it */
+    uint64_t charged;                /* commit charge taken for this edit; commit gives back what it did not need */
     vmk_addr unmap_start, unmap_end; /* memory that goes, for notices and write tracking; empty for none */
     vmk_addr new_start, new_end;     /* memory that comes or changes its flags */
     vmk_vm_flags old_flags, new_flags;
-    bool is_change;      /* no memory comes or goes: counted by new_start..new_end, not area by area */
-    bool is_map;         /* new_start..new_end comes; otherwise it changes from old_flags to new_flags */
+    bool is_change; /* no memory comes or goes: counted by new_start..new_end, not area by area */
+    bool is_map;    /* new_start..new_end comes; otherwise it changes from old_flags to new_flags */
     struct vmki_piece piece[VMKI_TREE_SPLICE_MAX]; /* nr_pieces of them count; the others are not even cleared */
 };
 

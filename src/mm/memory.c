@@ -21,13 +21,13 @@ struct vmki_retired {
     struct vmk_sync_deferred deferred; /* first: the deferral's callback gets its address */
     struct vmki_pooled pooled;
     struct vmk_system *system;
-    struct vmk_vma *areas;             /* by link; their ext and anon_vma references with them */
+    struct vmk_vma *areas; /* by link; their ext and anon_vma references with them */
     struct vmki_ext *exts;
     struct vmki_anon_vma *anon_vmas;
-    struct vmki_tree_tail *nodes;      /* for which the array has no room */
-    struct vmk_vma *drop_files;        /* areas whose file is to be dropped after unlock, by rmap.next */
+    struct vmki_tree_tail *nodes; /* for which the array has no room */
+    struct vmk_vma *drop_files;   /* areas whose file is to be dropped after unlock, by rmap.next */
     unsigned nr;
-    uint16_t nr_plain, nr_nodes;       /* in the arrays */
+    uint16_t nr_plain, nr_nodes; /* in the arrays */
     uint32_t node_size;
     struct vmk_vma *plain[BATCH_AREAS];
     void *node[BATCH_NODES];
@@ -247,9 +247,9 @@ struct vmki_ext *vmki_ext_copy(struct vmk_mm *mm, const struct vmki_ext *base, u
 
 bool vmki_ext_is_empty(const struct vmki_ext *ext)
 {
-    return ext == NULL || (ext->ops == NULL && ext->private_data == NULL && ext->special_name == NULL &&
-                           ext->user == NULL && ext->policy.mode == VMK_MPOL_DEFAULT && ext->policy.nodes == 0 &&
-                           ext->uffd == 0 && ext->name_size == 0);
+    return ext == NULL ||
+           (ext->ops == NULL && ext->private_data == NULL && ext->special_name == NULL && ext->user == NULL &&
+            ext->policy.mode == VMK_MPOL_DEFAULT && ext->policy.nodes == 0 && ext->uffd == 0 && ext->name_size == 0);
 }
 
 bool vmki_ext_same_identity(const struct vmki_ext *a, const struct vmki_ext *b)
@@ -555,8 +555,7 @@ void vmki_mm_flush(struct vmki_member *member)
     vmk_sync_write_lock(&mm->lock);
     carried = mm->carried;
     mm->carried = NULL;
-    if (mm->retired->nr != 0 && mm->retired->drop_files == NULL &&
-        (empty = vmki_retired_new(mm->system)) != NULL) {
+    if (mm->retired->nr != 0 && mm->retired->drop_files == NULL && (empty = vmki_retired_new(mm->system)) != NULL) {
         full = mm->retired;
         mm->retired = empty;
     }

@@ -7,11 +7,8 @@
 
 struct vmki_identity vmki_identity_of(const struct vmk_vma *vma)
 {
-    return (struct vmki_identity){.flags = vma->flags,
-                                  .file = vma->file,
-                                  .bias = vma->bias,
-                                  .anon_vma = vma->anon_vma,
-                                  .ext = vma->ext};
+    return (struct vmki_identity){
+        .flags = vma->flags, .file = vma->file, .bias = vma->bias, .anon_vma = vma->anon_vma, .ext = vma->ext};
 }
 
 /*

@@ -86,8 +86,8 @@ int vmk_mm_create(struct vmk_system *system, const struct vmk_mm_options *option
 
     if (!mm_options_usable(options))
         return -VMK_ERR_MISUSE;
-    settings = options->settings != NULL ? vmki_settings_new(system, options->settings)
-                                         : vmki_settings_get(system->settings);
+    settings =
+        options->settings != NULL ? vmki_settings_new(system, options->settings) : vmki_settings_get(system->settings);
     if (settings == NULL)
         return -VMK_ERR_HOST_NOMEM;
     made = vmki_mm_new(system, settings);
@@ -291,8 +291,9 @@ void vmk_mm_set_layout(struct vmk_mm *mm, const struct vmk_mm_layout *layout)
 /* Areas, their share of the tree, and what is kept for the next call; what is shared or waits for readers is not here. */
 static uint64_t mm_bytes(const struct vmk_mm *mm)
 {
-    return sizeof(struct mm_block) + mm->tree.nr_nodes_bytes + vmki_mm_carried_bytes(mm) + mm->tree.nr_entries * sizeof(struct vmk_vma) +
-           mm->nr_spare_anon * sizeof(struct vmk_vma) + mm->nr_spare_file * sizeof(struct vmki_file_vma);
+    return sizeof(struct mm_block) + mm->tree.nr_nodes_bytes + vmki_mm_carried_bytes(mm) +
+           mm->tree.nr_entries * sizeof(struct vmk_vma) + mm->nr_spare_anon * sizeof(struct vmk_vma) +
+           mm->nr_spare_file * sizeof(struct vmki_file_vma);
 }
 
 void vmk_mm_get_stats(struct vmk_mm *mm, struct vmk_mm_stats *stats)

@@ -24,7 +24,7 @@
 #define VMKI_VM_FORKED VMK_VM_FLAG(60)
 /* Imported without history: whether there is an anon_vma is not known. */
 #define VMKI_VM_ANON_UNKNOWN VMK_VM_FLAG(61)
-#define VMKI_VM_PUBLIC (VMK_VM_FLAG(60) - 1)
+#define VMKI_VM_PUBLIC       (VMK_VM_FLAG(60) - 1)
 /* What two neighbours may differ in and still merge. */
 #define VMKI_VM_MERGE_IGNORED (VMK_VM_SOFTDIRTY | VMK_VM_GUARD_REGION | ~VMKI_VM_PUBLIC)
 
@@ -57,14 +57,15 @@ struct vmki_ext {
  * fields never change while the area is published, but for anon_vma and ext, which are single published pointers.
  */
 struct vmk_vma {
-    vmk_addr start, end;             /* mm.lock; object.rmap too for an area of a file */
-    vmk_vm_flags flags;              /* mm.lock; VMKI_VM_* included */
-    uint64_t bias;                   /* pgoff - start / page size: the same for every part of it; constant */
-    struct vmk_mm *mm;               /* constant */
-    struct vmk_file *file;           /* constant; a reference */
-    struct vmki_anon_vma *anon_vma;  /* mm.lock; set from NULL by a fault under mm.lock shared and anon_lock; a reference */
-    struct vmki_ext *ext;            /* mm.lock; a reference */
-    struct vmk_vma *link;            /* in a list of spare, new or retired areas; its one owner's */
+    vmk_addr start, end;   /* mm.lock; object.rmap too for an area of a file */
+    vmk_vm_flags flags;    /* mm.lock; VMKI_VM_* included */
+    uint64_t bias;         /* pgoff - start / page size: the same for every part of it; constant */
+    struct vmk_mm *mm;     /* constant */
+    struct vmk_file *file; /* constant; a reference */
+    struct vmki_anon_vma
+        *anon_vma;        /* mm.lock; set from NULL by a fault under mm.lock shared and anon_lock; a reference */
+    struct vmki_ext *ext; /* mm.lock; a reference */
+    struct vmk_vma *link; /* in a list of spare, new or retired areas; its one owner's */
 };
 
 /* An area of a file: linked to the object's reverse map. */
@@ -86,55 +87,55 @@ struct vmki_finger {
 };
 
 struct vmk_mm {
-    struct vmki_tree tree;         /* mm.lock; lock-free readers */
-    struct vmki_tree_memory tree_memory; /* constant */
-    struct vmk_system *system;     /* constant */
+    struct vmki_tree tree;                 /* mm.lock; lock-free readers */
+    struct vmki_tree_memory tree_memory;   /* constant */
+    struct vmk_system *system;             /* constant */
     struct vmki_settings *shared_settings; /* a reference */
     const struct vmk_settings *settings;   /* shared_settings->values */
-    uint32_t page_shift;           /* from settings, as the next two */
+    uint32_t page_shift;                   /* from settings, as the next two */
     uint64_t page_size;
-    vmk_addr task_size;            /* end of what a hint below va_bits can reach */
-    vmk_addr task_size_max;        /* end of all: with va_bits_wide */
+    vmk_addr task_size;     /* end of what a hint below va_bits can reach */
+    vmk_addr task_size_max; /* end of all: with va_bits_wide */
 
-    struct vmk_sync_rwlock lock;   /* mm.lock */
-    struct vmk_sync_mutex anon_lock; /* lets faults under mm.lock shared set anon_vma */
-    uint32_t users, refs;          /* atomic */
+    struct vmk_sync_rwlock lock;        /* mm.lock */
+    struct vmk_sync_mutex anon_lock;    /* lets faults under mm.lock shared set anon_vma */
+    uint32_t users, refs;               /* atomic */
     uint32_t capabilities, personality; /* mm.lock, as all that follows */
     struct vmk_rlimits rlimits;
-    struct vmk_mm_layout layout;   /* marks; brk */
+    struct vmk_mm_layout layout; /* marks; brk */
     vmk_addr window_low, window_high;
-    uint64_t seed;                 /* state of the layout's random numbers */
+    uint64_t seed; /* state of the layout's random numbers */
 
-    vmk_vm_flags def_flags;        /* of MCL_FUTURE and PR_SET_MEMORY_MERGE */
-    uint32_t mdwe;                 /* VMK_MDWE_* */
-    uint32_t thp_disable;          /* 0, 1 or VMK_THP_DISABLE_EXCEPT_ADVISED */
+    vmk_vm_flags def_flags; /* of MCL_FUTURE and PR_SET_MEMORY_MERGE */
+    uint32_t mdwe;          /* VMK_MDWE_* */
+    uint32_t thp_disable;   /* 0, 1 or VMK_THP_DISABLE_EXCEPT_ADVISED */
     bool is_exiting;
-    uint32_t pkeys_allocated;      /* bit n: key n */
-    int pkey_exec_only;            /* -1: none yet */
+    uint32_t pkeys_allocated; /* bit n: key n */
+    int pkey_exec_only;       /* -1: none yet */
 
     /* Counters, in pages; all follow from the areas (edit.c), but for pinned_vm and the high marks. */
     uint64_t nr_vmas_peak, peak_vm;
     uint64_t total_vm, locked_vm, pinned_vm, data_vm, exec_vm, stack_vm, shared_vm, accounted_vm;
-    uint64_t locked_leak;          /* part of locked_vm that no area has: Linux's DONTUNMAP moves leave it (mremap.c) */
+    uint64_t locked_leak; /* part of locked_vm that no area has: Linux's DONTUNMAP moves leave it (mremap.c) */
     uint64_t unknown_merges;
     struct vmk_counters counters;
 
     /* Memory kept for the next call, and what waits for readers. */
     struct vmk_vma *spare_anon, *spare_file;
     uint32_t nr_spare_anon, nr_spare_file;
-    struct vmki_retired *carried;  /* memory that was retired and has no reader any more; NULL for none */
-    struct vmki_retired *retired;  /* memory.c */
+    struct vmki_retired *carried; /* memory that was retired and has no reader any more; NULL for none */
+    struct vmki_retired *retired; /* memory.c */
     struct vmki_tree_entry splice[VMKI_TREE_SPLICE_MAX]; /* of the edit that is being committed */
-    struct vmki_finger finger;     /* mm.lock exclusive */
-    struct vmki_plan *call;        /* the plan of a one-call verb: with mm.lock exclusive there is one at a time */
+    struct vmki_finger finger;                           /* mm.lock exclusive */
+    struct vmki_plan *call; /* the plan of a one-call verb: with mm.lock exclusive there is one at a time */
 
-    struct vmki_tree reserved;     /* ranges of a foreign host; empty for most */
-    struct vmki_overlay *overlay;  /* write tracking; NULL for most */
+    struct vmki_tree reserved;    /* ranges of a foreign host; empty for most */
+    struct vmki_overlay *overlay; /* write tracking; NULL for most */
     vmk_change_fn *notice;
     void *notice_context;
     const struct vmk_backend_ops *backend;
     void *backend_context;
-    struct vmki_member member;     /* of the system */
+    struct vmki_member member; /* of the system */
     void *user;
 };
 
@@ -236,7 +237,7 @@ void vmki_mm_flush(struct vmki_member *member);
 void vmki_mm_memory_end(struct vmk_mm *mm);
 uint64_t vmki_mm_carried_bytes(const struct vmk_mm *mm);
 
-struct vmki_ext *vmki_ext_get(struct vmki_ext *ext); /* NULL stays NULL */
+struct vmki_ext *vmki_ext_get(struct vmki_ext *ext);        /* NULL stays NULL */
 void vmki_ext_put(struct vmk_mm *mm, struct vmki_ext *ext); /* may be NULL */
 /*
  * A changed copy of `base` (may be NULL): the caller changes it before an area points at it. `name_size` is the room for
@@ -344,8 +345,8 @@ void vmki_count_area(struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, int 
 /* What a free or fixed placement is asked for. */
 struct vmki_place {
     vmk_addr hint;
-    uint64_t len;        /* page aligned, not 0 */
-    uint32_t flags;      /* VMK_MAP_* : FIXED, 32BIT, ... */
+    uint64_t len;          /* page aligned, not 0 */
+    uint32_t flags;        /* VMK_MAP_* : FIXED, 32BIT, ... */
     struct vmk_file *file; /* NULL: anonymous */
     bool shared;
     uint64_t pgoff;

@@ -58,9 +58,8 @@ static int mprotect_start(struct vmki_plan *plan)
         return -VMK_ENOMEM;
     if (!prot_is_valid(mm, request->prot))
         return -VMK_EINVAL;
-    if (request->pkey != -1 &&
-        (request->pkey < 0 || (uint64_t)request->pkey >= mm->settings->nr_pkeys ||
-         (mm->pkeys_allocated >> request->pkey & 1) == 0))
+    if (request->pkey != -1 && (request->pkey < 0 || (uint64_t)request->pkey >= mm->settings->nr_pkeys ||
+                                (mm->pkeys_allocated >> request->pkey & 1) == 0))
         return -VMK_EINVAL;
     if (VMKI_BROKEN(protect_partial) && !vmki_range_is_covered(mm, plan->start, plan->end))
         return -VMK_ENOMEM;
@@ -114,8 +113,7 @@ static int may_protect(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr start, v
 static int adjust_account(struct vmk_mm *mm, const struct vmk_vma *vma, uint64_t pages, vmk_vm_flags *flags,
                           uint64_t *charged)
 {
-    const vmk_vm_flags exempt =
-        VMK_VM_ACCOUNT | VMK_VM_WRITE | VMK_VM_HUGETLB | VMK_VM_SHARED | VMK_VM_NORESERVE;
+    const vmk_vm_flags exempt = VMK_VM_ACCOUNT | VMK_VM_WRITE | VMK_VM_HUGETLB | VMK_VM_SHARED | VMK_VM_NORESERVE;
 
     *charged = 0;
     if ((*flags & VMK_VM_WRITE) != 0) {

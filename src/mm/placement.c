@@ -44,12 +44,10 @@ void vmki_layout_init(struct vmk_mm *mm)
         random = (vmki_mm_random(mm) & ((UINT64_C(1) << settings->mmap_rnd_bits) - 1)) << mm->page_shift;
     layout->task_size = mm->task_size;
     layout->mmap_base = vmki_page_align(mm, mm->task_size - stack_gap(mm, randomize) - random);
-    layout->mmap_legacy_base =
-        vmki_page_align(mm, mm->task_size / (settings->arch == VMK_ARCH_ARM64 ? 4 : 3)) + random;
-    layout->top_down =
-        (mm->personality & VMK_ADDR_COMPAT_LAYOUT) == 0 &&
-        vmki_sysctl(&mm->system->sysctl.legacy_va_layout) == 0 &&
-        !(settings->unlimited_stack_legacy != 0 && mm->rlimits.stack.soft == VMK_RLIM_INFINITY);
+    layout->mmap_legacy_base = vmki_page_align(mm, mm->task_size / (settings->arch == VMK_ARCH_ARM64 ? 4 : 3)) + random;
+    layout->top_down = (mm->personality & VMK_ADDR_COMPAT_LAYOUT) == 0 &&
+                       vmki_sysctl(&mm->system->sysctl.legacy_va_layout) == 0 &&
+                       !(settings->unlimited_stack_legacy != 0 && mm->rlimits.stack.soft == VMK_RLIM_INFINITY);
 }
 
 vmk_addr vmki_vma_start_gap(const struct vmk_mm *mm, vmk_addr start, vmk_vm_flags flags)
@@ -69,8 +67,8 @@ vmk_addr vmki_vma_start_gap(const struct vmk_mm *mm, vmk_addr start, vmk_vm_flag
 
 struct search {
     vmk_addr low, high;
-    uint64_t len;      /* what is asked for */
-    uint64_t align;    /* 0 or a power of two */
+    uint64_t len;   /* what is asked for */
+    uint64_t align; /* 0 or a power of two */
     uint64_t offset;
 };
 
@@ -99,8 +97,7 @@ static bool place_highest(struct vmk_mm *mm, const struct search *search, vmk_ad
             query.high = start;
             continue;
         }
-        if (vmki_tree_next(&mm->tree, gap_end, &above) &&
-            vmki_vma_start_gap(mm, above.start, above.flags) < gap_end) {
+        if (vmki_tree_next(&mm->tree, gap_end, &above) && vmki_vma_start_gap(mm, above.start, above.flags) < gap_end) {
             query.high = vmki_vma_start_gap(mm, above.start, above.flags);
             continue;
         }
@@ -314,8 +311,7 @@ static bool wants_huge_alignment(const struct vmk_mm *mm, const struct vmki_plac
         return mm->settings->thp_align_file != 0 && !place->shared;
     if (place->file != NULL)
         return mm->settings->thp_align_file != 0 && (place->file->mode & VMK_FILE_THP_ALIGN) != 0;
-    return mm->settings->thp_align_anon != 0 && !place->shared && place->hint == 0 &&
-           vmki_is_aligned(place->len, size);
+    return mm->settings->thp_align_anon != 0 && !place->shared && place->hint == 0 && vmki_is_aligned(place->len, size);
 }
 
 int vmki_place(struct vmk_mm *mm, const struct vmki_place *place, vmk_addr *address)

@@ -36,7 +36,7 @@ struct vmki_verb {
 
 /* How an mmap stands between its parts. */
 struct vmki_mmap_state {
-    uint64_t len;              /* page aligned */
+    uint64_t len; /* page aligned */
     uint64_t pgoff;
     vmk_vm_flags flags;
     struct vmk_file *file;
@@ -52,14 +52,14 @@ struct vmki_plan {
     struct vmk_result result;
 
     /* The part that is prepared. */
-    bool has_area;              /* `area` is to be committed or aborted */
-    int fail_after;             /* not 0: the call ends with this error once the part is committed */
+    bool has_area;  /* `area` is to be committed or aborted */
+    int fail_after; /* not 0: the call ends with this error once the part is committed */
     /* Runs after `area` (if any) is committed; cannot fail. NULL for none. */
     void (*commit)(struct vmki_plan *plan);
     /* Undoes what the part holds beyond `area`, when the part is given up. NULL for none. */
     void (*abort)(struct vmki_plan *plan);
     unsigned nr_edits, next_edit;
-    bool is_open;               /* two-phase form: a part waits and mm.lock is held */
+    bool is_open; /* two-phase form: a part waits and mm.lock is held */
 
     /* The verb's own: where it stands between parts. */
     int phase;

@@ -9,9 +9,8 @@
 
 static int request_check(const struct vmk_mm *mm, const struct vmk_vma_request *request)
 {
-    if (request->start >= request->end || request->end > mm->task_size_max ||
-        !vmki_page_aligned(mm, request->start) || !vmki_page_aligned(mm, request->end) ||
-        (request->flags & ~VMKI_VM_PUBLIC) != 0)
+    if (request->start >= request->end || request->end > mm->task_size_max || !vmki_page_aligned(mm, request->start) ||
+        !vmki_page_aligned(mm, request->end) || (request->flags & ~VMKI_VM_PUBLIC) != 0)
         return -VMK_EINVAL;
     return 0;
 }
@@ -85,12 +84,8 @@ static void insert_edit(struct vmk_vma *vma, struct vmki_area_edit *edit)
                                     .new_end = vma->end,
                                     .new_flags = vma->flags,
                                     .is_map = true};
-    edit->piece[0] = (struct vmki_piece){.vma = vma,
-                                         .start = vma->start,
-                                         .end = vma->end,
-                                         .flags = vma->flags,
-                                         .ext = vma->ext,
-                                         .is_new = true};
+    edit->piece[0] = (struct vmki_piece){
+        .vma = vma, .start = vma->start, .end = vma->end, .flags = vma->flags, .ext = vma->ext, .is_new = true};
 }
 
 int vmk_vma_insert(struct vmk_mm *mm, struct vmk_vma *vma)
@@ -102,8 +97,7 @@ int vmk_vma_insert(struct vmk_mm *mm, struct vmk_vma *vma)
 
     if (next != NULL && next->start < vma->end)
         return -VMK_EEXIST;
-    if (mm->tree.nr_entries > vmki_max_map_count(mm) ||
-        !vmki_may_expand(mm, vma->flags, vmki_vma_nr_pages(vma), 0))
+    if (mm->tree.nr_entries > vmki_max_map_count(mm) || !vmki_may_expand(mm, vma->flags, vmki_vma_nr_pages(vma), 0))
         return -VMK_ENOMEM;
     if (!vmki_tree_reserve(&mm->tree, 1))
         return -VMK_ERR_HOST_NOMEM;
@@ -239,8 +233,8 @@ int vmk_vma_split(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr address, stru
     edit->new_start = edit->new_end;
     edit->piece[1] = edit->piece[0];
     edit->piece[1].split_from = vma;
-    edit->piece[0] = (struct vmki_piece){
-        .vma = vma, .start = vma->start, .end = address, .flags = vma->flags, .ext = vma->ext};
+    edit->piece[0] =
+        (struct vmki_piece){.vma = vma, .start = vma->start, .end = address, .flags = vma->flags, .ext = vma->ext};
     edit->nr_pieces = 2;
     vmki_edit_commit(mm, edit);
     *second = upper;

@@ -124,9 +124,11 @@ void vmk_file_put(struct vmk_file *file)
 struct vmk_file *vmki_file_new_internal(struct vmk_system *system, enum vmk_object_kind kind, uint64_t nr_bytes,
                                         const char *name)
 {
-    struct vmk_object_options object_options = {
-        .size = sizeof(object_options), .kind = kind, .nr_bytes = nr_bytes, .inode = vmki_system_new_id(system),
-        .dev_minor = 1};
+    struct vmk_object_options object_options = {.size = sizeof(object_options),
+                                                .kind = kind,
+                                                .nr_bytes = nr_bytes,
+                                                .inode = vmki_system_new_id(system),
+                                                .dev_minor = 1};
     struct vmk_file_options file_options = {
         .size = sizeof(file_options), .mode = VMK_FILE_READ | VMK_FILE_WRITE, .name = name};
     struct vmk_object *object;

@@ -26,7 +26,7 @@ struct vmki_rmap_ops {
 
 struct vmk_object {
     struct vmk_system *system;
-    uint32_t refs;     /* atomic */
+    uint32_t refs; /* atomic */
     enum vmk_object_kind kind;
     uint64_t id;
     uint64_t nr_bytes; /* atomic */
@@ -43,10 +43,10 @@ struct vmk_object {
 
 struct vmk_file {
     struct vmk_sync_deferred deferred; /* first; its memory waits for readers of its areas */
-    struct vmk_object *object; /* a reference */
-    uint32_t refs;             /* atomic */
-    uint32_t mode;             /* enum vmk_file_mode */
-    uint32_t seals;            /* atomic */
+    struct vmk_object *object;         /* a reference */
+    uint32_t refs;                     /* atomic */
+    uint32_t mode;                     /* enum vmk_file_mode */
+    uint32_t seals;                    /* atomic */
     const struct vmk_file_ops *ops;
     const struct vmk_vm_ops *vm_ops;
     uint64_t id;
@@ -54,7 +54,7 @@ struct vmk_file {
     struct vmk_mm *aio_mm; /* the ring of an aio context of this address space, or NULL; mm.lock, as the next two */
     vmk_addr aio_base;     /* where the context is: the start of what was moved last */
     uint64_t aio_len;
-    size_t name_size;      /* with its zero */
+    size_t name_size; /* with its zero */
     char name[];
 };
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* settings.c - the table of settings: names, defaults by version and architecture, and what values make sense. */
-#include "base/base.h"
 #include "vmakit/settings.h"
+#include "base/base.h"
 
 static const struct vmk_setting_info setting_table[] = {
 #define SETTING_ROW(name, judged, meaning) {#name, meaning, offsetof(struct vmk_settings, name), judged},

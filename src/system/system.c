@@ -75,8 +75,8 @@ int vmk_system_create(const struct vmk_system_options *options, struct vmk_syste
 
     if (!system_options_usable(options))
         return -VMK_ERR_MISUSE;
-    made = options->port->alloc(options->port->context, sizeof(*made), _Alignof(struct vmk_system),
-                                VMK_ALLOC_MAY_SLEEP);
+    made =
+        options->port->alloc(options->port->context, sizeof(*made), _Alignof(struct vmk_system), VMK_ALLOC_MAY_SLEEP);
     if (made == NULL)
         return -VMK_ERR_HOST_NOMEM;
     memset(made, 0, sizeof(*made));

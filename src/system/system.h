@@ -41,13 +41,13 @@ enum { VMKI_POOL_BYTES = 4 << 20 };
 struct vmk_system {
     struct vmk_port port;
     struct vmki_settings *settings;
-    struct vmk_sysctl sysctl;     /* each word read and written atomically */
-    uint64_t committed;           /* pages, atomic */
-    uint64_t next_id;             /* identities of anon_vmas, atomic */
-    uint64_t nr_children;         /* address spaces, objects and files that are alive, atomic */
-    struct vmk_sync_mutex lock;   /* guards gone and members */
-    struct vmk_counters gone;     /* sums of address spaces that have ended */
-    struct vmki_member *members;  /* all address spaces */
+    struct vmk_sysctl sysctl;        /* each word read and written atomically */
+    uint64_t committed;              /* pages, atomic */
+    uint64_t next_id;                /* identities of anon_vmas, atomic */
+    uint64_t nr_children;            /* address spaces, objects and files that are alive, atomic */
+    struct vmk_sync_mutex lock;      /* guards gone and members */
+    struct vmk_counters gone;        /* sums of address spaces that have ended */
+    struct vmki_member *members;     /* all address spaces */
     struct vmk_sync_mutex rmap_lock; /* guards the list of areas of every object (object.rmap) */
     struct vmk_sync_mutex pool_lock; /* innermost */
     struct vmki_pooled *pool;        /* pool_lock; read without it too */

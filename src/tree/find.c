@@ -139,7 +139,7 @@ static void find_rank(struct look *look, uint64_t address)
 
 /* The last entry of the leaf that starts at or below the address, and ends above `above`. */
 static VMKI_NOINLINE bool last_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address, uint64_t above,
-                                                   struct vmki_tree_entry *entry)
+                                       struct vmki_tree_entry *entry)
 {
     struct vmki_tree_entry seen = {0};
     struct look look;
@@ -158,7 +158,7 @@ static VMKI_NOINLINE bool last_in_leaf(const struct vmki_tree_leaf *leaf, uint64
 
 /* The first entry of the leaf that ends above the address. */
 static VMKI_NOINLINE bool first_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address,
-                                                    struct vmki_tree_entry *entry)
+                                        struct vmki_tree_entry *entry)
 {
     struct vmki_tree_entry seen;
     struct look look;

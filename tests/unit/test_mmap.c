@@ -3,7 +3,7 @@
 #include "support.h"
 
 #define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
+#define P(n) ((uint64_t)(n)*VT_PAGE)
 
 static int64_t map(struct vt *t, vmk_addr address, uint64_t len, uint32_t prot, uint32_t flags)
 {
@@ -113,8 +113,8 @@ static void test_errors(void **state)
 {
     struct vt t;
     struct vmk_file *file;
-    struct vmk_mmap_request request = {.len = P(1), .prot = VT_R, .flags = VMK_MAP_PRIVATE, .offset = 1,
-                                       .file_error = -VMK_EBADF};
+    struct vmk_mmap_request request = {
+        .len = P(1), .prot = VT_R, .flags = VMK_MAP_PRIVATE, .offset = 1, .file_error = -VMK_EBADF};
 
     (void)state;
     vt_setup(&t);
@@ -156,7 +156,7 @@ static void test_limits(void **state)
     vmk_mm_set_rlimits(t.mm, &rlimits);
     assert_ret(map(&t, BASE, P(5), VT_R, VT_FIXED), -VMK_ENOMEM);
     vt_anon(&t, BASE, P(4), VT_R);
-    vt_anon(&t, BASE, P(2), VMK_PROT_NONE); /* net of what it replaces */
+    vt_anon(&t, BASE, P(2), VMK_PROT_NONE);                              /* net of what it replaces */
     assert_ret(map(&t, BASE + P(3), P(2), VT_R, VT_FIXED), -VMK_ENOMEM); /* the cut at its start stays */
     assert_ret(map(&t, BASE, P(2), VT_RW, VT_FIXED | VMK_MAP_LOCKED), -VMK_EAGAIN);
     assert_ret(map(&t, BASE, P(1), VT_RW, VT_FIXED | VMK_MAP_LOCKED), BASE);
@@ -186,7 +186,7 @@ static void test_map_count(void **state)
     assert_ret(vt_munmap(&t, BASE + P(6), P(1)), 0);
     assert_ret(vt_mprotect(&t, BASE + P(1), P(1), VT_RW), -VMK_ENOMEM); /* two splits: the second fails */
     assert_map(&t, "10000000-10001000 r--p\n10001000-10003000 r--p\n10004000-10005000 r--p\n");
-    assert_ret(vt_mprotect(&t, BASE, P(1), VT_RW), 0); /* the whole of an area */
+    assert_ret(vt_mprotect(&t, BASE, P(1), VT_RW), 0);        /* the whole of an area */
     assert_ret(vt_mprotect(&t, BASE + P(1), P(1), VT_RW), 0); /* joins: no split */
     assert_map(&t, "10000000-10002000 rw-p ac\n10002000-10003000 r--p\n10004000-10005000 r--p\n");
     assert_ret(vt_munmap(&t, BASE + P(1), P(1)), 0);

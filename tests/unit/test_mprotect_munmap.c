@@ -3,7 +3,7 @@
 #include "support.h"
 
 #define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
+#define P(n) ((uint64_t)(n)*VT_PAGE)
 
 static void test_munmap(void **state)
 {
@@ -190,8 +190,8 @@ static void count_call(struct vmk_vma *vma)
 static void test_close_hook_keeps_pieces(void **state)
 {
     static const struct vmk_vm_ops ops = {.size = sizeof(ops), .open = count_call, .close = count_call};
-    struct vmk_vma_request request = {.start = BASE, .end = BASE + P(3), .ops = &ops,
-                                      .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS};
+    struct vmk_vma_request request = {
+        .start = BASE, .end = BASE + P(3), .ops = &ops, .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS};
     unsigned nr_calls = 0;
     struct vmk_vma *vma;
     struct vt t;

@@ -3,7 +3,7 @@
 #include "support.h"
 
 #define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
+#define P(n) ((uint64_t)(n)*VT_PAGE)
 
 /* The edits of the part that is open, one line each. */
 static void edits_text(struct vmk_plan *plan, struct vt_text *to)

@@ -2,9 +2,9 @@
 /* Operations on one area: create, insert, remove, split, merge, modify, delete, account. */
 #include "support.h"
 
-#define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n) * VT_PAGE)
-#define MAY VMK_VM_MAY_ACCESS
+#define BASE    UINT64_C(0x10000000)
+#define P(n)    ((uint64_t)(n)*VT_PAGE)
+#define MAY     VMK_VM_MAY_ACCESS
 #define ANON_RW (VMK_VM_READ | VMK_VM_WRITE | MAY | VMK_VM_ACCOUNT)
 
 static struct vmk_vma *insert(struct vt *t, vmk_addr start, vmk_addr end, vmk_vm_flags flags)
@@ -165,8 +165,8 @@ static void test_map_memory(void **state)
     struct vmk_object_options object_options = {.size = sizeof(object_options), .kind = VMK_OBJECT_DEVICE};
     struct vmk_file_options file_options = {
         .size = sizeof(file_options), .mode = VMK_FILE_READ | VMK_FILE_WRITE, .ops = &ops, .id = 9};
-    struct vmk_vma_request request = {.start = BASE, .end = BASE + P(1), .pgoff = 7,
-                                      .flags = VMK_VM_READ | VMK_VM_SHARED | VMK_VM_MAYSHARE | MAY};
+    struct vmk_vma_request request = {
+        .start = BASE, .end = BASE + P(1), .pgoff = 7, .flags = VMK_VM_READ | VMK_VM_SHARED | VMK_VM_MAYSHARE | MAY};
     struct vmk_object *object;
     struct vmk_file *file;
     struct vmk_vma *vma;
@@ -228,8 +228,8 @@ static void test_mappings(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_insert),  cmocka_unit_test(test_remove),     cmocka_unit_test(test_split_and_merge),
-        cmocka_unit_test(test_modify),  cmocka_unit_test(test_account),    cmocka_unit_test(test_map_memory),
+        cmocka_unit_test(test_insert),   cmocka_unit_test(test_remove),  cmocka_unit_test(test_split_and_merge),
+        cmocka_unit_test(test_modify),   cmocka_unit_test(test_account), cmocka_unit_test(test_map_memory),
         cmocka_unit_test(test_mappings),
     };
 

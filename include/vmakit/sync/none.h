@@ -32,19 +32,57 @@ struct vmk_sync_deferred {
     struct vmk_sync_deferred *next;
 };
 
-static inline void vmk_sync_rwlock_init(struct vmk_sync_rwlock *lock) { lock->unused = 0; }
-static inline void vmk_sync_rwlock_destroy(struct vmk_sync_rwlock *lock) { (void)lock; }
-static inline void vmk_sync_read_lock(struct vmk_sync_rwlock *lock) { (void)lock; }
-static inline bool vmk_sync_try_read_lock(struct vmk_sync_rwlock *lock) { (void)lock; return true; }
-static inline void vmk_sync_read_unlock(struct vmk_sync_rwlock *lock) { (void)lock; }
-static inline void vmk_sync_write_lock(struct vmk_sync_rwlock *lock) { (void)lock; }
-static inline bool vmk_sync_try_write_lock(struct vmk_sync_rwlock *lock) { (void)lock; return true; }
-static inline void vmk_sync_write_unlock(struct vmk_sync_rwlock *lock) { (void)lock; }
+static inline void vmk_sync_rwlock_init(struct vmk_sync_rwlock *lock)
+{
+    lock->unused = 0;
+}
+static inline void vmk_sync_rwlock_destroy(struct vmk_sync_rwlock *lock)
+{
+    (void)lock;
+}
+static inline void vmk_sync_read_lock(struct vmk_sync_rwlock *lock)
+{
+    (void)lock;
+}
+static inline bool vmk_sync_try_read_lock(struct vmk_sync_rwlock *lock)
+{
+    (void)lock;
+    return true;
+}
+static inline void vmk_sync_read_unlock(struct vmk_sync_rwlock *lock)
+{
+    (void)lock;
+}
+static inline void vmk_sync_write_lock(struct vmk_sync_rwlock *lock)
+{
+    (void)lock;
+}
+static inline bool vmk_sync_try_write_lock(struct vmk_sync_rwlock *lock)
+{
+    (void)lock;
+    return true;
+}
+static inline void vmk_sync_write_unlock(struct vmk_sync_rwlock *lock)
+{
+    (void)lock;
+}
 
-static inline void vmk_sync_mutex_init(struct vmk_sync_mutex *mutex) { mutex->unused = 0; }
-static inline void vmk_sync_mutex_destroy(struct vmk_sync_mutex *mutex) { (void)mutex; }
-static inline void vmk_sync_mutex_lock(struct vmk_sync_mutex *mutex) { (void)mutex; }
-static inline void vmk_sync_mutex_unlock(struct vmk_sync_mutex *mutex) { (void)mutex; }
+static inline void vmk_sync_mutex_init(struct vmk_sync_mutex *mutex)
+{
+    mutex->unused = 0;
+}
+static inline void vmk_sync_mutex_destroy(struct vmk_sync_mutex *mutex)
+{
+    (void)mutex;
+}
+static inline void vmk_sync_mutex_lock(struct vmk_sync_mutex *mutex)
+{
+    (void)mutex;
+}
+static inline void vmk_sync_mutex_unlock(struct vmk_sync_mutex *mutex)
+{
+    (void)mutex;
+}
 
 static inline void vmk_sync_read_enter(void) {}
 static inline void vmk_sync_read_exit(void) {}

@@ -142,9 +142,7 @@ static inline void vmk_sync_thread_enter(void)
     urcu_bp_register_thread();
 }
 
-static inline void vmk_sync_thread_leave(void)
-{
-}
+static inline void vmk_sync_thread_leave(void) {}
 
 static inline void vmk_sync_fork_prepare(void)
 {
