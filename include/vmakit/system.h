@@ -77,7 +77,10 @@ struct vmk_counters {
 #undef VMK_COUNTER_FIELD
 };
 
-/* One id a counter; a trace event of that name is sent where the counter is raised. */
+/*
+ * One id a counter; a trace event of that name is sent where the counter is raised. refuse_* and alloc_failed are only
+ * counted: a refused merge has no range of its own.
+ */
 enum vmk_event {
 #define VMK_EVENT_ID(name) VMK_EVENT_##name,
     VMK_COUNTERS(VMK_EVENT_ID)
