@@ -254,7 +254,7 @@ static int place_plain(struct vmk_mm *mm, const struct vmki_place *place, uint64
 static bool place_huge_aligned(struct vmk_mm *mm, const struct vmki_place *place, vmk_addr *address)
 {
     uint64_t size = UINT64_C(1) << mm->settings->pmd_shift;
-    uint64_t offset = place->pgoff << mm->page_shift;
+    uint64_t offset = place->file != NULL ? place->pgoff << mm->page_shift : 0; /* anonymous memory has none */
     uint64_t first_aligned = vmki_align_up(offset, size);
     uint64_t padded = place->len + size;
     vmk_addr at;

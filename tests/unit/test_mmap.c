@@ -21,6 +21,18 @@ static void test_first(void **state)
     vt_teardown(&t);
 }
 
+/* The offset of anonymous memory means nothing, for its huge-page alignment either. */
+static void test_anonymous_offset(void **state)
+{
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    assert_ret(vt_mmap_file(&t, 0, UINT64_C(8) << 20, VT_R, VT_ANON, NULL, P(3)), 0x7ffff7600000);
+    assert_map(&t, "7ffff7600000-7ffff7e00000 r--p\n");
+    vt_teardown(&t);
+}
+
 static void test_merges(void **state)
 {
     struct vt t;
@@ -270,12 +282,19 @@ static void test_failing_allocations(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_first),          cmocka_unit_test(test_merges),
-        cmocka_unit_test(test_fixed_replaces), cmocka_unit_test(test_anon_vma_decides),
-        cmocka_unit_test(test_adopts),         cmocka_unit_test(test_reuses),
-        cmocka_unit_test(test_errors),         cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_map_count),      cmocka_unit_test(test_shared),
-        cmocka_unit_test(test_commit),         cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_first),
+        cmocka_unit_test(test_anonymous_offset),
+        cmocka_unit_test(test_merges),
+        cmocka_unit_test(test_fixed_replaces),
+        cmocka_unit_test(test_anon_vma_decides),
+        cmocka_unit_test(test_adopts),
+        cmocka_unit_test(test_reuses),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_map_count),
+        cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_commit),
+        cmocka_unit_test(test_failing_allocations),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
