@@ -127,6 +127,18 @@ static int mremap_check_hugetlb(struct vmki_plan *plan, const struct vmk_vma *vm
     return 0;
 }
 
+/* The same for an area that follows in a move of several: its own place and length, before anything of it is done. */
+static int mremap_check_next_hugetlb(struct vmki_plan *plan, const struct vmk_vma *vma)
+{
+    uint64_t size;
+
+    if ((vma->flags & (VMK_VM_HUGETLB | VMK_VM_SEALED)) != VMK_VM_HUGETLB)
+        return 0;
+    size = UINT64_C(1) << vma->file->object->huge_shift;
+    plan->number[MREMAP_OLD_LEN] = vmki_align_up(plan->number[MREMAP_OLD_LEN], size);
+    return vmki_is_aligned(plan->cursor, size) && vmki_is_aligned(plan->number[MREMAP_DEST], size) ? 0 : -VMK_EINVAL;
+}
+
 /* Does the call reach over the end of its first area in the one way that may be: a move of several to a fixed place? */
 static bool mremap_is_several(const struct vmki_plan *plan, const struct vmk_vma *first)
 {
@@ -552,12 +564,14 @@ static enum vmki_step mremap_moved(struct vmki_plan *plan)
     if (vma == NULL || vma->start >= plan->end)
         return mremap_end(plan, 0, request->new_address);
     plan->cursor = vmki_max(plan->cursor, vma->start);
-    error = mremap_check_area(plan, vma, true);
+    plan->number[MREMAP_DEST] = request->new_address + (plan->cursor - plan->start);
+    plan->number[MREMAP_OLD_LEN] = vmki_min(vma->end, plan->end) - plan->cursor;
+    error = mremap_check_next_hugetlb(plan, vma);
+    if (error == 0)
+        error = mremap_check_area(plan, vma, true);
     if (error != 0)
         return mremap_end(plan, error, 0);
-    plan->number[MREMAP_OLD_LEN] = vmki_min(vma->end, plan->end) - plan->cursor;
     plan->number[MREMAP_NEW_LEN] = plan->number[MREMAP_OLD_LEN];
-    plan->number[MREMAP_DEST] = request->new_address + (plan->cursor - plan->start);
     return mremap_clear(plan);
 }
 
