@@ -998,6 +998,24 @@ static void test_failing_allocations(void **state)
     vt_fail_each(prepare_uffd, call_uffd_above, false);
 }
 
+/* A later area of huge pages that would lie unaligned is refused before anything at its destination goes. */
+static void test_several_huge(void **state)
+{
+    const uint64_t huge = UINT64_C(2) << 20, base = UINT64_C(0x40000000), to = UINT64_C(0x50000000);
+    struct vt own;
+
+    (void)state;
+    vt_setup(&own);
+    vt_anon(&own, base - VT_PAGE, VT_PAGE, VT_R);
+    assert_ret(vt_mmap_file(&own, base, huge, VT_R, VT_FIXED | VMK_MAP_HUGETLB | VMK_MAP_NORESERVE, NULL, 0), base);
+    vt_anon(&own, to + huge, VT_PAGE, VT_RW);
+    assert_ret(
+        vt_mremap(&own, base - VT_PAGE, VT_PAGE + huge, VT_PAGE + huge, VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED, to),
+        -VMK_EINVAL);
+    vt_expect_range(own.mm, to, UINT64_MAX, "50000000-50001000 r--p\n50200000-50201000 rw-p ac\n", __FILE__, __LINE__);
+    vt_teardown(&own);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1036,6 +1054,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_notices, setup, teardown),
         cmocka_unit_test_setup_teardown(test_reserved_range, setup, teardown),
         cmocka_unit_test_setup_teardown(test_in_child, setup, teardown),
+        cmocka_unit_test(test_several_huge),
         cmocka_unit_test(test_failing_allocations),
     };
 
