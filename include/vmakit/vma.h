@@ -39,9 +39,6 @@ struct vmk_vma_info {
     void *user;
 };
 
-/* Why an operation of an area is called. */
-enum vmk_close_reason { VMK_CLOSE_UNMAP, VMK_CLOSE_MERGE, VMK_CLOSE_FAILED_FORK };
-
 struct vmk_fault;
 
 /*
