@@ -424,6 +424,47 @@ static int64_t run_own_memory(struct fuzz_child *child, const struct fuzz_op *op
     return result;
 }
 
+/* The inode of the ring that is mapped at `wanted`, or, with an inode given, where a piece of that ring is; 0 for none. */
+static uint64_t find_ring(const struct fuzz_child *child, uint64_t wanted, uint64_t inode)
+{
+    char path[64], line[512];
+    unsigned long start, end, number;
+    uint64_t found = 0;
+    FILE *maps;
+
+    snprintf(path, sizeof(path), "/proc/%d/maps", child->chain[child->depth]);
+    maps = fopen(path, "re");
+    while (maps != NULL && found == 0 && fgets(line, sizeof(line), maps) != NULL) {
+        if (strstr(line, "/[aio]") == NULL || sscanf(line, "%lx-%lx %*s %*x %*s %lu", &start, &end, &number) != 3)
+            continue;
+        if (inode == 0 && start <= wanted && wanted < end)
+            found = number;
+        else if (inode != 0 && number == inode)
+            found = start;
+    }
+    if (maps != NULL)
+        fclose(maps);
+    return found;
+}
+
+/* The ring of a context that ends loses its pages a little later: when some of it is still mapped, that is waited for. */
+static int64_t run_io_destroy(struct fuzz_child *child, const struct fuzz_op *op)
+{
+    uint8_t *vector = (uint8_t *)child->comm + 0x1000;
+    uint64_t inode = find_ring(child, op->arg[0], 0), left;
+    int64_t result = CALL(child, SYS_io_destroy, op->arg[0]);
+
+    if (result != 0 || inode == 0)
+        return result;
+    left = find_ring(child, 0, inode);
+    for (int i = 0; i < 10000 && left != 0; i++) {
+        if (CALL(child, SYS_mincore, left, FUZZ_PAGE, FUZZ_BUFFER) != 0 || (vector[0] & 1) == 0)
+            break;
+        usleep(200);
+    }
+    return result;
+}
+
 static int64_t run_with_buffer(struct fuzz_child *child, const struct fuzz_op *op)
 {
     uint64_t *buffer = (uint64_t *)((char *)child->comm + 0x1000);
@@ -500,6 +541,8 @@ static int64_t run_other(struct fuzz_child *child, const struct fuzz_op *op)
         return CALL(child, SYS_ftruncate, fd_of(child, arg[0]), arg[1]);
     case FUZZ_CAPSET:
         return drop_ipc_lock(child);
+    case FUZZ_IO_DESTROY:
+        return run_io_destroy(child, op);
     default:
         return run_with_buffer(child, op);
     }
@@ -526,7 +569,6 @@ fuzz_result fuzz_child_run(struct fuzz_child *child, const struct fuzz_op *op)
         [FUZZ_MADVISE] = SYS_madvise,
         [FUZZ_REMAP_FILE_PAGES] = SYS_remap_file_pages,
         [FUZZ_SHMDT] = SYS_shmdt,
-        [FUZZ_IO_DESTROY] = SYS_io_destroy,
         [FUZZ_PERSONALITY] = SYS_personality,
     };
 

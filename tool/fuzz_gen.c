@@ -426,8 +426,11 @@ static void generate_policy(struct fuzz_generator *generator, const struct fuzz_
     op->arg[2] = mode;
     op->arg[3] = mask;
     op->arg[4] = max_node;
-    /* MF_STRICT asks where the pages are, which no area knows: only with the one node that there is */
-    op->arg[5] = fuzz_chance(random, 85) ? 0 : mask == 1 ? fuzz_below(random, 10) : 8 + fuzz_below(random, 8);
+    /* MF_STRICT asks where the pages are, which no area knows: only with the one node that there is; the kernel takes
+       one bit less than it is told */
+    op->arg[5] = fuzz_chance(random, 85)     ? 0
+                 : mask == 1 && max_node > 1 ? fuzz_below(random, 10)
+                                             : 8 + fuzz_below(random, 8);
 }
 
 static void generate_uffd(struct fuzz_generator *generator, const struct fuzz_view *view, struct fuzz_op *op)

@@ -5,6 +5,7 @@
  * A context is known by the address of its ring, which follows a move of any part of it (mremap); it stays behind in a
  * fork. The ring's file remembers it.
  */
+#include "base/atomic.h"
 #include "mm/fault.h"
 #include "mm/plan.h"
 
@@ -19,12 +20,12 @@ static int aio_mremap(struct vmk_vma *vma)
     return 0;
 }
 
-/* All pages of the ring exist from the start. */
+/* All pages of the ring exist from the start, and go with the context: what is still mapped raises SIGBUS then. */
 static int aio_fault(struct vmk_vma *vma, struct vmk_fault *fault)
 {
     const struct vmk_file *file = vmk_vma_file(vma);
 
-    return fault->pgoff << vma->mm->page_shift < file->aio_len ? 0 : -VMK_EFAULT;
+    return fault->pgoff << vma->mm->page_shift < vmki_load_relaxed(&file->aio_len) ? 0 : -VMK_EFAULT;
 }
 
 static const struct vmk_vm_ops aio_vm_ops = {.size = sizeof(aio_vm_ops), .mremap = aio_mremap, .fault = aio_fault};
@@ -61,7 +62,7 @@ static enum vmki_step aio_setup_step(struct vmki_plan *plan)
     if (plan->result.error == 0) {
         file->aio_mm = plan->mm;
         file->aio_base = plan->start;
-        file->aio_len = plan->mmap.len;
+        vmki_store_relaxed(&file->aio_len, plan->mmap.len);
     }
     return step;
 }
@@ -109,6 +110,7 @@ static enum vmki_step aio_destroy_step(struct vmki_plan *plan)
     if (prepared == -VMK_ERR_HOST_NOMEM)
         return vmki_plan_end(plan, prepared, 0);
     file->aio_mm = NULL;
+    vmki_store_relaxed(&file->aio_len, 0); /* a fork's child sees it too */
     plan->fail_after = 0;
     plan->cursor = plan->end;
     return prepared == 1 ? VMKI_STEP_PART : vmki_plan_end(plan, 0, 0);

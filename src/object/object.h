@@ -53,8 +53,8 @@ struct vmk_file {
     void *user;
     struct vmk_mm *aio_mm; /* the ring of an aio context of this address space, or NULL; mm.lock, as the next two */
     vmk_addr aio_base;     /* where the context is: the start of what was moved last */
-    uint64_t aio_len;
-    size_t name_size; /* with its zero */
+    uint64_t aio_len;      /* of its pages, 0 once the context is gone; faults of fork children read it, with no lock */
+    size_t name_size;      /* with its zero */
     char name[];
 };
 

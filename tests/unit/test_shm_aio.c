@@ -354,6 +354,39 @@ static void test_aio_limits(void **state)
     assert_ret(aio_setup(&t, P(1)), -VMK_ENOMEM);
 }
 
+static struct vmk_fault read_ring(struct vt *vt, int64_t address)
+{
+    const struct vmk_fault_request request = {
+        .address = (vmk_addr)address, .access = VMK_ACCESS_READ, .flags = VMK_FAULT_USER};
+    struct vmk_fault fault;
+
+    assert_int_equal(vmk_mm_fault(vt->mm, &request, &fault), 0);
+    return fault;
+}
+
+/* The pages go with the context: a ring that could not be unmapped has none any more, here and in a child. */
+static void test_aio_pages(void **state)
+{
+    struct vmk_mm *child, *parent = t.mm;
+    struct vmk_fault fault;
+    int64_t ring;
+
+    (void)state;
+    ring = aio_setup(&t, P(2));
+    assert_int_equal(read_ring(&t, ring).outcome, VMK_FAULT_MINOR);
+    assert_int_equal(vmk_mm_fork(parent, &child), 0);
+    assert_ret(vt_mseal(&t, (vmk_addr)ring, P(1), 0), 0);
+    assert_ret(aio_destroy(&t, ring), 0);
+    fault = read_ring(&t, ring);
+    assert_int_equal(fault.outcome, VMK_FAULT_SIGNAL);
+    assert_int_equal(fault.signal, VMK_SIGBUS);
+    assert_int_equal(fault.code, VMK_BUS_ADRERR);
+    t.mm = child;
+    assert_int_equal(read_ring(&t, ring + (int64_t)P(1)).outcome, VMK_FAULT_SIGNAL);
+    t.mm = parent;
+    vmk_mm_put(child);
+}
+
 /* A child has the area, not the context. */
 static void test_aio_in_child(void **state)
 {
@@ -567,6 +600,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_aio, setup, teardown),
         cmocka_unit_test_setup_teardown(test_aio_partly_gone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_aio_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_aio_pages, setup, teardown),
         cmocka_unit_test_setup_teardown(test_aio_in_child, setup, teardown),
         cmocka_unit_test_setup_teardown(test_map_special, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shadow_stack, setup, teardown),
