@@ -391,7 +391,7 @@ static void summary(struct session *session)
            "(compared "
            "by identity), minor-fault userfaultfd, touches of vvar, mlock and MADV_POPULATE over guard pages or "
            "userfaultfd,"
-           " MPOL_MF_STRICT with other nodes, MADV_COLLAPSE of whole huge pages%s%s\n",
+           " MPOL_MF_STRICT with other nodes or none, MADV_COLLAPSE of whole huge pages%s%s\n",
            session->files.left_out[0] != '\0' ? ", " : "", session->files.left_out);
     printf("%" PRIu64 " operations, %" PRIu64 " divergences\n", session->run->nr_ops, session->nr_divergences);
 }
