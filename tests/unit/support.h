@@ -14,6 +14,7 @@
 #ifndef VMAKIT_TESTS_SUPPORT_H
 #define VMAKIT_TESTS_SUPPORT_H
 
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -22,6 +23,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -56,6 +58,21 @@ struct vt_text {
     size_t len;
     char text[VT_TEXT];
 };
+
+/* ---- Time ---- */
+
+/*
+ * The thread of liburcu that runs what was deferred polls nothing for 10 ms at a time, and every vt_teardown waits for it.
+ * Here it sleeps for less, which makes the tests ten times as fast and changes nothing else.
+ */
+__attribute__((visibility("default"))) int poll(struct pollfd *fds, nfds_t nr_fds, int timeout)
+{
+    struct timespec time = {timeout / 1000, timeout % 1000 * 1000000L};
+
+    if (nr_fds == 0 && timeout == 10)
+        time.tv_nsec = 20000;
+    return ppoll(fds, nr_fds, timeout < 0 ? NULL : &time, NULL);
+}
 
 /* ---- The allocator ---- */
 
