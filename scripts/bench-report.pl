@@ -4,6 +4,7 @@
 # bench-report.pl RESULTS OUT - prints the table of scripts/bench.sh and writes OUT/ratios.json and OUT/ratios.svg.
 #
 # RESULTS/linux.tsv: a line a round, peer TAB operation TAB areas TAB median TAB min TAB max; may be missing.
+# RESULTS/threads.tsv: bench/threads.cc's; may be missing. Its table comes last, and OUT/threads.json and OUT/threads.svg.
 # RESULTS/vmakit-*.json: Google Benchmark's, a sample a repetition, named operation/areas.
 use strict;
 use warnings;
@@ -68,6 +69,66 @@ print "bytes-*: bytes. fork: per area, beside the running kernel's fork call. Sp
 open my $json, '>', "$out/ratios.json" or die "$out/ratios.json: $!\n";
 print $json JSON::PP->new->canonical->pretty->encode(\@rows);
 close $json or die "$out/ratios.json: $!\n";
+
+# ---- Threads: a table, and a curve for each operation ----
+
+my %thread_rows;
+my @operations;
+if (open my $in, '<', "$results/threads.tsv") {
+    while (<$in>) {
+        chomp;
+        my ($operation, $threads, $space, $processes, $ratio, $low, $high, $by_processor) = split /\t/;
+        push @operations, $operation if !$thread_rows{$operation};
+        push @{ $thread_rows{$operation} },
+            { operation => $operation, threads => $threads + 0, space_per_us => $space + 0, processes_per_us => $processes + 0,
+              ratio => $ratio + 0, low => $low + 0, high => $high + 0, ratio_by_processor => $by_processor + 0 };
+    }
+}
+
+sub write_thread_chart {
+    my ($left, $top, $side) = (60, 40, 420);
+    my @colour = ('#4c78a8', '#f58518', '#54a24b', '#b279a2', '#e45756', '#72b7b2');
+    my $most = 2;
+    for my $rows (values %thread_rows) {
+        $_->{threads} > $most and $most = $_->{threads} for @$rows;
+    }
+    open my $svg, '>', "$out/threads.svg" or die "$out/threads.svg: $!\n";
+    printf $svg qq{<svg xmlns="http://www.w3.org/2000/svg" width="%d" height="%d" font-family="sans-serif" font-size="11">\n},
+        $left + $side + 160, $top + $side + 40;
+    print $svg qq{<rect width="100%" height="100%" fill="#ffffff"/>\n};
+    print $svg qq{<text x="$left" y="20" font-size="14">threads in one space: ratio to processes, times threads</text>\n};
+    for my $n (grep { $_ <= $most } 1, 2, 4, 8, 16, 32, 64) {
+        my $at = $side * $n / $most;
+        printf $svg qq{<text x="%.1f" y="%d" text-anchor="middle">%d</text><text x="%d" y="%.1f" text-anchor="end">%d</text>\n},
+            $left + $at, $top + $side + 16, $n, $left - 6, $top + $side - $at + 4, $n;
+    }
+    printf $svg qq{<line x1="%d" y1="%d" x2="%d" y2="%d" stroke="#dddddd"/>\n}, $left, $top + $side, $left + $side, $top;
+    for my $i (0 .. $#operations) {
+        my @points = map { my $n = $_->{threads}; my $y = $_->{operation} eq 'beside-writer' ? 0 : $n * $_->{ratio};
+            sprintf '%.1f,%.1f', $left + $side * $n / $most, $top + $side - $side * $y / $most } @{ $thread_rows{ $operations[$i] } };
+        next if $operations[$i] eq 'beside-writer';
+        unshift @points, sprintf '%.1f,%.1f', $left + $side / $most, $top + $side - $side / $most;
+        printf $svg qq{<polyline points="%s" fill="none" stroke="%s" stroke-width="2"/>\n}, join(' ', @points), $colour[$i];
+        printf $svg qq{<rect x="%d" y="%d" width="10" height="10" fill="%s"/><text x="%d" y="%d">%s</text>\n}, $left + $side + 20,
+            $top + 16 * $i, $colour[$i], $left + $side + 34, $top + 16 * $i + 9, $operations[$i];
+    }
+    print $svg "</svg>\n";
+    close $svg or die "$out/threads.svg: $!\n";
+}
+
+if (@operations) {
+    printf "\n%-14s %7s  %13s  %13s  %-20s  %s\n", 'operation', 'threads', 'one space/us', 'processes/us', 'ratio (spread)',
+        'by processor time';
+    for my $row (map { @{ $thread_rows{$_} } } @operations) {
+        printf "%-14s %7d  %13.2f  %13.2f  %-20s  %.2f\n", @$row{qw(operation threads space_per_us processes_per_us)},
+            sprintf('%.2f (%.2f..%.2f)', @$row{qw(ratio low high)}), $row->{ratio_by_processor};
+    }
+    print "Several threads in one space beside as many processes; beside-writer: the reader's rate alone.\n";
+    open my $out_json, '>', "$out/threads.json" or die "$out/threads.json: $!\n";
+    print $out_json JSON::PP->new->canonical->pretty->encode([map { @{ $thread_rows{$_} } } @operations]);
+    close $out_json or die "$out/threads.json: $!\n";
+    write_thread_chart();
+}
 
 # ---- The chart: a bar for each operation and number of areas, from ratio 1 on a logarithmic axis ----
 

@@ -7,10 +7,12 @@
 #      library is measured alone.
 #   2. Both sides must print the same checksums (workload.h): otherwise nothing is measured, and the exit status is 1.
 #   3. Rounds: the peer, then the library, for each number of areas in turn; every sample of every round counts.
-#   4. bench-report.pl prints the table and writes build/bench/ratios.json and build/bench/ratios.svg.
+#   4. Threads: several in one space beside as many processes (bench/threads.cc), on all processors.
+#   5. bench-report.pl prints the tables and writes ratios.json, ratios.svg, threads.json and threads.svg in build/bench.
 #
 # AREAS="N N ..." (default 100 1000 65536 1000000; quick: 1000 65536), ROUNDS (3; quick: 1), FILTER=regex of operations,
-# BENCH_CPU (the processor to run on), NO_PEER=1, NOHUGE=1 (no huge pages, on either side).
+# BENCH_CPU (the processor to run on), NO_PEER=1, NOHUGE=1 (no huge pages, on either side),
+# NO_THREADS=1.
 . "$(dirname "$0")/lib.sh"
 quick=
 [ "${1:-}" = quick ] && quick=--quick
@@ -73,4 +75,10 @@ for round in $(seq "$rounds"); do
             { cat $results/vmakit.log >&2; fail "the library's benchmark failed"; }
     done
 done
+
+if [ -z "${NO_THREADS:-}${FILTER:-}" ]; then
+    echo "bench.sh: threads" >&2
+    GLIBC_TUNABLES=$tunables "${bench%/*}/threads" --tsv ${quick:+--rounds=5} >$results/threads.tsv ||
+        fail "the benchmark of threads failed"
+fi
 perl scripts/bench-report.pl $results build/bench
