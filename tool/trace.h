@@ -265,6 +265,8 @@ void trace_space_use_limits(struct trace_space *space, const struct trace_proces
 void trace_space_read_capabilities(struct trace_space *space, pid_t tid);
 bool trace_space_is_last(const struct tracer *tracer, const struct trace_task *task);
 int trace_proc_open(pid_t tid, const char *what);
+/* The marks of a fresh image (code, data, heap, stack, arguments, environment) from /proc/PID/stat. */
+bool trace_read_marks(pid_t tid, struct vmk_mm_layout *layout);
 
 /* ---- trace_calls.c ---- */
 /* Runs the engine; false when the call does not need its end to be seen. */

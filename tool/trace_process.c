@@ -260,7 +260,7 @@ static bool read_stat_fields(pid_t tid, uint64_t *fields, size_t nr_fields)
     return true;
 }
 
-static bool read_marks(pid_t tid, struct vmk_mm_layout *layout)
+bool trace_read_marks(pid_t tid, struct vmk_mm_layout *layout)
 {
     uint64_t fields[52] = {0};
     if (!read_stat_fields(tid, fields, 52))
@@ -359,7 +359,7 @@ int trace_space_exec(struct tracer *tracer, struct trace_task *task)
     vmk_mm_get_layout(mm, &layout);
     if (!layout.top_down && (options.personality & VMK_ADDR_NO_RANDOMIZE) == 0)
         layout.mmap_legacy_base = observed_legacy_base(&tracer->view, layout.task_size);
-    if (read_marks(task->tid, &layout))
+    if (trace_read_marks(task->tid, &layout))
         vmk_mm_set_layout(mm, &layout);
     if (import(tracer, task, mm) != 0)
         return EXIT_NO_RESOURCE;
