@@ -3,6 +3,8 @@
 #ifndef VMAKIT_TOOL_COMMANDS_H
 #define VMAKIT_TOOL_COMMANDS_H
 
+#include <stdbool.h>
+
 enum exit_status {
     EXIT_GOOD = 0,
     EXIT_DIFFERENT = 1,        /* a divergence or a difference was found (replay, fuzz) */
@@ -20,5 +22,8 @@ int cmd_trace(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_fuzz(int argc, char **argv);
+
+/* --break RULE: false when there is nothing to run with (`help', an unknown rule, an ordinary build); then *status. */
+bool command_break(const char *command, const char *rule, int *status);
 
 #endif

@@ -15,18 +15,29 @@
 #include "commands.h"
 #include "fuzz.h"
 #include "fuzz_comm.h"
-#include "vmakit/testing.h"
 
 struct options {
     uint64_t ops, seed, first, length;
     double minutes;
-    const char *rule, *replay, *output;
+    const char *rule, *replay, *output, *record;
     bool calls_given, calls[FUZZ_NR_CALLS];
-    bool verbose, kernel_only, keep_long, only_one;
+    bool verbose, kernel_only, keep_long, only_one, check_recordings;
     unsigned max_divergences;
 };
 
-enum { KEY_CALLS = 0x100, KEY_REPLAY, KEY_OUTPUT, KEY_KERNEL, KEY_LONG, KEY_SEQUENCE, KEY_LENGTH, KEY_MAX, KEY_BREAK };
+enum {
+    KEY_CALLS = 0x100,
+    KEY_REPLAY,
+    KEY_OUTPUT,
+    KEY_KERNEL,
+    KEY_LONG,
+    KEY_SEQUENCE,
+    KEY_LENGTH,
+    KEY_MAX,
+    KEY_BREAK,
+    KEY_RECORD,
+    KEY_CHECK_RECORDS
+};
 
 static const struct argp_option argp_options[] = {
     {"ops", 'n', "N", 0, "Operations to run (default 100000)", 0},
@@ -35,8 +46,11 @@ static const struct argp_option argp_options[] = {
     {"calls", KEY_CALLS, "LIST", 0, "Only these calls, comma-separated; `help' lists them", 0},
     {"length", KEY_LENGTH, "N", 0, "Operations in a sequence (default 100 to 400)", 0},
     {"sequence", KEY_SEQUENCE, "K", 0, "Run sequence K of the seed alone", 0},
-    {"replay-seq", KEY_REPLAY, "FILE", 0, "Run one sequence that was written before", 0},
-    {"output", 'o', "DIR", 0, "Where failing sequences are written (default: here)", 0},
+    {"replay-seq", KEY_REPLAY, "FILE", 0, "Run one sequence that was written before, on the kernel and the engine", 0},
+    {"record", KEY_RECORD, "FILE", 0, "With --replay-seq: write what the kernel answers for `vmakit replay'", 0},
+    {"check-recordings", KEY_CHECK_RECORDS, NULL, 0, "Record each sequence, and replay the recording: it must agree",
+     0},
+    {"output", 'o', "DIR", 0, "Where failing sequences are written, as .seq and as .trace (default: here)", 0},
     {"max-divergences", KEY_MAX, "N", 0, "Stop after N divergences (default 10)", 0},
     {"no-shrink", KEY_LONG, NULL, 0, "Leave failing sequences as long as they are", 0},
     {"kernel-only", KEY_KERNEL, NULL, 0, "Do not ask the engine: what does the generator reach?", 0},
@@ -138,6 +152,18 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
     case KEY_BREAK:
         options->rule = text;
         break;
+    case KEY_RECORD:
+        options->record = text;
+        break;
+    case KEY_CHECK_RECORDS:
+        options->check_recordings = true;
+        break;
+    case ARGP_KEY_END:
+        if (options->record != NULL && (options->replay == NULL || options->kernel_only))
+            argp_error(state, "--record goes with --replay-seq, and not with --kernel-only");
+        if (options->check_recordings && options->kernel_only)
+            argp_error(state, "--check-recordings does not go with --kernel-only");
+        break;
     case 'v':
         options->verbose = true;
         break;
@@ -189,29 +215,6 @@ static void settle_processor(void)
     sched_setaffinity(0, sizeof(set), &set);
 }
 
-/* --break: false when there is nothing to run with. */
-static bool break_rule(const char *rule, int *status)
-{
-#if defined(VMAKIT_TEST_BUILD) && VMAKIT_TEST_BUILD
-    const char *name, *meaning;
-
-    *status = EXIT_GOOD;
-    if (strcmp(rule, "help") == 0) {
-        for (size_t i = 0; (name = vmk_test_break_at(i, &meaning)) != NULL; i++)
-            printf("%-18s %s\n", name, meaning);
-        return false;
-    }
-    if (vmk_test_break(rule) == 0)
-        return true;
-    fprintf(stderr, "vmakit fuzz: there is no rule '%s'; --break=help lists them\n", rule);
-#else
-    (void)rule;
-    fprintf(stderr, "vmakit fuzz: --break is for test builds (cmake --preset testing)\n");
-#endif
-    *status = EXIT_USAGE;
-    return false;
-}
-
 static volatile sig_atomic_t stopped;
 
 static void on_stop(int signo)
@@ -259,48 +262,113 @@ static double seconds_since(const struct timespec *then)
     return (double)(now.tv_sec - then->tv_sec) + (double)(now.tv_nsec - then->tv_nsec) / 1e9;
 }
 
+/* Where a failing sequence goes. */
+static void path_of(const struct session *session, uint64_t index, const char *ending, char *path, size_t size)
+{
+    snprintf(path, size, "%s/vmakit-fuzz-%" PRIu64 "-%" PRIu64 ".%s",
+             session->options->output != NULL ? session->options->output : ".", session->options->seed, index, ending);
+}
+
 static void write_sequence(const struct session *session, uint64_t index)
 {
     char path[512];
     FILE *file;
 
-    snprintf(path, sizeof(path), "%s/vmakit-fuzz-%" PRIu64 "-%" PRIu64 ".seq",
-             session->options->output != NULL ? session->options->output : ".", session->options->seed, index);
+    path_of(session, index, "seq", path, sizeof(path));
     file = fopen(path, "we");
     if (file == NULL || fuzz_sequence_write(file, session->sequence) != 0)
         fprintf(stderr, "vmakit fuzz: cannot write %s: %s\n", path, strerror(errno));
     else
-        printf("written: %s\n", path);
+        printf("written: %s (vmakit fuzz --replay-seq runs it on the kernel again)\n", path);
     if (file != NULL)
         fclose(file);
+}
+
+/* Runs the sequence once more, and writes down what the kernel answers. The outcome of the run. */
+static int run_recorded(struct fuzz_run *run, struct fuzz_sequence *sequence, const char *path)
+{
+    int error = fuzz_record_open(path, &run->record), outcome = 0;
+
+    if (error == 0) {
+        outcome = fuzz_run_sequence(run, sequence, NULL, 0);
+        error = fuzz_record_close(run->record);
+        run->record = NULL;
+    }
+    if (error != 0)
+        fprintf(stderr, "vmakit fuzz: cannot write %s: %s\n", path, strerror(-error));
+    return outcome;
+}
+
+static void write_recording(const struct session *session, uint64_t index)
+{
+    uint64_t nr_different = 0;
+    char path[512];
+
+    path_of(session, index, "trace", path, sizeof(path));
+    if (run_recorded(session->run, session->sequence, path) != 1 || fuzz_record_replay(path, &nr_different) != 0)
+        printf("no recording: the sequence does not diverge when it is run again\n");
+    else if (nr_different != 0)
+        printf("written: %s (vmakit replay shows the same without the kernel)\n", path);
+    else
+        printf("written: %s (what differs is not part of a recording: vmakit replay agrees)\n", path);
 }
 
 /* A sequence diverged: says where, makes it small, prints and writes it. */
 static void report(struct session *session, uint64_t index)
 {
     struct fuzz_run *run = session->run;
+    struct fuzz_table *table = run->table;
+    uint64_t nr_ops = run->nr_ops;
+    bool verbose = run->verbose;
 
+    run->table = NULL;
     session->nr_divergences++;
     printf("\ndivergence in sequence %" PRIu64 ", operation %zu: %s\n", index, run->failed_at, run->difference.what);
     if (run->failed_at + 1 < session->sequence->nr_ops)
         session->sequence->nr_ops = run->failed_at + 1;
     if (!session->options->keep_long) {
         unsigned runs = fuzz_shrink(run, session->sequence);
-        bool verbose = run->verbose;
-        struct fuzz_table *table = run->table;
-        uint64_t nr_ops = run->nr_ops;
 
         printf("%zu operations remain after %u runs; dropped CAP_IPC_LOCK: %s:\n", session->sequence->nr_ops, runs,
                session->sequence->config.drop_ipc_lock ? "yes" : "no");
         run->verbose = true;
-        run->table = NULL;
         fuzz_run_sequence(run, session->sequence, NULL, 0);
         printf("%s\n", run->difference.what);
-        run->verbose = verbose;
-        run->table = table;
-        run->nr_ops = nr_ops;
     }
+    run->verbose = false;
     write_sequence(session, index);
+    write_recording(session, index);
+    run->verbose = verbose;
+    run->table = table;
+    run->nr_ops = nr_ops;
+}
+
+/* One generated sequence; with --check-recordings its recording must replay without a difference. */
+static int run_generated(struct session *session, uint64_t index, size_t nr_ops)
+{
+    struct fuzz_run *run = session->run;
+    uint64_t nr_different = 0;
+    char path[512];
+    int outcome, error = 0;
+
+    path_of(session, index, "trace", path, sizeof(path));
+    if (session->options->check_recordings)
+        error = fuzz_record_open(path, &run->record);
+    outcome = fuzz_run_sequence(run, session->sequence, &session->generator, nr_ops);
+    if (run->record != NULL)
+        error = fuzz_record_close(run->record);
+    run->record = NULL;
+    if (!session->options->check_recordings || outcome != 0)
+        return outcome;
+    if (error == 0)
+        error = fuzz_record_replay(path, &nr_different);
+    if (error != 0 || nr_different == 0) {
+        unlink(path);
+        return error;
+    }
+    printf("sequence %" PRIu64 ": its recording does not replay: %s\n", index, path);
+    session->nr_divergences++;
+    return 0;
 }
 
 static int loop(struct session *session)
@@ -319,8 +387,7 @@ static int loop(struct session *session)
         random.state = session->sequence->config.seed ^ UINT64_C(0x5851f42d4c957f2d);
         length = options->length != 0 ? options->length : 100 + fuzz_below(&random, 300);
         fuzz_generator_begin(&session->generator, &session->sequence->config);
-        outcome =
-            fuzz_run_sequence(session->run, session->sequence, &session->generator, length < left ? length : left);
+        outcome = run_generated(session, index, length < left ? length : left);
         session->nr_sequences++;
         if (outcome < 0) {
             fprintf(stderr, "vmakit fuzz: sequence %" PRIu64 ", operation %zu: %s: %s\n", index,
@@ -413,7 +480,9 @@ static int replay(struct session *session)
         return EXIT_CANNOT_READ;
     }
     session->run->verbose = true;
-    outcome = fuzz_run_sequence(session->run, session->sequence, NULL, 0);
+    outcome = session->options->record == NULL
+                  ? fuzz_run_sequence(session->run, session->sequence, NULL, 0)
+                  : run_recorded(session->run, session->sequence, session->options->record);
     if (outcome != 0)
         printf("%s\n", session->run->difference.what);
     for (size_t i = 0; session->options->kernel_only && i < session->run->view.nr_areas; i++)
@@ -463,7 +532,7 @@ int cmd_fuzz(int argc, char **argv)
     int status;
 
     argp_parse(&argp, argc, argv, 0, NULL, &options);
-    if (options.rule != NULL && !break_rule(options.rule, &status))
+    if (options.rule != NULL && !command_break("fuzz", options.rule, &status))
         return status;
     settle_layout(argv);
     settle_processor();

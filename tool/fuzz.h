@@ -12,6 +12,7 @@
  *     fuzz_files.c    the files, segments and the like that sequences use
  *     fuzz_engine.c   the same operation on the engine
  *     fuzz_compare.c  result, map, flags and status of both
+ *     fuzz_record.c   a sequence as a recording for vmakit replay
  *     fuzz_shrink.c   fewer operations that still diverge
  *     fuzz_table.c    names of calls, text form of sequences, call and errno table
  */
@@ -128,6 +129,8 @@ struct fuzz_sequence {
 #define FUZZ_STACKS       UINT64_C(0x300000000) /* areas that grow down live here, far enough from each other */
 #define FUZZ_PAGE         UINT64_C(4096)
 #define FUZZ_HUGE         UINT64_C(0x200000)
+
+#define FUZZ_AREA_NAME "vmakit" /* what PR_SET_VMA gives */
 
 const char *fuzz_call_name(uint32_t call);
 unsigned fuzz_call_nr_args(uint32_t call);
@@ -295,6 +298,18 @@ fuzz_result fuzz_engine_run(struct fuzz_engine *engine, const struct fuzz_op *op
                             fuzz_result kernel);
 struct vmk_mm *fuzz_engine_mm(struct fuzz_engine *engine);
 struct vmk_system *fuzz_engine_system(struct fuzz_engine *engine);
+/* The open file of an enum fuzz_file_id, borrowed; NULL when it cannot be had. */
+struct vmk_file *fuzz_engine_file(const struct fuzz_engine *engine, int id);
+/* The access that a touch is. */
+void fuzz_engine_access(const struct fuzz_op *op, const struct fuzz_presence *presence,
+                        struct vmk_fault_request *request);
+/* The size of io_setup's ring. */
+uint64_t fuzz_engine_ring_bytes(const struct fuzz_engine *engine, uint64_t nr_events);
+struct fuzz_range {
+    uint64_t address, len;
+};
+/* The ranges of a process_madvise as the kernel looks at them; 0 when it refuses them before. */
+size_t fuzz_engine_vector(const uint64_t *arg, struct fuzz_range ranges[2]);
 
 /* ---- Comparison ---- */
 
@@ -354,12 +369,33 @@ bool fuzz_hurts(const struct fuzz_generator *generator, uint64_t address, uint64
 /* The same for a whole operation. */
 bool fuzz_op_hurts(const struct fuzz_generator *generator, const struct fuzz_view *view, const struct fuzz_op *op);
 
+/* ---- Recordings ---- */
+
+struct fuzz_record;
+/* 0 or -errno. */
+int fuzz_record_open(const char *path, struct fuzz_record **record);
+/* When the first map is known to be the same. */
+void fuzz_record_begin(struct fuzz_record *record, struct fuzz_engine *engine, const struct fuzz_files *files);
+/* An operation, after both have run it. */
+void fuzz_record_step(struct fuzz_record *record, const struct fuzz_op *op, const struct fuzz_presence *presence,
+                      fuzz_result kernel);
+/* The kernel's map and status, as they are now. */
+void fuzz_record_end(struct fuzz_record *record, const struct fuzz_child *child);
+/* 0, or the first error of any write (-errno). */
+int fuzz_record_close(struct fuzz_record *record);
+/* Replays a recording in this process: in how many places the engine differs. 0 or -errno. */
+int fuzz_record_replay(const char *path, uint64_t *nr_different);
+
 /* ---- One sequence ---- */
+
+/* Is it an access to memory, about whose page the engine is told? */
+bool fuzz_op_touches(uint32_t call);
 
 struct fuzz_run {
     struct fuzz_child *child;
     struct fuzz_engine *engine; /* NULL: the kernel only */
     struct fuzz_table *table;   /* NULL: do not count */
+    struct fuzz_record *record; /* NULL: none is written */
     struct fuzz_view view;
     uint64_t nr_ops;
     uint64_t areas_seen[FUZZ_MAX_AREAS + 1]; /* how often a map had so many areas */

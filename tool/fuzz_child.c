@@ -477,7 +477,7 @@ static int64_t run_with_buffer(struct fuzz_child *child, const struct fuzz_op *o
         result = CALL(child, SYS_io_setup, arg[0], FUZZ_BUFFER);
         return result == 0 ? (int64_t)buffer[0] : result;
     case FUZZ_NAME:
-        memcpy(buffer, "vmakit", 7);
+        memcpy(buffer, FUZZ_AREA_NAME, sizeof(FUZZ_AREA_NAME));
         return CALL(child, SYS_prctl, 0x53564d41, 0, arg[0], arg[1], FUZZ_BUFFER);
     case FUZZ_SETRLIMIT:
         buffer[0] = arg[1];

@@ -33,6 +33,11 @@ struct vmk_system *fuzz_engine_system(struct fuzz_engine *engine)
     return engine->system;
 }
 
+struct vmk_file *fuzz_engine_file(const struct fuzz_engine *engine, int id)
+{
+    return engine->file[id];
+}
+
 /* ---- The world: files and objects ---- */
 
 static struct vmk_object *make_object(struct fuzz_engine *engine, enum vmk_object_kind kind, uint64_t nr_bytes,
@@ -306,24 +311,31 @@ static fuzz_result of_result(const struct vmk_result *result)
     return result->error != 0 ? of_error(result->error) : (fuzz_result)result->value;
 }
 
+void fuzz_engine_access(const struct fuzz_op *op, const struct fuzz_presence *presence,
+                        struct vmk_fault_request *request)
+{
+    *request = (struct vmk_fault_request){.address = op->arg[0], .access = VMK_ACCESS_READ, .flags = VMK_FAULT_USER};
+    if (op->call == FUZZ_TOUCH_WRITE || op->call == FUZZ_COPY_IN || op->call == FUZZ_PROC_MEM_WRITE)
+        request->access = VMK_ACCESS_WRITE;
+    else if (op->call == FUZZ_TOUCH_EXEC)
+        request->access = VMK_ACCESS_EXEC;
+    if (op->call == FUZZ_COPY_IN || op->call == FUZZ_COPY_OUT || op->call == FUZZ_IO_DESTROY)
+        request->flags = 0;
+    if (op->call == FUZZ_PROC_MEM_READ || op->call == FUZZ_PROC_MEM_WRITE) {
+        request->access |= VMK_ACCESS_FOREIGN | VMK_ACCESS_FORCE | VMK_ACCESS_REMOTE;
+        request->flags = 0; /* a debugger's access grows a stack */
+    }
+    request->flags |= (presence->present ? VMK_FAULT_PRESENT : 0u) | (presence->has_table ? VMK_FAULT_HAS_TABLE : 0u) |
+                      (presence->guard ? VMK_FAULT_GUARD : 0u) | (presence->cached ? VMK_FAULT_CACHED : 0u);
+}
+
 static fuzz_result touch(struct fuzz_engine *engine, const struct fuzz_op *op, const struct fuzz_presence *presence)
 {
-    struct vmk_fault_request request = {.address = op->arg[0], .access = VMK_ACCESS_READ, .flags = VMK_FAULT_USER};
+    struct vmk_fault_request request;
     struct vmk_fault fault;
     int error;
 
-    if (op->call == FUZZ_TOUCH_WRITE || op->call == FUZZ_COPY_IN || op->call == FUZZ_PROC_MEM_WRITE)
-        request.access = VMK_ACCESS_WRITE;
-    else if (op->call == FUZZ_TOUCH_EXEC)
-        request.access = VMK_ACCESS_EXEC;
-    if (op->call == FUZZ_COPY_IN || op->call == FUZZ_COPY_OUT || op->call == FUZZ_IO_DESTROY)
-        request.flags = 0;
-    if (op->call == FUZZ_PROC_MEM_READ || op->call == FUZZ_PROC_MEM_WRITE) {
-        request.access |= VMK_ACCESS_FOREIGN | VMK_ACCESS_FORCE | VMK_ACCESS_REMOTE;
-        request.flags = 0; /* a debugger's access grows a stack */
-    }
-    request.flags |= (presence->present ? VMK_FAULT_PRESENT : 0u) | (presence->has_table ? VMK_FAULT_HAS_TABLE : 0u) |
-                     (presence->guard ? VMK_FAULT_GUARD : 0u) | (presence->cached ? VMK_FAULT_CACHED : 0u);
+    fuzz_engine_access(op, presence, &request);
     error = vmk_mm_fault(fuzz_engine_mm(engine), &request, &fault);
     if (error != 0)
         return of_error(error);
@@ -413,11 +425,16 @@ static const struct vmk_file_ops ring_ops = {.size = sizeof(ring_ops), .mmap = m
 #define RING_INODES (UINT64_C(1) << 40) /* apart from those that the engine counts itself */
 
 /* The ring of io_setup has room for at least four events a processor, twice over, and a header. */
+uint64_t fuzz_engine_ring_bytes(const struct fuzz_engine *engine, uint64_t nr_events)
+{
+    uint64_t events = nr_events > engine->nr_cpus * 4u ? nr_events : engine->nr_cpus * 4u;
+
+    return (32 + (events * 2 + 2) * 32 + FUZZ_PAGE - 1) & ~(FUZZ_PAGE - 1);
+}
+
 static fuzz_result run_io_setup(struct fuzz_engine *engine, const uint64_t *arg, struct vmk_result *result)
 {
-    uint64_t events = arg[0] > engine->nr_cpus * 4u ? arg[0] : engine->nr_cpus * 4u;
-    uint64_t bytes = 32 + (events * 2 + 2) * 32;
-    struct vmk_aio_setup_request request = {.len = (bytes + FUZZ_PAGE - 1) & ~(FUZZ_PAGE - 1)};
+    struct vmk_aio_setup_request request = {.len = fuzz_engine_ring_bytes(engine, arg[0])};
     struct vmk_object *object;
 
     if (arg[0] == 0)
@@ -458,11 +475,10 @@ static fuzz_result run_uffd(struct fuzz_engine *engine, const struct fuzz_op *op
 
 #define MAX_VECTOR UINT64_C(0x7ffff000) /* bytes of one vector; a longer one is cut */
 
-/* The loop of process_madvise over its vector: whole ranges count, an error after the first is not reported. */
-static fuzz_result run_process_madvise(struct fuzz_engine *engine, const uint64_t *arg, struct vmk_result *result)
+/* What the kernel makes of the vector before it looks at the first range: an error, or the ranges as they are cut. */
+static int check_vector(const uint64_t *arg, struct fuzz_range *ranges, size_t nr)
 {
     uint64_t total = 0;
-    size_t nr = arg[4] != 0 ? 2 : 1;
 
     if ((uint32_t)arg[5] != 0)
         return -EINVAL;
@@ -474,13 +490,34 @@ static fuzz_result run_process_madvise(struct fuzz_engine *engine, const uint64_
 
         if (arg[1 + 2 * i] > UINT64_C(0x7ffffffff000) || len > UINT64_C(0x7ffffffff000) - arg[1 + 2 * i])
             return -EFAULT;
+        ranges[i].address = arg[1 + 2 * i];
+        ranges[i].len = arg[2 + 2 * i] < MAX_VECTOR - total ? arg[2 + 2 * i] : MAX_VECTOR - total;
+        total += ranges[i].len;
     }
-    for (size_t i = 0; i < nr; i++) {
-        struct vmk_madvise_request request = {.address = arg[1 + 2 * i], .len = arg[2 + 2 * i], .advice = (int)arg[0]};
-        uint64_t room = MAX_VECTOR - total;
+    return 0;
+}
 
-        if (request.len > room)
-            request.len = room;
+size_t fuzz_engine_vector(const uint64_t *arg, struct fuzz_range ranges[2])
+{
+    size_t nr = arg[4] != 0 ? 2 : 1;
+
+    return check_vector(arg, ranges, nr) == 0 ? nr : 0;
+}
+
+/* The loop of process_madvise over its vector: whole ranges count, an error after the first is not reported. */
+static fuzz_result run_process_madvise(struct fuzz_engine *engine, const uint64_t *arg, struct vmk_result *result)
+{
+    uint64_t total = 0;
+    size_t nr = arg[4] != 0 ? 2 : 1;
+    struct fuzz_range ranges[2];
+    int error = check_vector(arg, ranges, nr);
+
+    if (error != 0)
+        return error;
+    for (size_t i = 0; i < nr; i++) {
+        struct vmk_madvise_request request = {
+            .address = ranges[i].address, .len = ranges[i].len, .advice = (int)arg[0]};
+
         request.remote = engine->settings.process_madvise_self == 0; /* a process may advise itself as it likes */
         vmk_madvise(fuzz_engine_mm(engine), &request, result);
         if (result->error != 0)
@@ -576,7 +613,7 @@ static fuzz_result run_rare(struct fuzz_engine *engine, const struct fuzz_op *op
     case FUZZ_SET_MEMPOLICY:
         VERB(set_mempolicy, .mode = (uint32_t)arg[0], .nodes = arg[1], .max_node = arg[2]);
     case FUZZ_NAME:
-        VERB(name, .address = arg[0], .len = arg[1], .text = "vmakit");
+        VERB(name, .address = arg[0], .len = arg[1], .text = FUZZ_AREA_NAME);
     case FUZZ_SET_MM:
         VERB(set_mm, .field = (int)arg[0], .value = arg[1]);
     case FUZZ_SETRLIMIT:

@@ -7,7 +7,7 @@
 
 #include "fuzz.h"
 
-static bool is_touch(uint32_t call)
+bool fuzz_op_touches(uint32_t call)
 {
     return (call >= FUZZ_TOUCH_READ && call <= FUZZ_PROC_MEM_WRITE) || call == FUZZ_IO_DESTROY;
 }
@@ -59,12 +59,14 @@ static int run_step(struct fuzz_run *run, const struct fuzz_op *op, struct fuzz_
     struct fuzz_presence presence = {0};
     fuzz_result kernel, engine;
 
-    if (run->engine != NULL && is_touch(op->call))
+    if (run->engine != NULL && fuzz_op_touches(op->call))
         fuzz_child_presence(run->child, &run->view, op->arg[0], &presence);
     kernel = fuzz_child_run(run->child, op);
     engine = kernel;
     if (run->engine != NULL && kernel != FUZZ_HUNG)
         engine = fuzz_engine_run(run->engine, op, &presence, kernel);
+    if (run->record != NULL)
+        fuzz_record_step(run->record, op, &presence, kernel);
     if (generator != NULL)
         fuzz_generator_learn(generator, op, kernel);
     if (run->table != NULL)
@@ -101,6 +103,8 @@ int fuzz_run_sequence(struct fuzz_run *run, struct fuzz_sequence *sequence, stru
     if (generator != NULL)
         sequence->nr_ops = 0;
     outcome = begin(run, &sequence->config);
+    if (outcome == 0 && run->record != NULL)
+        fuzz_record_begin(run->record, run->engine, run->child->files);
     for (i = 0; outcome == 0 && i < (generator != NULL ? nr_ops : sequence->nr_ops); i++) {
         struct fuzz_op *op = &sequence->ops[i];
 
@@ -114,6 +118,8 @@ int fuzz_run_sequence(struct fuzz_run *run, struct fuzz_sequence *sequence, stru
         outcome = run_step(run, op, generator);
     }
     alarm(0);
+    if (outcome >= 0 && run->record != NULL)
+        fuzz_record_end(run->record, run->child);
     if (outcome == 1 && run->verbose && run->engine != NULL)
         fuzz_print_both(stdout, &run->view, fuzz_engine_mm(run->engine));
     if (run->engine != NULL) {

@@ -52,6 +52,9 @@ typedef struct vmk_file *kview_file_fn(void *context, const struct kview_area *a
 /* Puts every area into an empty `mm` (vmk_mm_import): once, at exec. anon_vmas from anonymous_kb. 0 or negative. */
 int kview_import(const struct kview *view, struct vmk_mm *mm, kview_file_fn *file, void *context);
 
+/* What /proc/PID/status would show of `mm`. */
+void kview_status_of(struct vmk_mm *mm, struct kview_status *status);
+
 /* How two views of one address space differ. */
 struct kview_difference {
     size_t index;     /* of the first area that differs */

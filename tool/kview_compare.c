@@ -279,7 +279,7 @@ static bool equal_areas(const struct kview *view, struct vmk_mm *mm, struct kvie
 }
 
 /* VmExe and VmLib are made of the marks of the program's text and of the executable areas. */
-static void engine_status(struct vmk_mm *mm, struct kview_status *status)
+void kview_status_of(struct vmk_mm *mm, struct kview_status *status)
 {
     struct vmk_mm_stats stats = {.size = sizeof(stats)};
     struct vmk_mm_layout layout;
@@ -305,7 +305,7 @@ static bool equal_status(const struct kview *view, struct vmk_mm *mm, struct kvi
     struct kview_status engine;
     const struct kview_status *kernel = &view->status;
 
-    engine_status(mm, &engine);
+    kview_status_of(mm, &engine);
     const struct {
         const char *name;
         uint64_t kernel, engine;

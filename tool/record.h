@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#include "kview.h"
 #include "vmakit/vmakit.h"
 
 enum { RECORD_VERSION = 1, RECORD_ARGS_MAX = 8, RECORD_TEXT_MAX = 4400 };
@@ -23,8 +24,8 @@ enum { RECORD_VERSION = 1, RECORD_ARGS_MAX = 8, RECORD_TEXT_MAX = 4400 };
  * argument named `file` is a file's id, 0 for none, or a negative errno (a bad descriptor); one named `text` is
  * record_event.text.
  *
- * fault: a touch that the engine is told of: access is enum vmk_access, flags enum vmk_fault_flags, the result 0 or the
- * signal. fork makes an address space of its own, share one that is the same (CLONE_VM). exec is a `process` line.
+ * fault: a touch that the engine is told of: access is enum vmk_access, flags enum vmk_fault_flags, the result 0, the
+ * signal, RECORD_SIGNAL(signal, code), or -EFAULT where a system call's copy failed (with whichever signal). fork makes an address space of its own, share one that is the same (CLONE_VM). exec is a `process` line.
  * rlimit: which is RECORD_RLIMIT_*, soft and hard are bytes. truncate and seal change a file that areas may map.
  */
 #define RECORD_CALLS(X)                                                                                                \
@@ -108,6 +109,20 @@ enum record_call {
     X(mmap_base)                                                                                                       \
     X(mmap_legacy_base)
 
+/* The Vm* lines of status that an expectation may name, in kB: fields of struct kview_status. */
+#define RECORD_STATUS(X)                                                                                               \
+    X(peak)                                                                                                            \
+    X(size)                                                                                                            \
+    X(lck)                                                                                                             \
+    X(pin)                                                                                                             \
+    X(data)                                                                                                            \
+    X(stk)                                                                                                             \
+    X(exe)                                                                                                             \
+    X(lib)
+
+/* A signal as the result of a fault, with its si_code; code 0 is any. */
+#define RECORD_SIGNAL(signo, code) ((int64_t)(signo) | (int64_t)(code) << 8)
+
 enum { RECORD_RLIMIT_AS, RECORD_RLIMIT_DATA, RECORD_RLIMIT_STACK, RECORD_RLIMIT_MEMLOCK };
 
 /* A number, or the result of an earlier event plus a number. */
@@ -177,10 +192,17 @@ void record_process(struct record_writer *writer, const struct record_process *p
 void record_area(struct record_writer *writer, const struct record_area *area);
 /* What follows as areas is what the address space must look like at this point; replay checks it. */
 void record_expect(struct record_writer *writer, uint64_t pid);
+/*
+ * The same with the areas of a kernel's view; files by where `mm` has them. With KVIEW_STATUS in view->has the Vm* lines
+ * are part of it.
+ */
+void record_expect_view(struct record_writer *writer, uint64_t pid, const struct kview *view, struct vmk_mm *mm);
 /* Returns the event's number, for record_value.event of later ones. */
 uint64_t record_call(struct record_writer *writer, const struct record_event *event);
 /* All areas of an address space as it is, for record_process and record_expect; files by vmk_file_id. */
 void record_areas_of(struct record_writer *writer, struct vmk_mm *mm);
+/* All that an open file shows of itself; its mode is known to whoever made it. Texts are the file's. */
+void record_file_of(struct record_file *line, struct vmk_file *file, uint32_t mode);
 /* Fills in limits, marks and the rest from an address space. */
 void record_process_of(struct record_process *process, uint64_t pid, struct vmk_mm *mm);
 
@@ -192,7 +214,7 @@ enum record_kind {
     RECORD_FILE,
     RECORD_PROCESS,
     RECORD_AREA,
-    RECORD_EXPECT, /* pid in process.pid */
+    RECORD_EXPECT, /* pid in process.pid, status: what is not given is UINT64_MAX */
     RECORD_EVENT
 };
 
@@ -206,6 +228,7 @@ struct record_item {
     struct record_process process;
     struct record_area area;
     struct record_event event;
+    struct kview_status status;
 };
 
 struct record_reader {
@@ -237,6 +260,8 @@ int record_call_find(const char *name, size_t len);
 size_t record_format_arg(enum record_call call, size_t i, struct record_value value, char *buffer, size_t size);
 /* Names, numbers and '|' between them, as strace and this format write them; false: *bad points at what is unknown. */
 bool record_parse_flags(const char *text, size_t len, uint64_t *value, const char **bad);
+/* "SIGBUS", "SEGV_MAPERR" for the result of a fault; NULL for what is no signal. */
+const char *record_signal_name(int64_t result);
 /* "ENOMEM" for 12; NULL for an unknown one. */
 const char *record_errno_name(int number);
 int record_errno_find(const char *name, size_t len); /* 0 when unknown */

@@ -177,12 +177,20 @@ static const struct flag_name flags[] = {
     {"has_table", VMK_FAULT_HAS_TABLE, SET_FAULT},
     {"guard", VMK_FAULT_GUARD, SET_FAULT},
     {"no_grow", VMK_FAULT_NO_GROW, SET_FAULT},
+    {"pkey", VMK_FAULT_PKEY, SET_FAULT},
+    {"uffd_wp", VMK_FAULT_UFFD_WP, SET_FAULT},
+    {"cached", VMK_FAULT_CACHED, SET_FAULT},
     {"as", RECORD_RLIMIT_AS, SET_RLIMIT},
     {"data", RECORD_RLIMIT_DATA, SET_RLIMIT},
     {"stack", RECORD_RLIMIT_STACK, SET_RLIMIT},
     {"memlock", RECORD_RLIMIT_MEMLOCK, SET_RLIMIT},
     {"SIGBUS", VMK_SIGBUS, SET_SIGNAL},
     {"SIGSEGV", VMK_SIGSEGV, SET_SIGNAL},
+    {"SEGV_MAPERR", RECORD_SIGNAL(VMK_SIGSEGV, VMK_SEGV_MAPERR), SET_SIGNAL},
+    {"SEGV_ACCERR", RECORD_SIGNAL(VMK_SIGSEGV, VMK_SEGV_ACCERR), SET_SIGNAL},
+    {"SEGV_PKUERR", RECORD_SIGNAL(VMK_SIGSEGV, VMK_SEGV_PKUERR), SET_SIGNAL},
+    {"BUS_ADRERR", RECORD_SIGNAL(VMK_SIGBUS, VMK_BUS_ADRERR), SET_SIGNAL},
+    {"BUS_MCEERR_AR", RECORD_SIGNAL(VMK_SIGBUS, VMK_BUS_MCEERR_AR), SET_SIGNAL},
     {"ADDR_NO_RANDOMIZE", VMK_ADDR_NO_RANDOMIZE, SET_PERSONALITY},
     {"MMAP_PAGE_ZERO", VMK_MMAP_PAGE_ZERO, SET_PERSONALITY},
     {"ADDR_COMPAT_LAYOUT", VMK_ADDR_COMPAT_LAYOUT, SET_PERSONALITY},
@@ -306,6 +314,14 @@ static void put_flags(struct cut *cut, enum flag_set set, uint64_t value)
         put(cut, "|");
     if (rest != 0 || cut->len == 0)
         put_number(cut, rest);
+}
+
+const char *record_signal_name(int64_t result)
+{
+    for (size_t i = 0; result > 0 && i < NR_FLAGS; i++)
+        if (flags[i].set == SET_SIGNAL && flags[i].value == (uint64_t)result)
+            return flags[i].name;
+    return NULL;
 }
 
 size_t record_format_arg(enum record_call call, size_t i, struct record_value value, char *buffer, size_t size)

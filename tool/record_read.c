@@ -447,6 +447,19 @@ static int read_area(struct record_reader *reader, struct line *line, struct rec
     return 0;
 }
 
+static int read_expect(struct record_reader *reader, struct line *line, struct record_item *item)
+{
+    if (read_id(reader, line, 1, "the process", &item->process.pid) != 0)
+        return -1;
+#define READ_STATUS(name)                                                                                              \
+    item->status.name = UINT64_MAX;                                                                                    \
+    if (take_number(reader, line, #name, UINT64_MAX, &item->status.name) != 0)                                         \
+        return -1;
+    RECORD_STATUS(READ_STATUS)
+#undef READ_STATUS
+    return 0;
+}
+
 /* ---- Events ---- */
 
 /* "r12", "r12+0x1000", "r12-0x1000": true when it is one of them. */
@@ -637,7 +650,7 @@ static int read_line(struct record_reader *reader, struct line *line, struct rec
         error = read_area(reader, line, &item->area);
     } else if (is(first, "expect")) {
         item->kind = RECORD_EXPECT;
-        error = read_id(reader, line, 1, "the process", &item->process.pid);
+        error = read_expect(reader, line, item);
     } else {
         return bad(reader, "'%.*s' begins no line of this format", shown(first), first.text);
     }

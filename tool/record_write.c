@@ -235,8 +235,8 @@ static void write_result(struct record_writer *writer, const struct record_event
         fprintf(writer->out, " = -%s", name);
     else if (result < 0 && result > -4096)
         fprintf(writer->out, " = %" PRId64, result);
-    else if (event->call == RECORD_fault && (result == VMK_SIGBUS || result == VMK_SIGSEGV))
-        fprintf(writer->out, " = %s", result == VMK_SIGBUS ? "SIGBUS" : "SIGSEGV");
+    else if (event->call == RECORD_fault && record_signal_name(result) != NULL)
+        fprintf(writer->out, " = %s", record_signal_name(result));
     else
         fprintf(writer->out, result >= 0 && result < 10 ? " = %" PRId64 : " = 0x%" PRIx64, result);
 }
@@ -312,6 +312,23 @@ static bool area_of(struct vmk_mm *mm, vmk_addr *cursor, struct record_area *are
     return true;
 }
 
+void record_file_of(struct record_file *line, struct vmk_file *file, uint32_t mode)
+{
+    struct vmk_object *object = vmk_file_object(file);
+
+    *line = (struct record_file){
+        .id = vmk_file_id(file),
+        .object = vmk_object_id(object),
+        .kind = vmk_object_kind_of(object),
+        .mode = mode,
+        .seals = vmk_file_seals(file),
+        .inode = vmk_object_inode(object),
+        .nr_bytes = vmk_object_nr_bytes(object),
+        .name = vmk_file_name(file),
+    };
+    vmk_object_device(object, &line->dev_major, &line->dev_minor);
+}
+
 void record_areas_of(struct record_writer *writer, struct vmk_mm *mm)
 {
     char name[RECORD_TEXT_MAX];
@@ -333,4 +350,42 @@ void record_process_of(struct record_process *process, uint64_t pid, struct vmk_
     vmk_mm_get_layout(mm, &process->layout);
     vmk_mm_get_stats(mm, &stats);
     process->peak_pages = stats.peak_vm;
+}
+
+/* Heap and stack have their names from where they are. */
+static bool is_given_name(const char *name)
+{
+    return name[0] == '[' && strcmp(name, "[heap]") != 0 && strcmp(name, "[stack]") != 0;
+}
+
+static void expect_status(struct record_writer *writer, uint64_t pid, const struct kview_status *status)
+{
+    fprintf(writer->out, "expect %" PRIu64, pid);
+#define WRITE_STATUS(name) fprintf(writer->out, " " #name "=%" PRIu64, status->name);
+    RECORD_STATUS(WRITE_STATUS)
+#undef WRITE_STATUS
+    end_line(writer);
+}
+
+void record_expect_view(struct record_writer *writer, uint64_t pid, const struct kview *view, struct vmk_mm *mm)
+{
+    if ((view->has & KVIEW_STATUS) != 0)
+        expect_status(writer, pid, &view->status);
+    else
+        record_expect(writer, pid);
+    for (size_t i = 0; i < view->nr_areas; i++) {
+        const struct kview_area *area = &view->areas[i];
+        struct vmk_vma_info info = {.size = sizeof(info)};
+        struct record_area line = {
+            .start = area->start,
+            .end = area->end,
+            .flags = area->flags,
+            .offset = area->offset,
+            .anon_vma = VMK_ANON_UNKNOWN, /* the kernel does not show it */
+            .name = is_given_name(area->name) ? area->name : NULL,
+        };
+        if (area->inode != 0 && vmk_mm_lookup(mm, area->start, &info) == 0 && info.file != NULL)
+            line.file = info.file_id;
+        record_area(writer, &line);
+    }
 }

@@ -17,7 +17,17 @@
 #include <jansson.h>
 #endif
 
-enum { KEY_MAX_MAP_COUNT = 256, KEY_RLIMIT, KEY_VA_BITS, KEY_PAGE_SIZE, KEY_SET, KEY_MAP, KEY_JSON, KEY_COLOR };
+enum {
+    KEY_MAX_MAP_COUNT = 256,
+    KEY_RLIMIT,
+    KEY_VA_BITS,
+    KEY_PAGE_SIZE,
+    KEY_SET,
+    KEY_MAP,
+    KEY_JSON,
+    KEY_COLOR,
+    KEY_BREAK
+};
 
 static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "What if:", 1},
@@ -26,6 +36,7 @@ static const struct argp_option options[] = {
      1},
     {"va-bits", KEY_VA_BITS, "N", 0, "User addresses had N bits (30 to 56); memory above is moved down", 1},
     {"page-size", KEY_PAGE_SIZE, "N", 0, "Pages had been of N bytes: 4K, 16K or 64K", 1},
+    {"break", KEY_BREAK, "RULE", 0, "Break a rule of the engine (test builds); `help' lists them", 1},
     {"set", KEY_SET, "NAME=V", 0, "A setting of the address space had been V (vmakit/settings.h lists them)", 1},
     {NULL, 0, NULL, 0, "Output:", 2},
     {"map", KEY_MAP, NULL, 0, "Draw the map that each process has at its end", 2},
@@ -150,6 +161,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case 'q':
         wanted->quiet = true;
         return 0;
+    case KEY_BREAK:
+        wanted->rule = argument;
+        return 0;
     case KEY_COLOR:
         if (!draw_is_color_word(argument))
             argp_error(state, "--color: '%s' is not auto, always or never", argument);
@@ -161,7 +175,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         wanted->file = argument;
         return 0;
     case ARGP_KEY_END:
-        if (wanted->file == NULL)
+        if (wanted->file == NULL && (wanted->rule == NULL || strcmp(wanted->rule, "help") != 0))
             argp_error(state, "which file?");
         return 0;
     default:
@@ -239,7 +253,7 @@ static int run_item(struct replay *replay, const struct record_item *item)
     case RECORD_AREA:
         return replay_add_area(replay, &item->area);
     case RECORD_EXPECT:
-        return replay_begin_expect(replay, item->process.pid);
+        return replay_begin_expect(replay, item->process.pid, &item->status);
     default:
         return replay_event(replay, &item->event);
     }
@@ -440,8 +454,11 @@ int cmd_replay(int argc, char **argv)
 
     if (argp_parse(&parser, argc, argv, 0, NULL, &replay.options) != 0)
         return EXIT_USAGE;
+    int status = 0;
+    if (replay.options.rule != NULL && !command_break("replay", replay.options.rule, &status))
+        return status;
     replay_init(&replay);
-    int status = read_whole(&replay, &text, &len);
+    status = read_whole(&replay, &text, &len);
     if (status == 0)
         status = replay_text(&replay, text, len);
     if (status == 0)

@@ -16,7 +16,7 @@
 enum { REPLAY_SETS_MAX = 16, REPLAY_PRINTED_MAX = 20 };
 
 struct replay_options {
-    const char *file, *json;
+    const char *file, *json, *rule;
     bool map, quiet;
     const char *color;
     uint64_t max_map_count;       /* 0: as recorded */
@@ -102,7 +102,7 @@ int replay_start(struct replay *replay);
 int replay_add_file(struct replay *replay, const struct record_file *file);
 int replay_add_process(struct replay *replay, const struct record_process *process);
 int replay_add_area(struct replay *replay, const struct record_area *area);
-int replay_begin_expect(struct replay *replay, uint64_t pid);
+int replay_begin_expect(struct replay *replay, uint64_t pid, const struct kview_status *status);
 int replay_end_areas(struct replay *replay); /* a line of another kind comes */
 /* The process of an event, or NULL after a message. */
 struct replay_process *replay_process_of(struct replay *replay, uint64_t pid);

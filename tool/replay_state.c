@@ -586,7 +586,29 @@ int replay_add_area(struct replay *replay, const struct record_area *area)
     return replay->what_if ? 0 : expect_area(replay, area);
 }
 
-int replay_begin_expect(struct replay *replay, uint64_t pid)
+static void expect_line(struct replay *replay, const char *name, uint64_t expected, uint64_t engine)
+{
+    if (expected == UINT64_MAX || expected == engine)
+        return;
+    replay->current->divergences++;
+    replay->divergences++;
+    if (replay_may_print(replay))
+        printf("%s:%zu: process %" PRIu64 ": expected Vm%c%s of %" PRIu64 " kB, the engine has %" PRIu64 "\n",
+               replay->options.file, replay->line, replay->current->pid, name[0] - 'a' + 'A', name + 1, expected,
+               engine);
+}
+
+static void expect_status(struct replay *replay, const struct kview_status *expected)
+{
+    struct kview_status engine;
+
+    kview_status_of(replay->current->mm, &engine);
+#define EXPECT_STATUS(name) expect_line(replay, #name, expected->name, engine.name);
+    RECORD_STATUS(EXPECT_STATUS)
+#undef EXPECT_STATUS
+}
+
+int replay_begin_expect(struct replay *replay, uint64_t pid, const struct kview_status *status)
 {
     struct replay_process *process = replay_process_of(replay, pid);
     if (process == NULL)
@@ -594,6 +616,8 @@ int replay_begin_expect(struct replay *replay, uint64_t pid)
     replay->current = process;
     replay->expecting = true;
     replay->expected = 0;
+    if (!replay->what_if)
+        expect_status(replay, status);
     return 0;
 }
 

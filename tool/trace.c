@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "vmakit/testing.h"
 
 enum {
     OPTION_RANDOM = 0x100,
@@ -61,26 +60,11 @@ static error_t parse_check(const char *text, struct trace_options *options)
     return 0;
 }
 
-/* Test builds only: shows that a broken rule is noticed. */
-static void break_rule(const char *rule, const struct argp_state *state)
-{
-#if defined(VMAKIT_TEST_BUILD) && VMAKIT_TEST_BUILD
-    const char *name, *meaning;
-    if (strcmp(rule, "help") == 0) {
-        for (size_t i = 0; (name = vmk_test_break_at(i, &meaning)) != NULL; i++)
-            printf("%-18s %s\n", name, meaning);
-        exit(EXIT_GOOD);
-    }
-    if (vmk_test_break(rule) != 0)
-        argp_error(state, "--break=%s: there is no such rule; --break=help lists them", rule);
-#else
-    argp_error(state, "--break=%s: only test builds (VMAKIT_TEST_BUILD) can break rules", rule);
-#endif
-}
-
 static error_t parse_option(int key, char *argument, struct argp_state *state)
 {
     struct trace_options *options = state->input;
+    int status;
+
     switch (key) {
     case OPTION_RANDOM:
         options->random = true;
@@ -98,7 +82,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         options->bare = true;
         return 0;
     case OPTION_BREAK:
-        break_rule(argument, state);
+        if (!command_break("trace", argument, &status))
+            exit(status);
         return 0;
     case OPTION_KEEP_GOING:
         options->keep_going = true;

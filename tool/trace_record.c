@@ -37,18 +37,9 @@ struct trace_origin {
 
 static void write_file(struct record_writer *writer, struct vmk_file *file)
 {
-    struct vmk_object *object = vmk_file_object(file);
-    struct record_file line = {
-        .id = vmk_file_id(file),
-        .object = vmk_object_id(object),
-        .kind = vmk_object_kind_of(object),
-        .mode = trace_files_mode(file),
-        .seals = vmk_file_seals(file),
-        .inode = vmk_object_inode(object),
-        .nr_bytes = vmk_object_nr_bytes(object),
-        .name = vmk_file_name(file),
-    };
-    vmk_object_device(object, &line.dev_major, &line.dev_minor);
+    struct record_file line;
+
+    record_file_of(&line, file, trace_files_mode(file));
     record_file(writer, &line);
 }
 
@@ -143,42 +134,18 @@ void trace_record_begin_call(struct tracer *tracer, struct trace_task *task)
     space->recent = short_new(tracer, task);
 }
 
-/* Heap and stack have their names from where they are. */
-static bool is_given_name(const char *name)
-{
-    return name[0] == '[' && strcmp(name, "[heap]") != 0 && strcmp(name, "[stack]") != 0;
-}
-
-/* The kernel's areas, as what the record should have led to. */
-static void expect_kernel(const struct trace_space *space, uint64_t pid, const struct kview *view)
-{
-    struct record_writer *writer = space->recent->writer;
-    record_expect(writer, pid);
-    for (size_t i = 0; i < view->nr_areas; i++) {
-        const struct kview_area *area = &view->areas[i];
-        struct vmk_vma_info info = {.size = sizeof(info)};
-        struct record_area line = {
-            .start = area->start,
-            .end = area->end,
-            .flags = area->flags,
-            .offset = area->offset,
-            .name = is_given_name(area->name) ? area->name : NULL,
-        };
-        if (area->inode != 0 && vmk_mm_lookup(space->mm, area->start, &info) == 0 && info.file != NULL)
-            line.file = info.file_id;
-        record_area(writer, &line);
-    }
-}
-
 void trace_record_print_recent(struct trace_task *task, const struct kview *kernel, FILE *out)
 {
     struct trace_short *before = task->space->before, *recent = task->space->recent;
+    struct kview areas = *kernel;
+
+    areas.has &= ~(unsigned)KVIEW_STATUS; /* a record that begins in the middle does not know VmPeak */
     if (recent == NULL) {
         fprintf(out, "(no short record: only --check=every keeps one)\n");
         return;
     }
     if (kernel->nr_areas != 0)
-        expect_kernel(task->space, (uint64_t)task->process->tgid, kernel);
+        record_expect_view(recent->writer, (uint64_t)task->process->tgid, &areas, task->space->mm);
     fprintf(out, "A record that leads there (vmakit replay FILE):\n");
     fflush(recent->stream);
     size_t from = 0;

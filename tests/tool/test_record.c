@@ -83,6 +83,15 @@ static void file_round_trip(void **state)
     free(written);
 }
 
+/* One area of a kernel's, named as the kernel names it. */
+static void expect_view(struct record_writer *writer)
+{
+    struct kview_area area = {.start = 0x1000, .end = 0x2000, .flags = VMK_VM_READ, .name = "[heap]"};
+    struct kview view = {.areas = &area, .nr_areas = 1, .status = {.peak = 8, .lib = 3}, .has = KVIEW_STATUS};
+
+    record_expect_view(writer, 7, &view, NULL);
+}
+
 static void process_round_trip(void **state)
 {
     FILE *stream;
@@ -101,6 +110,7 @@ static void process_round_trip(void **state)
     process.layout.top_down = false;
     record_process(writer, &process);
     record_expect(writer, 100);
+    expect_view(writer);
     read_written(writer, stream);
     next(RECORD_PROCESS);
     assert_int_equal(item.process.pid, 100);
@@ -111,6 +121,19 @@ static void process_round_trip(void **state)
     assert_int_equal(item.process.peak_pages, 12);
     next(RECORD_EXPECT);
     assert_int_equal(item.process.pid, 100);
+    assert_int_equal(item.status.peak, UINT64_MAX);
+    assert_int_equal(item.status.lib, UINT64_MAX);
+    next(RECORD_EXPECT);
+    assert_int_equal(item.process.pid, 7);
+    assert_int_equal(item.status.peak, 8);
+    assert_int_equal(item.status.lck, 0);
+    assert_int_equal(item.status.lib, 3);
+    next(RECORD_AREA);
+    assert_int_equal(item.area.start, 0x1000);
+    assert_int_equal(item.area.flags, VMK_VM_READ);
+    assert_int_equal(item.area.anon_vma, VMK_ANON_UNKNOWN);
+    assert_null(item.area.name); /* which follows from where the heap is */
+    assert_int_equal(record_next(&reader, &item), 0);
     free(written);
 }
 
@@ -288,6 +311,39 @@ static void free_form(void **state)
     assert_int_equal(record_next(&reader, &item), 0);
 }
 
+/* A signal of a fault, with its code and without. */
+static void signals_round_trip(void **state)
+{
+    static const struct {
+        int64_t result;
+        const char *text;
+    } rows[] = {
+        {VMK_SIGSEGV, "= SIGSEGV\n"},
+        {VMK_SIGBUS, "= SIGBUS\n"},
+        {RECORD_SIGNAL(VMK_SIGSEGV, VMK_SEGV_MAPERR), "= SEGV_MAPERR\n"},
+        {RECORD_SIGNAL(VMK_SIGSEGV, VMK_SEGV_ACCERR), "= SEGV_ACCERR\n"},
+        {RECORD_SIGNAL(VMK_SIGBUS, VMK_BUS_ADRERR), "= BUS_ADRERR\n"},
+        {-VMK_EFAULT, "= -EFAULT\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        FILE *stream;
+        struct record_writer *writer = open_writer(&stream);
+        struct record_event event = {.pid = 1, .call = RECORD_fault, .has_result = true, .result = rows[i].result};
+
+        event.args[2].number = VMK_FAULT_CACHED | VMK_FAULT_PKEY | VMK_FAULT_UFFD_WP;
+        record_call(writer, &event);
+        read_written(writer, stream);
+        assert_non_null(strstr(written, " flags=pkey|uffd_wp|cached "));
+        assert_non_null(strstr(written, rows[i].text));
+        next(RECORD_EVENT);
+        assert_int_equal(item.event.result, rows[i].result);
+        assert_int_equal(item.event.args[2].number, event.args[2].number);
+        free(written);
+    }
+}
+
 static void wrong_lines(void **state)
 {
     static const struct {
@@ -344,6 +400,7 @@ static void wrong_lines(void **state)
         {"area 1000-2000 flags=\"rd zz\"", "flags: 'zz' is not known"},
         {"area 1000-2000 anon_vma=maybe", "anon_vma: 'maybe' is not known"},
         {"expect", "a number is wanted"},
+        {"expect 1 lck=x", "lck"},
         {"strange 1", "'strange' begins no line"},
         {"x=y", "begins no line"},
         {"=", "begins no line"},
@@ -452,7 +509,7 @@ int main(void)
         cmocka_unit_test(free_form),          cmocka_unit_test(wrong_lines),
         cmocka_unit_test(wrong_headers),      cmocka_unit_test(too_long),
         cmocka_unit_test(errors_have_names),  cmocka_unit_test(small_buffers),
-        cmocka_unit_test(cannot_write),
+        cmocka_unit_test(cannot_write),       cmocka_unit_test(signals_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

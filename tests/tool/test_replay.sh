@@ -39,6 +39,26 @@ says out 'the engine has one more area'
 expect 1 'a map with one area too many' replay "$work/wrong"
 says out 'the engine has no more areas'
 
+sed 's/^expect 100$/expect 100 size=304 lck=4/' "$data/small.trace" >"$work/wrong"
+expect 1 'a status that differs' replay "$work/wrong"
+says out 'process 100: expected VmLck of 4 kB, the engine has 0'
+last_line '7 calls mirrored, 1 divergences'
+says_not out 'VmSize'
+
+# A fault may be recorded with its signal, with the code too, or as a copy that failed.
+for result in SIGSEGV SEGV_MAPERR -EFAULT ?; do
+    sed "s/^expect 100\$/100 fault addr=0x1000 access=read flags=0 = $result\n&/" "$data/small.trace" >"$work/faults"
+    expect 0 "a fault that ends in $result" replay "$work/faults"
+done
+for result in SIGBUS SEGV_ACCERR -ENOMEM 0; do
+    sed "s/^expect 100\$/100 fault addr=0x1000 access=read flags=0 = $result\n&/" "$data/small.trace" >"$work/faults"
+    expect 1 "a fault that does not end in $result" replay "$work/faults"
+    says out "the engine gives SEGV_MAPERR, recorded was $result"
+done
+sed 's/^expect 100$/100 fault addr=r3 access=read flags=user = -EFAULT\n&/' "$data/small.trace" >"$work/faults"
+expect 1 'a copy that does not fail' replay "$work/faults"
+says out 'the engine gives 0, recorded was -EFAULT'
+
 # ---- What if ----
 expect 0 'a smaller address space' replay --va-bits 39 "$data/true.trace"
 says out 'What if: 0 calls have another outcome than recorded, 9 give another address'
@@ -51,9 +71,9 @@ says out 'its page is taken by the area before it, which larger pages reach into
 says out 'fails now with -EINVAL'
 says out 'left out, since it builds upon event'
 expect 1 'a smaller stack' replay --rlimit stack=132K "$data/small.trace"
-says out 'fault(addr=0x7ffffffdd000, access=write, flags=user): ends now in SIGSEGV, recorded was 0'
+says out 'fault(addr=0x7ffffffdd000, access=write, flags=user): ends now in SEGV_MAPERR, recorded was 0'
 expect 1 'a what-if without results' replay --rlimit stack=132K "$work/stripped"
-says out 'ends now in SIGSEGV, recorded was 0'
+says out 'ends now in SEGV_MAPERR, recorded was 0'
 expect 1 'fewer areas, without results' replay --max-map-count 5 "$work/stripped"
 says out 'mprotect(addr=0x7ffff7ffa000, len=0x1000, prot=PROT_READ): fails now with -ENOMEM, recorded was 0'
 expect 0 'no limits' replay --set enforce_limits=0 --max-map-count 20 "$data/true.trace"

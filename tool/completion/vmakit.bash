@@ -8,14 +8,15 @@ _vmakit_options()
         echo --bare --check --follow --json --keep-going --map --quiet --random --record --help --usage --version
         ;;
     replay)
-        echo --max-map-count --rlimit --va-bits --page-size --set --map --json --quiet --color --help --usage --version
+        echo --break --max-map-count --rlimit --va-bits --page-size --set --map --json --quiet --color --help --usage \
+            --version
         ;;
     show)
         echo --json --summary --settings --width --color --help --usage --version
         ;;
     fuzz)
-        echo --break --calls --kernel-only --length --max-divergences --minutes --no-shrink --ops --output --replay-seq \
-            --seed --sequence --verbose --help --usage --version
+        echo --break --calls --check-recordings --kernel-only --length --max-divergences --minutes --no-shrink --ops \
+            --output --record --replay-seq --seed --sequence --verbose --help --usage --version
         ;;
     *)
         echo --help --usage --version
