@@ -72,6 +72,7 @@ test)
     need_command git git
     need_command clang-format clang-format
     need_command clang-tidy clang-tidy
+    need_command valgrind valgrind
     if [ "$(uname -m)" != aarch64 ]; then
         need_command aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
         need_file libc6-dev-arm64-cross /usr/aarch64-linux-gnu/include/stdio.h
