@@ -233,6 +233,8 @@ struct trace_arch {
         enum trace_call_kind kind;
         int number;
     } numbers[8];
+    /* VMK_ACCESS_* of a fault at an address, by the instruction that the stopped task would go on with. NULL: reads. */
+    unsigned (*access_of)(const struct trace_task *task, vmk_addr address);
 };
 extern const struct trace_arch trace_arch_native;
 
@@ -318,6 +320,10 @@ void trace_record_print_recent(struct trace_task *task, const struct kview *kern
 
 /* ---- trace_pages.c ---- */
 void trace_pages_feed(struct tracer *tracer, struct trace_task *task);
+/* At the stop of a signal. */
+void trace_pages_feed_signal(struct tracer *tracer, struct trace_task *task);
+/* A call reads memory at an address that may be a stack's still to grow. */
+void trace_pages_feed_kernel_read(struct tracer *tracer, struct trace_task *task, vmk_addr address);
 bool trace_pages_has_guard(const struct trace_space *space, vmk_addr start, uint64_t len);
 
 /* ---- trace_check.c ---- */

@@ -75,7 +75,6 @@ static void expect(struct trace_call *call, enum trace_expect what)
     X(remap_file_pages, remap_file_pages, TRACE_EXPECT_STATUS, .address = a[0], .size = a[1], .prot = a[2],            \
       .pgoff = a[3], .flags = (uint32_t)a[4])                                                                          \
     X(shmdt, shmdt, TRACE_EXPECT_STATUS, .address = a[0])                                                              \
-    X(io_destroy, aio_destroy, TRACE_EXPECT_STATUS, .context = a[0])                                                   \
     X(pkey_alloc, pkey, TRACE_EXPECT_VALUE, .flags = a[0], .rights = a[1])                                             \
     X(pkey_free, pkey, TRACE_EXPECT_STATUS, .free = true, .pkey = (int)a[0])
 
@@ -228,6 +227,15 @@ static void enter_io_setup(struct tracer *tracer, struct trace_task *task, struc
     expect(call, TRACE_EXPECT_AIO);
 }
 
+/* The kernel reads the ring before it knows whether it is one, and may grow a stack doing so. */
+static void enter_io_destroy(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    struct vmk_aio_destroy_request request = {.context = call->args[0]};
+    trace_pages_feed_kernel_read(tracer, task, call->args[0]);
+    vmk_aio_destroy(task->space->mm, &request, &call->result);
+    expect(call, TRACE_EXPECT_STATUS);
+}
+
 /* ---- Advice to another process ---- */
 
 enum { PIDFD_SELF_THREAD_ABI = -10000, PIDFD_SELF_GROUP_ABI = -10001 }; /* instead of a descriptor, from 6.14 */
@@ -247,6 +255,8 @@ static struct trace_task *task_of_pidfd(struct tracer *tracer, struct trace_task
     const char *line = strstr(text, "\nPid:");
     return line != NULL ? trace_task_find(tracer, (pid_t)strtol(line + 5, NULL, 10)) : NULL;
 }
+
+#define MAX_VECTOR UINT64_C(0x7ffff000) /* bytes of one vector; a longer one is cut */
 
 /* The vector is checked as a whole before any range of it is treated. */
 static int check_ranges(const struct vmk_settings *settings, const struct iovec *ranges, uint64_t nr)
@@ -272,11 +282,13 @@ static void enter_process_madvise(struct tracer *tracer, struct trace_task *task
     const struct vmk_settings *settings = vmk_mm_settings(target->space->mm);
     if (target->space != task->space)
         trace_pages_feed(tracer, target);
+    if (nr == 1 && (ssize_t)ranges[0].iov_len >= 0 && ranges[0].iov_len > MAX_VECTOR)
+        ranges[0].iov_len = MAX_VECTOR; /* one range is cut before it is checked, several are after */
     call->result.error = check_ranges(settings, ranges, nr);
     for (uint64_t i = 0; i < nr && call->result.error == 0 && !target->space->lost; i++) {
         struct vmk_madvise_request request = {
             .address = (uintptr_t)ranges[i].iov_base,
-            .len = ranges[i].iov_len,
+            .len = ranges[i].iov_len < MAX_VECTOR - total ? ranges[i].iov_len : MAX_VECTOR - total,
             .advice = (int)call->args[3],
             .remote = target->space != task->space || settings->process_madvise_self == 0,
         };

@@ -8,12 +8,15 @@
  * between two calls are fed in the order of their addresses: the true order cannot be seen. It matters only when three
  * or more adjacent areas that could share an anon_vma are first written in between, from the outside inwards.
  * With very many areas only those around the range of the call are looked at.
- * A page that is gone again (MADV_DONTNEED by another route, truncate) leaves no trace: docs/limits.md.
+ * A page that is gone again (MADV_DONTNEED by another route, truncate) leaves no trace: docs/trace.md. A fault that ended in
+ * a signal is repeated when the signal comes.
  */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/ptrace.h>
 #include <unistd.h>
 
 #include "trace.h"
@@ -127,10 +130,15 @@ static bool could_have_been_forced(const struct vmk_vma_info *area)
 static void feed_fault(struct tracer *tracer, struct trace_task *task, vmk_addr address, unsigned access,
                        unsigned flags)
 {
-    struct vmk_fault_request request = {.address = address, .access = access, .flags = VMK_FAULT_USER | flags};
+    struct vmk_fault_request request = {.address = address, .access = access, .flags = flags};
     struct vmk_fault fault;
     vmk_mm_fault(task->space->mm, &request, &fault);
     trace_record_fault(tracer, task, &request);
+}
+
+void trace_pages_feed_kernel_read(struct tracer *tracer, struct trace_task *task, vmk_addr address)
+{
+    feed_fault(tracer, task, address, VMK_ACCESS_READ, VMK_FAULT_HAS_TABLE);
 }
 
 static void feed_area(struct tracer *tracer, struct trace_task *task, const struct vmk_vma_info *area)
@@ -145,9 +153,10 @@ static void feed_area(struct tracer *tracer, struct trace_task *task, const stru
     }
     unsigned force = (area->flags & VMK_VM_WRITE) != 0 ? 0u : VMK_ACCESS_FOREIGN | VMK_ACCESS_FORCE;
     if (nr > 0)
-        feed_fault(tracer, task, page, VMK_ACCESS_WRITE | force, VMK_FAULT_HAS_TABLE);
+        feed_fault(tracer, task, page, VMK_ACCESS_WRITE | force, VMK_FAULT_USER | VMK_FAULT_HAS_TABLE);
     else if (find_page(space->pagemap_fd, area->start, area->end, SCAN_ZERO | SCAN_HUGE, 0, SCAN_ANY, &page) > 0)
-        feed_fault(tracer, task, page, VMK_ACCESS_READ, 0); /* a huge zero page: a read can have made an anon_vma */
+        feed_fault(tracer, task, page, VMK_ACCESS_READ,
+                   VMK_FAULT_USER); /* a huge zero page: a read can have made an anon_vma */
 }
 
 /* Where written pages are, read for many areas at once: ascending runs. */
@@ -196,7 +205,7 @@ static void feed_writes_at_once(struct tracer *tracer, struct trace_task *task, 
     pages.nr = pages.next = 0;
     while (vmk_mm_next(task->space->mm, &cursor, &area) == 0)
         if (could_gain_anon_vma(&area) && find_in_runs(&pages, area.start, area.end, &page))
-            feed_fault(tracer, task, page, VMK_ACCESS_WRITE, VMK_FAULT_HAS_TABLE);
+            feed_fault(tracer, task, page, VMK_ACCESS_WRITE, VMK_FAULT_USER | VMK_FAULT_HAS_TABLE);
 }
 
 static void feed_writes(struct tracer *tracer, struct trace_task *task)
@@ -360,6 +369,29 @@ static void feed_stacks(struct tracer *tracer, struct trace_task *task)
             feed_growth(tracer, task, &area);
 }
 
+/*
+ * A fault that ended in a signal has left no page, but maybe an anon_vma: when it was a growth that a limit refused, a write
+ * beyond the end of a file or to memory that a userfaultfd (UFFD_FEATURE_SIGBUS) holds back. The engine is given it too.
+ */
+void trace_pages_feed_signal(struct tracer *tracer, struct trace_task *task)
+{
+    siginfo_t info;
+    if (task->space == NULL || task->space->lost || ptrace(PTRACE_GETSIGINFO, task->tid, 0, &info) != 0)
+        return;
+    bool is_fault = info.si_signo == SIGSEGV ? info.si_code == SEGV_MAPERR || info.si_code == SEGV_ACCERR
+                                             : info.si_signo == SIGBUS && info.si_code == BUS_ADRERR;
+    if (!is_fault)
+        return;
+    trace_space_use_limits(task->space, task->process);
+    feed_stacks(tracer, task);
+    if (task->space->lost)
+        return;
+    vmk_addr address = (vmk_addr)(uintptr_t)info.si_addr;
+    unsigned access =
+        trace_arch_native.access_of != NULL ? trace_arch_native.access_of(task, address) : VMK_ACCESS_READ;
+    feed_fault(tracer, task, address, access, VMK_FAULT_USER | VMK_FAULT_HAS_TABLE);
+}
+
 void trace_pages_feed(struct tracer *tracer, struct trace_task *task)
 {
     struct trace_space *space = task->space;
@@ -379,7 +411,7 @@ void trace_pages_feed(struct tracer *tracer, struct trace_task *task)
     else
         feed_writes(tracer, task);
     if (task->call.kind == TRACE_CALL_FORK || task->call.kind == TRACE_CALL_CLONE ||
-        task->call.kind == TRACE_CALL_CLONE3)
+        task->call.kind == TRACE_CALL_CLONE3 || (!has_range && stats.nr_vmas <= MANY_AREAS))
         window = (struct window){0, UINT64_MAX}; /* the child inherits it all */
     else if (!has_range)
         return;

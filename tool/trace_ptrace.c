@@ -383,6 +383,8 @@ static void on_stop(struct tracer *tracer, struct trace_task *task, int status)
         on_leave(tracer, task);
     } else {
         task->state = TRACE_RUNNING;
+        if (signal == SIGSEGV || signal == SIGBUS)
+            trace_pages_feed_signal(tracer, task);
         resume(task, signal);
     }
 }

@@ -73,6 +73,7 @@ mirrored 42 'calls, at exit' --check=exit -- ./calls
 mirrored 42 'calls, randomised' --random -- ./calls
 mirrored 0 threads -- ./threads
 mirrored 0 'threads, randomised' --random --check=exit -- ./threads
+mirrored 0 faults -- ./faults
 mirrored 0 rings -- ./rings
 mirrored 0 'rings, randomised' --random -- ./rings
 mirrored 3 forks -- ./forks
@@ -96,7 +97,7 @@ says '\[heap\]'
 grep -q 'mmap' "$work/calls.trace" || { echo "FAILED: no mmap in the record"; failures=$((failures + 1)); }
 grep -q '"calls_mirrored"' "$work/calls.json" || { echo "FAILED: json"; failures=$((failures + 1)); }
 # Stripped of results, and with addresses said by where they came from, a record leads to the same maps.
-for program in calls threads forks rings stack; do
+for program in calls threads forks rings faults stack; do
     (cd "$work" && "$VMAKIT" trace -q --random --bare --record "$program.trace" -- ./$program) >/dev/null 2>"$work/err"
     if ! "$VMAKIT" replay "$work/$program.trace" >"$work/out" 2>&1; then
         echo "FAILED: the record of $program does not replay:"
