@@ -366,7 +366,8 @@ void trace_record_call(struct tracer *tracer, struct trace_task *task, int64_t v
 void trace_record_advice(struct tracer *tracer, struct trace_task *task, const struct vmk_madvise_request *request,
                          int64_t value)
 {
-    struct record_event event = {.call = RECORD_process_madvise, .has_result = true, .result = value};
+    struct record_event event = {
+        .call = request->remote ? RECORD_process_madvise : RECORD_madvise, .has_result = true, .result = value};
     set_args(&event, (uint64_t[]){request->address, request->len, (uint64_t)request->advice}, 3);
     write_event(tracer, task, &event);
 }
