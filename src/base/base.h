@@ -21,6 +21,7 @@ int memcmp(const void *a, const void *b, size_t n);
 #define VMKI_LIKELY(x)   __builtin_expect(!!(x), 1)
 #define VMKI_UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define VMKI_NOINLINE    __attribute__((noinline))
+#define VMKI_INLINE      inline __attribute__((always_inline))
 #endif
 
 /*

@@ -347,13 +347,8 @@ static void map_new_piece(struct vmk_mm *mm, const struct vmki_new_area *area, s
     vma->start = area->start;
     vma->end = area->end;
     vma->flags = identity->flags;
-    vma->bias = identity->bias;
-    vma->file = identity->file;
-    if (vma->file != NULL)
-        vmk_file_get(vma->file);
-    vma->anon_vma = identity->anon_vma;
-    vmki_anon_vma_get(vma->anon_vma);
-    vma->ext = vmki_ext_get(identity->ext);
+    vmki_vma_set_origin(vma, identity->bias, identity->file);
+    vmki_vma_set_refs(vma, identity->anon_vma, identity->ext);
     piece_keep(edit, vma, area->start, area->end)->is_new = true;
 }
 

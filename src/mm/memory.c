@@ -3,6 +3,10 @@
  * memory.c - memory of an address space: spare areas for the next call, out-of-line properties, and what waits for
  * lock-free readers before it may be freed.
  *
+ * Anonymous areas need not wait: readers that look into one ask the tree afterwards whether it was there all the while
+ * (docs/locking.md), so the space uses their memory again at once. Only before it goes to the port, or to another space,
+ * it waits like everything else.
+ *
  * Retiring cannot fail: what is retired goes on a list of mm->retired, linked through the thing itself in a word that no
  * reader looks at. When mm.lock is released, a list that has become long is handed to the synchronisation's deferral; when
  * no memory can be had for the next list it goes on growing until a later call. Files are dropped right after the lock
@@ -11,7 +15,9 @@
 #include "base/atomic.h"
 #include "mm/mm.h"
 
-enum { SPARE_MAX = 8, RETIRE_BATCH = 32, BATCH_AREAS = 28, BATCH_NODES = 12 };
+/* Spare areas that a space keeps: SPARE_MIN, and an eighth of those that it has. */
+enum { SPARE_MIN = 32, SPARE_SHARE = 8 };
+enum { RETIRE_BATCH = 32, BATCH_AREAS = 28, BATCH_NODES = 12 };
 
 /*
  * What waits for readers, and afterwards carries memory to the next call that needs some (pool.c). Areas of which nothing
@@ -340,6 +346,20 @@ bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
            (mm->nr_spare_file >= nr_file || reserve_areas(mm, true, nr_file));
 }
 
+/* Readers may look on: they see single words change, and find out afterwards. */
+static void vma_clear(struct vmk_mm *mm, struct vmk_vma *vma)
+{
+    vma->start = 0;
+    vma->end = 0;
+    vma->flags = 0;
+    vmki_store_relaxed(&vma->bias, 0);
+    vmki_store_relaxed(&vma->mm, mm);
+    vmki_store_relaxed(&vma->file, NULL);
+    vmki_store_relaxed(&vma->anon_vma, NULL);
+    vmki_store_relaxed(&vma->ext, NULL);
+    vma->link = NULL;
+}
+
 struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file)
 {
     struct vmk_vma **list = is_file ? &mm->spare_file : &mm->spare_anon;
@@ -351,42 +371,64 @@ struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file)
         mm->nr_spare_file--;
     else
         mm->nr_spare_anon--;
-    memset(vma, 0, area_size(is_file));
-    vma->mm = mm;
+    vma_clear(mm, vma);
+    if (is_file)
+        memset(&vmki_file_vma_of(vma)->rmap, 0, sizeof(struct vmki_rmap_link));
     VMKI_COUNT(mm, vma_new, 0, 0);
     return vma;
 }
 
-/* An area's memory goes to the spare ones, or back to the port when there are enough. */
-static void area_recycle(struct vmk_mm *mm, struct vmk_vma *vma, bool is_file)
+static void spare_put(struct vmk_mm *mm, struct vmk_vma *vma)
 {
-    struct vmk_vma **list = is_file ? &mm->spare_file : &mm->spare_anon;
-    uint32_t *nr_spare = is_file ? &mm->nr_spare_file : &mm->nr_spare_anon;
+    vma->link = mm->spare_anon;
+    mm->spare_anon = vma;
+    mm->nr_spare_anon++;
+}
 
-    if (*nr_spare >= SPARE_MAX) {
-        vmki_free(mm->system, vma, area_size(is_file));
+/* An anonymous area without references. */
+static void retired_add(struct vmki_retired *retired, struct vmk_vma *vma)
+{
+    retired->nr++;
+    if (retired->nr_plain < BATCH_AREAS) {
+        retired->plain[retired->nr_plain++] = vma;
         return;
     }
-    vma->link = *list;
-    *list = vma;
-    (*nr_spare)++;
+    vma->link = retired->areas;
+    retired->areas = vma;
+}
+
+/* An anonymous area without references: for the next call, unless there are enough. */
+static void area_recycle(struct vmk_mm *mm, struct vmk_vma *vma)
+{
+    if (mm->nr_spare_anon < SPARE_MIN + mm->tree.nr_entries / SPARE_SHARE)
+        spare_put(mm, vma);
+    else
+        retired_add(mm->retired, vma);
+}
+
+/* Drops what hangs of an area; each waits for readers by itself. */
+static void area_put_refs(struct vmk_mm *mm, struct vmk_vma *vma)
+{
+    struct vmki_anon_vma *anon_vma = vma->anon_vma;
+    struct vmki_ext *ext = vma->ext;
+
+    if (anon_vma == NULL && ext == NULL)
+        return;
+    vmki_store_relaxed(&vma->anon_vma, NULL);
+    vmki_store_relaxed(&vma->ext, NULL);
+    vmki_anon_vma_put(mm, anon_vma);
+    vmki_ext_put(mm, ext);
 }
 
 void vmki_mm_return_vma(struct vmk_mm *mm, struct vmk_vma *vma)
 {
-    bool is_file = vma->file != NULL;
-
-    vmki_anon_vma_put(mm, vma->anon_vma);
-    vmki_ext_put(mm, vma->ext);
-    if (is_file) {
-        /* Its file is dropped after unlock, so its memory waits as a retired area's does. */
-        vma->anon_vma = NULL;
-        vma->ext = NULL;
+    area_put_refs(mm, vma);
+    if (vma->file != NULL) { /* its file is dropped after unlock, so its memory waits as a retired area's does */
         vmki_mm_retire_vma(mm, vma);
         return;
     }
     VMKI_COUNT(mm, vma_freed, 0, 0);
-    area_recycle(mm, vma, false);
+    area_recycle(mm, vma);
 }
 
 void vmki_mm_retire_vma(struct vmk_mm *mm, struct vmk_vma *vma)
@@ -394,16 +436,15 @@ void vmki_mm_retire_vma(struct vmk_mm *mm, struct vmk_vma *vma)
     struct vmki_retired *retired = mm->retired;
 
     VMKI_COUNT(mm, vma_freed, vma->start, vma->end);
-    if (vma->file == NULL && vma->anon_vma == NULL && vma->ext == NULL && retired->nr_plain < BATCH_AREAS) {
-        retired->plain[retired->nr_plain++] = vma;
+    if (VMKI_LIKELY(vma->file == NULL)) {
+        area_put_refs(mm, vma);
+        area_recycle(mm, vma);
     } else {
-        vma->link = retired->areas;
-        retired->areas = vma;
-    }
-    retired->nr++;
-    if (vma->file != NULL) {
         struct vmki_file_vma *area = vmki_file_vma_of(vma);
 
+        vma->link = retired->areas;
+        retired->areas = vma;
+        retired->nr++;
         area->rmap.next = retired->drop_files != NULL ? &vmki_file_vma_of(retired->drop_files)->rmap : NULL;
         retired->drop_files = vma;
     }
@@ -513,7 +554,7 @@ void vmki_mm_unlock(struct vmk_mm *mm)
         return;
     retired_settle(retired);
     while (retired->nr_plain != 0)
-        area_recycle(mm, retired->plain[--retired->nr_plain], false);
+        vmki_free(mm->system, retired->plain[--retired->nr_plain], sizeof(struct vmk_vma));
 }
 #else
 static bool retired_is_full(const struct vmki_retired *retired)
@@ -547,6 +588,19 @@ void vmki_mm_unlock(struct vmk_mm *mm)
 }
 #endif
 
+/* What is spare beyond `keep` goes, after its readers. */
+static void spare_trim(struct vmk_mm *mm, uint32_t keep)
+{
+    while (mm->nr_spare_anon > keep) {
+        struct vmk_vma *vma = mm->spare_anon;
+
+        mm->spare_anon = vma->link;
+        mm->nr_spare_anon--;
+        vma_clear(mm, vma); /* it may never have been used */
+        retired_add(mm->retired, vma);
+    }
+}
+
 void vmki_mm_flush(struct vmki_member *member)
 {
     struct vmk_mm *mm = VMKI_CONTAINER_OF(member, struct vmk_mm, member);
@@ -555,6 +609,7 @@ void vmki_mm_flush(struct vmki_member *member)
     vmk_sync_write_lock(&mm->lock);
     carried = mm->carried;
     mm->carried = NULL;
+    spare_trim(mm, SPARE_MIN);
     if (mm->retired->nr != 0 && mm->retired->drop_files == NULL && (empty = vmki_retired_new(mm->system)) != NULL) {
         full = mm->retired;
         mm->retired = empty;
@@ -574,18 +629,12 @@ void vmki_mm_lock(struct vmk_mm *mm)
 /* The address space ends: spare areas and the list of what waits go; no verb can run any more. */
 void vmki_mm_memory_end(struct vmk_mm *mm)
 {
-    for (struct vmk_vma *vma = mm->spare_anon, *next; vma != NULL; vma = next) {
-        next = vma->link;
-        vma->file = NULL;
-        retired_area(mm->retired, vma);
-    }
+    spare_trim(mm, 0);
     for (struct vmk_vma *vma = mm->spare_file, *next; vma != NULL; vma = next) {
         next = vma->link;
         vmki_free(mm->system, vma, area_size(true));
     }
-    mm->spare_anon = NULL;
     mm->spare_file = NULL;
-    mm->nr_spare_anon = 0;
     mm->nr_spare_file = 0;
     if (mm->carried != NULL)
         batch_give(mm->system, mm->carried);

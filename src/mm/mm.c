@@ -372,17 +372,24 @@ int vmk_mm_unmapped_area(struct vmk_mm *mm, vmk_addr hint, uint64_t len, uint32_
     return error;
 }
 
-/* ---- Lookup: no lock ---- */
+/*
+ * ---- Lookup: no lock ----
+ *
+ * An area's memory may be used again while it is looked at: what was read counts if the look at the leaf still holds.
+ */
 
 int vmk_mm_lookup(struct vmk_mm *mm, vmk_addr address, struct vmk_vma_info *info)
 {
     struct vmki_tree_entry entry;
+    struct vmki_tree_look look;
     bool found;
 
     vmk_sync_read_enter();
-    found = vmki_tree_find(&mm->tree, address, &entry);
-    if (found)
-        vmki_vma_describe(entry.item, &entry, info);
+    do {
+        found = vmki_tree_look_at(&mm->tree, address, &entry, &look);
+        if (found)
+            vmki_vma_describe(entry.item, &entry, info);
+    } while (found && VMKI_UNLIKELY(!vmki_tree_holds(&look)));
     vmk_sync_read_exit();
     return found ? 0 : -VMK_ENOENT;
 }
@@ -390,12 +397,15 @@ int vmk_mm_lookup(struct vmk_mm *mm, vmk_addr address, struct vmk_vma_info *info
 int vmk_mm_next(struct vmk_mm *mm, vmk_addr *cursor, struct vmk_vma_info *info)
 {
     struct vmki_tree_entry entry;
+    struct vmki_tree_look look;
     bool found;
 
     vmk_sync_read_enter();
-    found = vmki_tree_next(&mm->tree, *cursor, &entry);
-    if (found)
-        vmki_vma_describe(entry.item, &entry, info);
+    do {
+        found = vmki_tree_look_next(&mm->tree, *cursor, &entry, &look);
+        if (found)
+            vmki_vma_describe(entry.item, &entry, info);
+    } while (found && VMKI_UNLIKELY(!vmki_tree_holds(&look)));
     vmk_sync_read_exit();
     if (!found)
         return -VMK_ENOENT;

@@ -225,7 +225,7 @@ bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
 struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file);
 /* Gives back an area that no reader ever saw; drops its references. */
 void vmki_mm_return_vma(struct vmk_mm *mm, struct vmk_vma *vma);
-/* Frees an area that readers may still look at, with its references; its file is dropped after unlock. */
+/* An area that readers may still look at goes, with its references; its file is dropped after unlock. */
 void vmki_mm_retire_vma(struct vmk_mm *mm, struct vmk_vma *vma);
 /* Takes mm.lock exclusively; and releases it, drops files and lets retired memory go. Verbs use nothing else. */
 void vmki_mm_lock(struct vmk_mm *mm);
@@ -256,6 +256,13 @@ void vmki_anon_vma_get(struct vmki_anon_vma *anon_vma);
 void vmki_anon_vma_put(struct vmk_mm *mm, struct vmki_anon_vma *anon_vma); /* may be NULL */
 
 /* ---- vma.c ---- */
+
+/*
+ * What the memory of a fresh area says: where its pages come from, and what hangs of it. References are taken. Readers may
+ * still look at what the memory was before.
+ */
+void vmki_vma_set_origin(struct vmk_vma *vma, uint64_t bias, struct vmk_file *file);
+void vmki_vma_set_refs(struct vmk_vma *vma, struct vmki_anon_vma *anon_vma, struct vmki_ext *ext);
 
 /* Fills a fresh area with the properties of `vma` for [start, end): references are taken; nothing is published. */
 void vmki_vma_copy_properties(struct vmk_vma *to, const struct vmk_vma *vma, vmk_addr start, vmk_addr end);

@@ -358,9 +358,9 @@ static void mremap_keep_source(struct vmki_plan *plan)
         piece->vma = vmki_mm_take_vma(mm, vma->file != NULL);
         piece->is_new = true;
         vmki_vma_copy_properties(piece->vma, vma, vma->start, vma->end);
-        piece->vma->bias = 0;
+        vmki_store_relaxed(&piece->vma->bias, 0);
         vmki_anon_vma_put(mm, piece->vma->anon_vma);
-        piece->vma->anon_vma = NULL;
+        vmki_store_relaxed(&piece->vma->anon_vma, NULL);
         dropped = NULL;
     }
     if (piece->is_new || piece->flags != vma->flags)

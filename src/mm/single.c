@@ -24,17 +24,21 @@ static bool request_has_ext(const struct vmk_vma_request *request)
 static int create_properties(struct vmk_mm *mm, const struct vmk_vma_request *request, struct vmk_vma *vma)
 {
     if (request_has_ext(request)) {
-        vma->ext = vmki_ext_copy(mm, NULL, 0);
-        if (vma->ext == NULL)
+        struct vmki_ext *ext = vmki_ext_copy(mm, NULL, 0);
+
+        if (ext == NULL)
             return -VMK_ERR_HOST_NOMEM;
-        vma->ext->ops = request->ops;
-        vma->ext->private_data = request->private_data;
-        vma->ext->special_name = request->special_name;
+        ext->ops = request->ops;
+        ext->private_data = request->private_data;
+        ext->special_name = request->special_name;
+        vmki_store_release(&vma->ext, ext);
     }
     if (request->has_anon_vma) {
-        vma->anon_vma = vmki_anon_vma_new(mm);
-        if (vma->anon_vma == NULL)
+        struct vmki_anon_vma *anon_vma = vmki_anon_vma_new(mm);
+
+        if (anon_vma == NULL)
             return -VMK_ERR_HOST_NOMEM;
+        vmki_store_release(&vma->anon_vma, anon_vma);
     }
     return 0;
 }
@@ -56,7 +60,7 @@ int vmk_vma_create(struct vmk_mm *mm, const struct vmk_vma_request *request, str
     if (request->anon_vma_unknown)
         made->flags |= VMKI_VM_ANON_UNKNOWN;
     if (is_file || request->keep_pgoff)
-        made->bias = request->pgoff - vmki_pages(mm, request->start);
+        vmki_store_relaxed(&made->bias, request->pgoff - vmki_pages(mm, request->start));
     error = create_properties(mm, request, made);
     if (error != 0) {
         vmki_mm_return_vma(mm, made);

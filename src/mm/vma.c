@@ -132,18 +132,32 @@ uint32_t vmki_flags_to_prot(vmk_vm_flags flags)
     return (uint32_t)(flags & VMK_VM_ACCESS);
 }
 
+void vmki_vma_set_origin(struct vmk_vma *vma, uint64_t bias, struct vmk_file *file)
+{
+    vmki_store_relaxed(&vma->bias, bias);
+    if (file == NULL)
+        return;
+    vmki_store_relaxed(&vma->file, file);
+    vmk_file_get(file);
+}
+
+void vmki_vma_set_refs(struct vmk_vma *vma, struct vmki_anon_vma *anon_vma, struct vmki_ext *ext)
+{
+    if (anon_vma != NULL) {
+        vmki_anon_vma_get(anon_vma);
+        vmki_store_release(&vma->anon_vma, anon_vma);
+    }
+    if (ext != NULL)
+        vmki_store_release(&vma->ext, vmki_ext_get(ext));
+}
+
 void vmki_vma_copy_properties(struct vmk_vma *to, const struct vmk_vma *vma, vmk_addr start, vmk_addr end)
 {
     to->start = start;
     to->end = end;
     to->flags = vma->flags;
-    to->bias = vma->bias;
-    to->file = vma->file;
-    if (to->file != NULL)
-        vmk_file_get(to->file);
-    to->anon_vma = vma->anon_vma;
-    vmki_anon_vma_get(to->anon_vma);
-    to->ext = vmki_ext_get(vma->ext);
+    vmki_vma_set_origin(to, vma->bias, vma->file);
+    vmki_vma_set_refs(to, vma->anon_vma, vma->ext);
 }
 
 /* ---- Accessors ---- */
@@ -224,13 +238,15 @@ uint64_t vmki_policy_identity(const struct vmki_policy *policy)
 }
 
 /*
- * From the leaf's own start, end and flags, which belong together, and from fields of the area that never change or are
- * single pointers: right for a lock-free reader too.
+ * From the leaf's own start, end and flags, which belong together, and from fields of the area that never change while it
+ * is in the tree, or are single pointers. A lock-free reader believes it only if its look at the leaf still holds.
  */
 void vmki_vma_describe(const struct vmk_vma *vma, const struct vmki_tree_entry *entry, struct vmk_vma_info *info)
 {
     const struct vmki_anon_vma *anon_vma = vmki_load_acquire(&vma->anon_vma);
     const struct vmki_ext *ext = vmki_load_acquire(&vma->ext);
+    const struct vmk_mm *mm = vmki_load_relaxed(&vma->mm);
+    struct vmk_file *file = vmki_load_relaxed(&vma->file);
     size_t size = info->size;
 
     *info = (struct vmk_vma_info){
@@ -238,10 +254,10 @@ void vmki_vma_describe(const struct vmk_vma *vma, const struct vmki_tree_entry *
         .start = entry->start,
         .end = entry->end,
         .flags = entry->flags & VMKI_VM_PUBLIC,
-        .pgoff = vmki_vma_pgoff_at(vma->mm, vma, entry->start),
-        .file = vma->file,
-        .file_id = vma->file != NULL ? vma->file->id : 0,
-        .object_id = vma->file != NULL ? vma->file->object->id : 0,
+        .pgoff = vmki_load_relaxed(&vma->bias) + (entry->start >> mm->page_shift),
+        .file = file,
+        .file_id = file != NULL ? file->id : 0,
+        .object_id = file != NULL ? file->object->id : 0,
         .anon_vma = anon_vma != NULL ? anon_vma->id : 0,
         .anon_vma_inherited = (entry->flags & VMKI_VM_FORKED) != 0,
         .anon_vma_unknown = (entry->flags & VMKI_VM_ANON_UNKNOWN) != 0,

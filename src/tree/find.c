@@ -13,7 +13,7 @@
 /* ---- Lookups without a lock ---- */
 
 /* The leaf in which the last entry that starts at or below the address is; NULL when the tree is empty. */
-static const struct vmki_tree_leaf *descend(const struct vmki_tree *tree, uint64_t address)
+static inline const struct vmki_tree_leaf *descend(const struct vmki_tree *tree, uint64_t address)
 {
     struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
 
@@ -26,7 +26,8 @@ static const struct vmki_tree_leaf *descend(const struct vmki_tree *tree, uint64
 }
 
 /* As descend; *above is the least pivot right of the path, VMKI_NO_KEY if none. */
-static const struct vmki_tree_leaf *descend_above(const struct vmki_tree *tree, uint64_t address, uint64_t *above)
+static inline const struct vmki_tree_leaf *descend_above(const struct vmki_tree *tree, uint64_t address,
+                                                         uint64_t *above)
 {
     struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
 
@@ -43,7 +44,8 @@ static const struct vmki_tree_leaf *descend_above(const struct vmki_tree *tree, 
 }
 
 /* As descend; *below is the greatest pivot on the path that has nodes left of it, 0 if none. */
-static const struct vmki_tree_leaf *descend_below(const struct vmki_tree *tree, uint64_t address, uint64_t *below)
+static inline const struct vmki_tree_leaf *descend_below(const struct vmki_tree *tree, uint64_t address,
+                                                         uint64_t *below)
 {
     struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
 
@@ -105,12 +107,20 @@ static inline void read_entry(const struct look *look, unsigned rank, uint64_t s
     entry->item = vmki_load_relaxed(&slot->item);
 }
 
+/* What vmki_tree_holds needs to know of it, for who wants that. */
+static inline void note_look(const struct look *look, struct vmki_tree_look *taken)
+{
+    if (taken != NULL)
+        *taken = (struct vmki_tree_look){&look->leaf->head, look->order, look->version};
+}
+
 /*
  * The short way: the last entry that starts at or below the address.  False when there is none, and when the leaf is
  * being changed.  Free slots may be counted in the rank, between the stores of a splice; it is then too high, so it lies
  * behind an entry that starts above the address, or behind all.
  */
-static inline bool peek(const struct vmki_tree_leaf *leaf, uint64_t address, struct vmki_tree_entry *entry)
+static VMKI_INLINE bool peek(const struct vmki_tree_leaf *leaf, uint64_t address, struct vmki_tree_entry *entry,
+                             struct vmki_tree_look *taken)
 {
     struct look look;
     unsigned rank;
@@ -120,6 +130,7 @@ static inline bool peek(const struct vmki_tree_leaf *leaf, uint64_t address, str
     if (rank >= vmki_order_count(look.order))
         return false;
     read_entry(&look, rank, start_of(&look, rank), entry);
+    note_look(&look, taken);
     return holds(&look) && entry->start <= address;
 }
 
@@ -139,7 +150,7 @@ static void find_rank(struct look *look, uint64_t address)
 
 /* The last entry of the leaf that starts at or below the address, and ends above `above`. */
 static VMKI_NOINLINE bool last_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address, uint64_t above,
-                                       struct vmki_tree_entry *entry)
+                                       struct vmki_tree_entry *entry, struct vmki_tree_look *taken)
 {
     struct vmki_tree_entry seen = {0};
     struct look look;
@@ -153,12 +164,13 @@ static VMKI_NOINLINE bool last_in_leaf(const struct vmki_tree_leaf *leaf, uint64
     if (look.rank == 0 || seen.end <= above)
         return false;
     *entry = seen;
+    note_look(&look, taken);
     return true;
 }
 
 /* The first entry of the leaf that ends above the address. */
 static VMKI_NOINLINE bool first_in_leaf(const struct vmki_tree_leaf *leaf, uint64_t address,
-                                        struct vmki_tree_entry *entry)
+                                        struct vmki_tree_entry *entry, struct vmki_tree_look *taken)
 {
     struct vmki_tree_entry seen;
     struct look look;
@@ -177,12 +189,24 @@ static VMKI_NOINLINE bool first_in_leaf(const struct vmki_tree_leaf *leaf, uint6
             found = true;
         }
     } while (!holds(&look));
-    if (found)
-        *entry = seen;
-    return found;
+    if (!found)
+        return false;
+    *entry = seen;
+    note_look(&look, taken);
+    return true;
 }
 
-bool vmki_tree_find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
+bool vmki_tree_holds(const struct vmki_tree_look *look)
+{
+    const struct vmki_tree_leaf *leaf = (const struct vmki_tree_leaf *)(const void *)look->leaf;
+
+    vmki_fence_acquire();
+    return (look->version & VMKI_VERSION_DEAD) == 0 && vmki_load_relaxed(&leaf->head.version) == look->version &&
+           vmki_load_relaxed(&leaf->order) == look->order;
+}
+
+static VMKI_INLINE bool find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
+                             struct vmki_tree_look *taken)
 {
     const struct vmki_tree_leaf *leaf;
     struct vmki_tree_entry seen;
@@ -192,15 +216,27 @@ bool vmki_tree_find(const struct vmki_tree *tree, vmk_addr address, struct vmki_
     leaf = descend(tree, address);
     if (!leaf)
         return false;
-    if (!peek(leaf, address, &seen))
-        return last_in_leaf(leaf, address, address, entry);
+    if (!peek(leaf, address, &seen, taken))
+        return last_in_leaf(leaf, address, address, entry, taken);
     if (seen.end <= address)
         return false;
     *entry = seen;
     return true;
 }
 
-bool vmki_tree_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
+bool vmki_tree_find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
+{
+    return find(tree, address, entry, NULL);
+}
+
+bool vmki_tree_look_at(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
+                       struct vmki_tree_look *look)
+{
+    return find(tree, address, entry, look);
+}
+
+static VMKI_INLINE bool find_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
+                                  struct vmki_tree_look *look)
 {
     while (address < VMKI_TREE_MAX_END) {
         struct vmki_tree_entry seen;
@@ -209,16 +245,27 @@ bool vmki_tree_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_
 
         if (!leaf)
             return false;
-        if (peek(leaf, address, &seen) && seen.end > address) {
+        if (peek(leaf, address, &seen, look) && seen.end > address) {
             *entry = seen;
             return true;
         }
-        if (first_in_leaf(leaf, address, entry))
+        if (first_in_leaf(leaf, address, entry, look))
             return true;
         if (above > address) /* else the writer lowered it just now: the same again */
             address = above;
     }
     return false;
+}
+
+bool vmki_tree_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
+{
+    return find_next(tree, address, entry, NULL);
+}
+
+bool vmki_tree_look_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
+                         struct vmki_tree_look *look)
+{
+    return find_next(tree, address, entry, look);
 }
 
 bool vmki_tree_prev(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
@@ -232,11 +279,11 @@ bool vmki_tree_prev(const struct vmki_tree *tree, vmk_addr address, struct vmki_
 
         if (!leaf)
             return false;
-        if (peek(leaf, address - 1, &seen)) {
+        if (peek(leaf, address - 1, &seen, NULL)) {
             *entry = seen;
             return true;
         }
-        if (last_in_leaf(leaf, address - 1, 0, entry))
+        if (last_in_leaf(leaf, address - 1, 0, entry, NULL))
             return true;
         if (below < address) /* else the writer raised it just now: the same again */
             address = below;

@@ -26,6 +26,9 @@
  *   - A slot that was freed may be used again, and single words of an entry change in place.  `version` rises before
  *     each splice's first store; what a reader took from a leaf holds if version and order were the same before and
  *     after.  It tries again only when the writer has moved on meanwhile: never if it interrupts the writer.
+ *   - A leaf that has left the tree stays readable until its readers are gone, as it was.  Its version then says that it
+ *     is dead: set after its successor is published and before the memory of any entry's item is used again.  So who
+ *     looks into the item of an entry (vmki_tree_holds) finds another leaf when it goes down once more.
  *
  * THE GAP of an entry is what lies between its end and the next entry's start, in whichever leaf; the last entry of
  * the tree has none (the space above it, and that below the first entry, are compared by themselves).
@@ -51,11 +54,14 @@ enum {
 
 #define VMKI_NO_KEY UINT64_MAX
 
+/* The highest bit of a leaf's version: it has left the tree. Counting must not run into it (vmki_version_after). */
+#define VMKI_VERSION_DEAD UINT32_C(0x80000000)
+
 /* `order` of an empty leaf: slot i has rank i. */
 #define VMKI_ORDER_EMPTY UINT64_C(0xedcba98765432100)
 
 struct vmki_tree_node {
-    uint32_t version; /* of a leaf */
+    uint32_t version; /* of a leaf: a count of its splices, and VMKI_VERSION_DEAD */
     uint8_t level;
     uint8_t count; /* of an inner node */
     uint16_t unused;
@@ -195,6 +201,11 @@ static inline unsigned vmki_inner_slot(const struct vmki_tree_inner *inner, uint
     return base + vmki_rank_of_3(&inner->pivot[base + 1], address) + vmki_rank_of_3(&inner->pivot[base + 4], address);
 }
 _Static_assert(VMKI_INNER_MAX == 3 * 7, "the search goes by thirds of seven");
+
+static inline uint32_t vmki_version_after(uint32_t version, uint32_t steps)
+{
+    return (version + steps) & ~VMKI_VERSION_DEAD;
+}
 
 static inline unsigned vmki_node_count(struct vmki_tree_node *node)
 {

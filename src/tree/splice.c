@@ -133,7 +133,7 @@ static VMKI_NOINLINE void refresh_gap_before(const struct vmki_cursor *cursor)
 /* Who sees the version has all edits before; who sees a store of this edit sees the version. */
 static void begin_edit(struct vmki_tree_leaf *leaf)
 {
-    vmki_store_release(&leaf->head.version, leaf->head.version + 1);
+    vmki_store_release(&leaf->head.version, vmki_version_after(leaf->head.version, 1));
     vmki_fence_release();
 }
 

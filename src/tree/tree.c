@@ -109,8 +109,18 @@ struct vmki_tree_inner *vmki_tree_take_inner(struct vmki_tree *tree, unsigned le
 
 /* ---- Giving nodes away ---- */
 
+/* Readers that stand in it go on, but look into no item any more. The fence is for what the writer does with those. */
+static void mark_dead(struct vmki_tree_node *node)
+{
+    if (node->level != 0)
+        return;
+    vmki_store_release(&node->version, vmki_version_after(node->version, 2) | VMKI_VERSION_DEAD);
+    vmki_fence_release();
+}
+
 void vmki_tree_retire_node(struct vmki_tree *tree, struct vmki_tree_node *node)
 {
+    mark_dead(node);
     tree->nr_nodes_bytes -= VMKI_NODE_SIZE;
     tree->memory->retire(tree->memory->context, node, VMKI_NODE_SIZE);
 }
@@ -131,6 +141,7 @@ static size_t give_subtree(struct vmki_tree *tree, struct vmki_tree_node *node,
             next[depth++] = 0;
         } else {
             nr_entries += vmki_node_count(node);
+            mark_dead(node);
             tree->nr_nodes_bytes -= VMKI_NODE_SIZE;
             give(tree->memory->context, node, VMKI_NODE_SIZE);
         }

@@ -105,6 +105,22 @@ bool vmki_tree_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_
 /* The last entry that starts below `address`. */
 bool vmki_tree_prev(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry);
 
+/*
+ * What the leaf was like when an entry was read from it. A reader whose writers use an item's memory again without waiting
+ * for readers (but hold it together until readers have gone) looks at the item, and believes what it saw there if the
+ * look still holds: the entry was in the tree all the while.
+ */
+struct vmki_tree_look {
+    const struct vmki_tree_node *leaf;
+    uint64_t order;
+    uint32_t version;
+};
+bool vmki_tree_look_at(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
+                       struct vmki_tree_look *look); /* as vmki_tree_find */
+bool vmki_tree_look_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
+                         struct vmki_tree_look *look); /* as vmki_tree_next */
+bool vmki_tree_holds(const struct vmki_tree_look *look);
+
 /* ---- Cursors: writers, or readers that hold writers off ---- */
 
 /* Stands on the first entry that ends above `address`; false when it is past the last one. */
