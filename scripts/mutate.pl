@@ -1,15 +1,20 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
 #
-# mutate.pl N SEED [--skip REGEX] [--only REGEX] [--ops OPS] [--list] - do the tests notice mistakes?
+# mutate.pl N SEED [--skip REGEX] [--only REGEX] [--ops OPS] [--jobs N] [--list] - do the tests notice mistakes?
 #
 # Takes N places in src/**.c at random (the same ones for the same seed and sources), makes one small mistake in each, in
-# private copies of the tree, builds, and runs the unit tests and then `vmakit fuzz --ops OPS`. A mutant is killed when
-# one of them fails or hangs. Not counted: what does not compile, and what compiles to the very same code. Prints each
-# survivor; exit status 1 under 90 % killed. Tests see VMAKIT_QUICK=1 and may shorten themselves.
+# private copies of the tree, compiles that file, and runs the unit tests, those first that are likely to notice, then
+# `vmakit fuzz --ops OPS`, up to the first failure. A mutant is killed when one of them fails or takes too long. Not
+# counted: what does not compile, and what compiles to the very same code. Prints each survivor; exit status 1 under
+# 90 % killed.
 use strict;
 use warnings;
+use Cwd ();
+use IO::Handle ();
+use JSON::PP ();
 use POSIX ();
+use Time::HiRes ();
 
 my ($n, $seed, %option) = (200, 1, skip => '^$', only => '.', ops => 10000, jobs => $ENV{JOBS} || 2);
 my @plain;
@@ -130,10 +135,11 @@ if ($option{list}) {
 
 # ---- The copies ----
 
-my $work = $ENV{BUILD} || 'build';
-$work .= '/mutate';
-my @targets;
-sub run { # SECONDS LOG COMMAND...: the exit status; 124 when it took too long
+my $top = Cwd::abs_path('.');
+my $work = "$top/" . ($ENV{BUILD} || 'build') . '/mutate';
+
+# SECONDS of processor time, LOG, COMMAND...: the exit status; 124 when it took too long.
+sub run {
     my ($seconds, $log, @command) = @_;
     my $pid = fork;
     die "fork: $!\n" unless defined $pid;
@@ -142,22 +148,26 @@ sub run { # SECONDS LOG COMMAND...: the exit status; 124 when it took too long
         open STDOUT, '>', $log or POSIX::_exit(126);
         open STDERR, '>&', \*STDOUT;
         open STDIN, '<', '/dev/null';
-        exec @command or POSIX::_exit(127);
+        # A mistake may also fill the memory or the disk.
+        exec 'sh', '-c', "ulimit -t $seconds -v 8000000 -f 400000 -c 0; exec \"\$@\"", 'sh', @command
+            or POSIX::_exit(127);
     }
     my $status;
     eval {
         local $SIG{ALRM} = sub { die "late\n" };
-        alarm $seconds;
+        alarm 30 + 8 * $seconds; # the machine may have other work
         waitpid $pid, 0;
         $status = $?;
         alarm 0;
     };
-    if ($@) {
-        kill 'KILL', -$pid;
+    my $late = $@;
+    kill 'KILL', -$pid;
+    if ($late) {
         waitpid $pid, 0;
         return 124;
     }
-    return $status & 127 ? 128 + ($status & 127) : $status >> 8;
+    my $signal = $status & 127;
+    return $signal == POSIX::SIGXCPU() ? 124 : $signal ? 128 + $signal : $status >> 8;
 }
 
 sub prepare {
@@ -169,31 +179,58 @@ sub prepare {
         '-DCMAKE_C_FLAGS_DEBUG=-O1', '-DVMAKIT_WERROR=OFF', '-DVMAKIT_SHARED=OFF', '-DVMAKIT_TEST_BUILD=ON') == 0
         or die "cmake failed, see $log\n";
     run(1200, $log, 'ninja', '-C', "$dir/b", '-j', $option{jobs}) == 0 or die "the build failed, see $log\n";
+    system("cp -a '$dir/b/CMakeFiles/vmakit_objects.dir' '$dir/unharmed'") == 0 or die "cannot copy the objects\n";
 }
 
-sub object_of {
-    my ($dir, $file) = @_;
-    return "$dir/b/CMakeFiles/vmakit_objects.dir/$file.o";
-}
-
-my $seconds = 300; # for the unit tests; set from the baseline
-my $each = 60;
-sub tests { # DIR: '' or what failed
+# What makes the object of each source, what links each test (ninja would link all of them), and what runs it.
+sub recipes {
     my ($dir) = @_;
-    my $log = "$dir/test.log";
-    local $ENV{VMAKIT_QUICK} = 1;
-    my $status = run($seconds, $log, 'ctest', '--test-dir', "$dir/b", '-L', 'unit', '-LE', 'slow', '--timeout', $each,
-        '--stop-on-failure', '--no-tests=error');
-    if ($status) {
-        return 'time' if $status == 124;
-        my ($name) = read_file($log) =~ /^\s*\d+ - (\S+) \(/m;
-        return $name || "ctest status $status";
+    my (%compile, @tests);
+    for (@{JSON::PP::decode_json(read_file("$dir/b/compile_commands.json"))}) {
+        (my $file = $_->{file}) =~ s{^\Q$dir\E/}{};
+        $compile{$file} = $_->{command} if $_->{command} =~ m{ -o CMakeFiles/vmakit_objects\.dir/};
     }
-    if (-x "$dir/b/vmakit" && $option{ops}) {
-        $status = run($seconds, $log, "$dir/b/vmakit", 'fuzz', '--ops', $option{ops}, '--seed', 7);
-        return "fuzz (status $status)" if $status;
+    my $json = `ctest --test-dir '$dir/b' -L unit -LE slow --show-only=json-v1`;
+    for (@{JSON::PP::decode_json($json)->{tests}}) {
+        my ($program) = $_->{command}[0] =~ m{([^/]+)$};
+        push @tests, {name => $_->{name}, command => $_->{command}, target => $program};
     }
-    return '';
+    push @tests, {name => 'fuzz', target => 'vmakit', command =>
+        ["$dir/b/vmakit", 'fuzz', '--ops', $option{ops}, '--seed', 7]} if -x "$dir/b/vmakit" && $option{ops};
+    for (@tests) {
+        my @lines = split /\n/, `ninja -C '$dir/b' -t commands '$_->{target}'`;
+        $_->{link} = $lines[-1];
+    }
+    return (\%compile, \@tests);
+}
+
+sub run_test {
+    my ($dir, $test, $seconds) = @_;
+    chdir $dir or die "$dir: $!\n";
+    my $status = run($seconds, "$dir/test.log", @{$test->{command}});
+    chdir $top;
+    return $status == 77 ? 0 : $status;
+}
+
+# A test is likely to notice when it has noticed mistakes in the file before, or has its name; quick ones first.
+sub in_order {
+    my ($file, $tests) = @_;
+    my (%here, %all);
+    if (-e "$work/history") {
+        for (split /\n/, read_file("$work/history")) {
+            my ($of, $test) = split / /;
+            $here{$test}++ if $of eq $file;
+            $all{$test}++;
+        }
+    }
+    my @words = grep { length > 2 } split m{[/_.]}, $file =~ s{^src/|\.c$}{}gr;
+    my %score;
+    for my $test (@$tests) {
+        my $named = grep { $test->{name} =~ /$_/ } @words;
+        my $points = 1 + 10 * ($here{$test->{name}} || 0) + ($all{$test->{name}} || 0) + 20 * $named;
+        $score{$test->{name}} = $points / ($test->{seconds} + 0.1);
+    }
+    return sort { $score{$b->{name}} <=> $score{$a->{name}} } @$tests;
 }
 
 my $jobs = $option{jobs};
@@ -202,54 +239,81 @@ print "preparing $jobs copies below $work\n";
 for my $w (0 .. $jobs - 1) {
     prepare("$work/$w");
 }
-my $begin = time;
-my $failed = tests("$work/0");
-die "the tests fail without a mistake ($failed), see $work/0/test.log\n" if $failed;
-my $baseline = time - $begin;
-$seconds = 30 + 5 * $baseline;
-$each = 20 + 3 * $baseline;
-printf "%d places in %d files; the tests take %d s unharmed\n", scalar(@all), scalar(keys %text), $baseline;
+$ENV{CCACHE_DISABLE} = 1; # no mutant is ever compiled again
+my (undef, $unharmed) = recipes("$work/0");
+my (%seconds, $sum);
+for (@$unharmed) {
+    my ($begin, @before) = (Time::HiRes::time(), times);
+    my $status = run_test("$work/0", $_, 300);
+    die "$_->{name} fails without a mistake (status $status), see $work/0/test.log\n" if $status;
+    my @after = times;
+    $seconds{$_->{name}} = {wall => Time::HiRes::time() - $begin, processor => $after[2] + $after[3] - $before[2] - $before[3]};
+    $sum += $seconds{$_->{name}}{wall};
+}
+printf "%d places in %d files; %d tests, which take %d s unharmed\n", scalar(@all), scalar(keys %text), scalar(@$unharmed), $sum;
 
 # ---- The mutants: worker w takes every jobs-th place until its share is full ----
+
+# '' or the test that failed.
+sub notice {
+    my ($dir, $file, $tests) = @_;
+    my $lib = "$dir/b/libvmakit.a";
+    unlink $lib;
+    system("cd '$dir/b' && ar qcs libvmakit.a \$(find CMakeFiles/vmakit_objects.dir -name '*.o' | sort)") == 0
+        or die "ar failed\n";
+    for my $test (in_order($file, $tests)) {
+        run(60, "$dir/log", 'sh', '-c', "cd '$dir/b' && $test->{link}") == 0 or die "cannot link $test->{name}, see $dir/log\n";
+        my $status = run_test($dir, $test, 3 + int(5 * $seconds{$test->{name}}{processor}));
+        next unless $status;
+        open my $history, '>>', "$work/history" or die;
+        print $history "$file $test->{name}\n";
+        close $history;
+        return $test->{name} . ($status == 124 ? ', time' : $status > 128 ? ', signal ' . ($status - 128) : '');
+    }
+    return '';
+}
+
+sub mutate {
+    my ($w) = @_;
+    my $dir = "$work/$w";
+    my ($compile, $tests) = recipes($dir);
+    $_->{seconds} = $seconds{$_->{name}}{wall} for @$tests;
+    open my $out, '>', "$work/result-$w" or die;
+    $out->autoflush(1);
+    my %again;
+    my $share = int($n / $jobs) + ($w < $n % $jobs ? 1 : 0);
+    for (my $i = $w; $share > 0 && $i < @all; $i += $jobs) {
+        my ($file, $at, $len, $new) = @{$all[$i]};
+        my $mutant = $text{$file};
+        my $lines = substr($mutant, $at, $len) =~ tr/\n//;
+        substr($mutant, $at, $len) = $new . "\n" x $lines;
+        my ($object, $saved) = map { "$dir/$_/$file.o" } 'b/CMakeFiles/vmakit_objects.dir', 'unharmed';
+        my @compile = (60, "$dir/log", 'sh', '-c', "cd '$dir/b' && $compile->{$file}");
+        if (!$again{$file}++) { # by the very same command: a cache may have made it otherwise
+            run(@compile) == 0 && system("cp -p '$object' '$saved'") == 0 or die "$file: no longer compiles\n";
+        }
+        write_file("$dir/$file", $mutant);
+        if (run(@compile) == 0 && read_file($object) ne read_file($saved)) {
+            $share--;
+            my $why = notice($dir, $file, $tests);
+            print $out $why ? "killed" : "SURVIVED", " ", describe($all[$i]), $why ? " ($why)" : '', "\n";
+            print $why ? '.' : 'S';
+        }
+        write_file("$dir/$file", $text{$file});
+        system("cp -p '$saved' '$object'") == 0 or die "cannot restore $object\n";
+    }
+    close $out;
+}
 
 my @pids;
 for my $w (0 .. $jobs - 1) {
     my $pid = fork;
     die "fork: $!\n" unless defined $pid;
-    if ($pid) {
-        push @pids, $pid;
-        next;
+    if (!$pid) {
+        mutate($w);
+        POSIX::_exit(0);
     }
-    my $dir = "$work/$w";
-    open my $out, '>', "$work/result-$w" or die;
-    my $share = int($n / $jobs) + ($w < $n % $jobs ? 1 : 0);
-    my $old_file;
-    for (my $i = $w; $share > 0 && $i < @all; $i += $jobs) {
-        my ($file, $at, $len, $new) = @{$all[$i]};
-        my $mutant = $text{$file};
-        my $original = $mutant;
-        substr($mutant, $at, $len) = $new;
-        # The unharmed object first, to compare with.
-        if (defined $old_file) {
-            write_file("$dir/$old_file", $text{$old_file});
-        }
-        my $object = object_of($dir, $file);
-        (my $target = $object) =~ s{^\Q$dir\E/b/}{};
-        run(300, "$dir/log", 'ninja', '-C', "$dir/b", '-j', 1, $target) == 0 or die "$file: no longer compiles\n";
-        my $before = read_file($object);
-        write_file("$dir/$file", $mutant);
-        $old_file = $file;
-        if (run(300, "$dir/log", 'ninja', '-C', "$dir/b", '-j', 1, $target) != 0 || read_file($object) eq $before) {
-            next;
-        }
-        $share--;
-        my $why = run(600, "$dir/log", 'ninja', '-C', "$dir/b", '-j', 1) != 0 ? 'the build' : tests($dir);
-        print $out $why ? "killed" : "SURVIVED", " ", describe($all[$i]), $why ? " ($why)" : '', "\n";
-        $out->flush;
-        print $why ? '.' : 'S';
-    }
-    close $out;
-    POSIX::_exit(0);
+    push @pids, $pid;
 }
 my $broken = 0;
 for (@pids) {
