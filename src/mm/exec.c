@@ -10,8 +10,8 @@
 
 enum { EXEC_STACK, EXEC_SEGMENTS, EXEC_CLEAR_TAIL, EXEC_SPECIALS, EXEC_MARKS };
 
-/* plan->number */
-enum { EXEC_INDEX, EXEC_BLOCK, EXEC_NEXT_SPECIAL };
+/* plan->number; plan->flags holds the old default flags, plan->end the new start of the stack. */
+enum { EXEC_INDEX, EXEC_BLOCK, EXEC_NEXT_SPECIAL, EXEC_SEED };
 
 #define EXEC_STACK_GROWTH UINT64_C(131072)
 
@@ -38,6 +38,8 @@ static int exec_start(struct vmki_plan *plan)
         request->stack_top > mm->task_size_max || (request->segments == NULL && request->nr_segments != 0) ||
         (request->specials == NULL && request->nr_specials != 0))
         return -VMK_ERR_MISUSE;
+    plan->flags = mm->def_flags;
+    plan->number[EXEC_SEED] = mm->seed;
     mm->def_flags = 0; /* mlockall(MCL_FUTURE) and PR_SET_MEMORY_MERGE end with the old program */
     return 0;
 }
@@ -103,6 +105,24 @@ static uint64_t exec_stack_len(const struct vmk_mm *mm, const struct vmk_exec_re
     return len;
 }
 
+static void exec_stack_commit(struct vmki_plan *plan)
+{
+    plan->mm->layout.start_stack = plan->end;
+}
+
+/* Nothing is mapped yet: the old program goes on. */
+static void exec_undo(struct vmki_plan *plan)
+{
+    plan->mm->def_flags = plan->flags;
+    plan->mm->seed = plan->number[EXEC_SEED];
+}
+
+static enum vmki_step exec_stack_end(struct vmki_plan *plan, int error)
+{
+    exec_undo(plan);
+    return vmki_plan_end(plan, error, 0);
+}
+
 static enum vmki_step exec_stack(struct vmki_plan *plan)
 {
     const struct vmk_exec_request *request = &plan->request.exec;
@@ -113,10 +133,10 @@ static enum vmki_step exec_stack(struct vmki_plan *plan)
     int error = vmki_edit_reserve(mm, 1, false);
 
     if (error != 0)
-        return vmki_plan_end(plan, error, 0);
+        return exec_stack_end(plan, error);
     anon_vma = vmki_anon_vma_new(mm);
     if (anon_vma == NULL)
-        return vmki_plan_end(plan, -VMK_ERR_HOST_NOMEM, 0);
+        return exec_stack_end(plan, -VMK_ERR_HOST_NOMEM);
     area.identity.flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS | VMK_VM_GROWSDOWN;
     if (request->executable_stack || (mm->personality & VMK_READ_IMPLIES_EXEC) != 0)
         area.identity.flags |= VMK_VM_EXEC;
@@ -126,8 +146,10 @@ static enum vmki_step exec_stack(struct vmki_plan *plan)
     error = exec_prepare_area(plan, &area);
     vmki_anon_vma_put(mm, anon_vma); /* the area has its own reference */
     if (error != 0)
-        return vmki_plan_end(plan, error, 0);
-    mm->layout.start_stack = vmki_align_down(top - request->stack_bytes, 16);
+        return exec_stack_end(plan, error);
+    plan->end = vmki_align_down(top - request->stack_bytes, 16);
+    plan->commit = exec_stack_commit;
+    plan->abort = exec_undo;
     plan->phase = EXEC_SEGMENTS;
     return VMKI_STEP_PART;
 }
