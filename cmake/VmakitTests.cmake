@@ -8,11 +8,12 @@
 #   examples/*.c, examples/NAME/*.c      public headers only; run, expect exit 0   label example
 # The end of a name adds a label: _threads (run under tsan), _slow (release only), _host (needs the kernel: not under
 # qemu), _alone (changes the host: no other test beside it); cmocka programs without one are also `portable`, and so
-# are scripts named _portable: these run under qemu-aarch64 too. tests/support/*.c, tests/unit/support*.c and
-# ports/mock/*.c are linked to every cmocka program.
+# are scripts named _portable: these run under qemu-aarch64 too. tests/support/*.c and tests/unit/support*.c are linked to
+# every cmocka program.
+#   tests/mock/test_*.c     cmocka programs with a core of their own, compiled for the mock port     label mock
 set(VMAKIT_TEST_DIR ${PROJECT_BINARY_DIR}/tests)
 
-vmakit_glob(support_sources tests/support/*.c tests/unit/support*.c ports/mock/*.c)
+vmakit_glob(support_sources tests/support/*.c tests/unit/support*.c)
 add_library(vmakit_test_support STATIC ${support_sources})
 target_include_directories(vmakit_test_support PUBLIC
   ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/src ${PROJECT_SOURCE_DIR}/tests ${PROJECT_SOURCE_DIR}/tests/support)
@@ -36,6 +37,28 @@ function(vmakit_test_properties test name)
     list(APPEND labels portable)
   endif()
   set_tests_properties(${test} PROPERTIES LABELS "${labels}" TIMEOUT 300 RUN_SERIAL ${serial})
+endfunction()
+
+# The core for the mock port: its threads take turns, and no sanitizer can follow them.
+function(vmakit_mock_tests)
+  vmakit_glob(mock_sources src/*.c ports/mock/*.c tests/support/*.c)
+  add_library(vmakit_mock STATIC ${mock_sources})
+  target_include_directories(vmakit_mock PUBLIC ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/src
+    ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/tests/support)
+  target_compile_definitions(vmakit_mock PUBLIC _GNU_SOURCE= "VMK_SYNC_HEADER=\"ports/mock/sync.h\""
+    "VMK_ATOMIC_HEADER=\"ports/mock/atomic.h\"")
+  target_link_libraries(vmakit_mock PUBLIC CMOCKA::CMOCKA)
+  vmakit_warnings(vmakit_mock)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/mock/test_*.c)
+  foreach(source IN LISTS sources)
+    get_filename_component(name ${source} NAME_WE)
+    add_executable(${name} ${source})
+    set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${VMAKIT_TEST_DIR})
+    target_link_libraries(${name} PRIVATE vmakit_mock)
+    vmakit_warnings(${name})
+    add_test(NAME mock/${name} COMMAND ${name})
+    set_tests_properties(mock/${name} PROPERTIES LABELS mock TIMEOUT 300)
+  endforeach()
 endfunction()
 
 function(vmakit_cmocka_tests directory label)
@@ -82,6 +105,9 @@ endfunction()
 
 if(TARGET CMOCKA::CMOCKA)
   vmakit_cmocka_tests(tests/unit unit)
+  if(NOT VMAKIT_SANITIZE AND NOT CMAKE_CROSSCOMPILING)
+    vmakit_mock_tests()
+  endif()
   if(VMAKIT_TOOL)
     vmakit_cmocka_tests(tests/tool tool-unit vmakit_tool)
   endif()

@@ -6,7 +6,7 @@
 # directory. The longest directory that fits a file decides.
 . "$(dirname "$0")/lib.sh"
 
-# freestanding: C11's freestanding headers. system: any <header>. sync: VMK_SYNC_HEADER.
+# freestanding: C11's freestanding headers. system: any <header>. sync: VMK_SYNC_HEADER, VMK_ATOMIC_HEADER.
 # public: include/vmakit/*.h.    port: include/vmakit/port*.h, types.h, flags.h, errno.h.    NAME: src/NAME/
 table='
 include/vmakit          plain public
@@ -30,6 +30,7 @@ tool                    system public
 examples                system public
 bench                   system public
 tests/unit              system public sync base tree frame system object pgtable pgtable/arm64 pgtable/x86_64 pgtable/rk_iommu mm report tests/support ports/mock
+tests/mock              system public base tree tests/support ports/mock
 tests/support           system public sync base tree frame system object pgtable mm report ports/mock
 tests/oracle            system public tests/support
 tests/tool              system public tool tests/support
@@ -66,8 +67,8 @@ while (my $file = <STDIN>) {
             if $file =~ m{^src/(?!base/|pgtable/)} && /^\s*#\s*(?:el)?if.*\b__(?:x86_64|aarch64|riscv|arm|i386)__/;
         next unless /^\s*#\s*include\s+(.*?)\s*(?:\/[\/*].*)?$/;
         my $what = $1;
-        if ($what eq "VMK_SYNC_HEADER") {
-            refuse($where, "only src/base includes VMK_SYNC_HEADER") unless $allow->{sync};
+        if ($what =~ /^VMK_(?:SYNC|ATOMIC)_HEADER$/) {
+            refuse($where, "only src/base includes $what") unless $allow->{sync};
             next;
         }
         my ($kind, $name) = $what =~ /^([<"])([^>"]+)[>"]$/ or do { refuse($where, "cannot read: $what"); next; };

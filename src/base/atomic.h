@@ -8,10 +8,16 @@
 #ifndef VMKI_ATOMIC_H
 #define VMKI_ATOMIC_H
 
+/* A test may bring its own (VMK_ATOMIC_HEADER): ports/mock/atomic.h, where each operation is a scheduling point. */
+#if defined(VMK_ATOMIC_HEADER)
+#include VMK_ATOMIC_HEADER
+#else
 #define vmki_load_relaxed(word)         __atomic_load_n((word), __ATOMIC_RELAXED)
 #define vmki_load_acquire(word)         __atomic_load_n((word), __ATOMIC_ACQUIRE)
 #define vmki_store_relaxed(word, value) __atomic_store_n((word), (value), __ATOMIC_RELAXED)
 #define vmki_store_release(word, value) __atomic_store_n((word), (value), __ATOMIC_RELEASE)
+
+#endif
 
 /* Hides where a value comes from, so that the compiler keeps a computation in the shape it was written in. */
 #define vmki_opaque(value) __asm__("" : "+r"(value))
@@ -25,6 +31,7 @@
 #define VMKI_THREAD_SANITIZER 1
 #endif
 
+#if !defined(VMK_ATOMIC_HEADER)
 /*
  * Orders this thread's earlier loads before its later loads and stores.  The thread sanitizer does not model fences
  * (gcc refuses them there); as everything around ours is atomic, it needs only the hardware's barrier.
@@ -51,5 +58,7 @@ static inline void vmki_fence_release(void)
     __asm__ volatile("" ::: "memory");
 #endif
 }
+
+#endif /* VMK_ATOMIC_HEADER */
 
 #endif

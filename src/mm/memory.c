@@ -17,7 +17,12 @@
 
 /* Spare areas that a space keeps: SPARE_MIN, and an eighth of those that it has. */
 enum { SPARE_MIN = 32, SPARE_SHARE = 8 };
-enum { RETIRE_BATCH = 32, BATCH_AREAS = 28, BATCH_NODES = 12 };
+
+/* A synchronisation header may say when a list is long. */
+#if !defined(VMK_SYNC_RETIRE_BATCH)
+#define VMK_SYNC_RETIRE_BATCH 32
+#endif
+enum { RETIRE_BATCH = VMK_SYNC_RETIRE_BATCH, BATCH_AREAS = 28, BATCH_NODES = 12 };
 
 /*
  * What waits for readers, and afterwards carries memory to the next call that needs some (pool.c). Areas of which nothing

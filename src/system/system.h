@@ -30,7 +30,9 @@ struct vmki_pooled {
 };
 
 /* The most bytes that are kept: what a busy writer retires while one grace period passes. */
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(VMK_SYNC_POOL_BYTES) /* the synchronisation header's */
+enum { VMKI_POOL_BYTES = VMK_SYNC_POOL_BYTES };
+#elif defined(__SANITIZE_ADDRESS__)
 enum { VMKI_POOL_BYTES = 0 }; /* so that a use after the end is seen */
 #elif defined(VMK_SYNC_IMMEDIATE)
 enum { VMKI_POOL_BYTES = 8 << 10 };

@@ -91,9 +91,11 @@ static inline void begin_look(struct look *look, const struct vmki_tree_leaf *le
  */
 static inline bool holds(const struct look *look)
 {
+    uint64_t order;
+
     vmki_fence_acquire();
-    return !((vmki_load_relaxed(&look->leaf->head.version) ^ look->version) |
-             (vmki_load_relaxed(&look->leaf->order) ^ look->order));
+    order = vmki_load_acquire(&look->leaf->order);
+    return !((vmki_load_relaxed(&look->leaf->head.version) ^ look->version) | (order ^ look->order));
 }
 
 /* The entry of that rank, with the start that was seen (it may be moving). */
