@@ -203,8 +203,8 @@ bool vmki_tree_holds(const struct vmki_tree_look *look)
     const struct vmki_tree_leaf *leaf = (const struct vmki_tree_leaf *)(const void *)look->leaf;
 
     vmki_fence_acquire();
-    return (look->version & VMKI_VERSION_DEAD) == 0 && vmki_load_relaxed(&leaf->head.version) == look->version &&
-           vmki_load_relaxed(&leaf->order) == look->order;
+    return (look->version & VMKI_VERSION_DEAD) == 0 && vmki_load_acquire(&leaf->order) == look->order &&
+           vmki_load_relaxed(&leaf->head.version) == look->version;
 }
 
 static VMKI_INLINE bool find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
