@@ -100,11 +100,23 @@ if [ "$goal" = test ] && [ "$(uname -m)" != aarch64 ] && [ -z "${VMAKIT_NO_MULTI
     done
 fi
 
-[ ${#missing[@]} -eq 0 ] && [ ${#arm64[@]} -eq 0 ] && exit 0
+# A browser, for the test that opens the page of --report: wished for too, since that test says that it was skipped.
+wished=()
+if [ "$goal" = test ]; then
+    have_command chromium || have_command chromium-browser || have_command google-chrome || wished+=(chromium)
+    have_command python3 || wished+=(python3)
+fi
+
+[ ${#missing[@]} -eq 0 ] && [ ${#arm64[@]} -eq 0 ] && [ ${#wished[@]} -eq 0 ] && exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sed '/^$/d' | sort -u)
 
 if [ "$(id -u)" != 0 ] || [ -n "${VMAKIT_NO_INSTALL:-}" ] || ! have_command apt-get; then
+    if [ ${#wished[@]} -ne 0 ]; then
+        echo "note: for the test of the report's page in a browser:" \
+            "apt-get install -y --no-install-recommends ${wished[*]}"
+    fi
     if [ ${#missing[@]} -eq 0 ]; then
+        [ ${#arm64[@]} -eq 0 ] && exit 0
         echo "note: for the whole arm64 build: dpkg --add-architecture arm64 && apt-get update &&" \
             "apt-get install ${arm64[*]}"
         exit 0
@@ -126,6 +138,18 @@ if [ ${#missing[@]} -ne 0 ]; then
     if ! apt-get install -q -y --no-install-recommends "${missing[@]}"; then
         echo "deps.sh: apt-get could not install: ${missing[*]}" >&2
         exit 1
+    fi
+fi
+if [ ${#wished[@]} -ne 0 ]; then
+    # Tried once a machine state, as the arm64 libraries below.
+    stamp=/var/cache/vmakit-no-browser
+    if [ ! -e $stamp ]; then
+        echo "Installing for the test of the report's page: ${wished[*]}"
+        update
+        if ! apt-get install -q -y --no-install-recommends "${wished[@]}"; then
+            echo "note: ${wished[*]} could not be installed; the test of the report's page in a browser is skipped"
+            touch $stamp
+        fi
     fi
 fi
 if [ ${#arm64[@]} -ne 0 ]; then

@@ -25,6 +25,7 @@ enum {
     KEY_SET,
     KEY_MAP,
     KEY_JSON,
+    KEY_REPORT,
     KEY_COLOR,
     KEY_BREAK
 };
@@ -41,6 +42,7 @@ static const struct argp_option options[] = {
     {NULL, 0, NULL, 0, "Output:", 2},
     {"map", KEY_MAP, NULL, 0, "Draw the map that each process has at its end", 2},
     {"json", KEY_JSON, "FILE", 0, "Write the summary and the last maps as JSON (-: standard output)", 2},
+    {"report", KEY_REPORT, "FILE", 0, "Write a page that shows the whole run (HTML, one file)", 2},
     {"quiet", 'q', NULL, 0, "Print differences and the last line only", 2},
     {"color", KEY_COLOR, "WHEN", 0, "Use colours: auto (on a terminal), always or never", 2},
     {0},
@@ -157,6 +159,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case KEY_JSON:
         wanted->json = argument;
+        return 0;
+    case KEY_REPORT:
+        if (!VMAKIT_HAVE_JANSSON)
+            argp_error(state, "--report: this vmakit was built without jansson");
+        wanted->report = argument;
         return 0;
     case 'q':
         wanted->quiet = true;
@@ -394,12 +401,44 @@ static bool is_what_if(const struct replay_options *wanted)
            wanted->nr_sets != 0;
 }
 
+static int cannot_report(const struct replay *replay, int error)
+{
+    fprintf(stderr, "vmakit replay: %s: %s\n", replay->options.report, strerror(error));
+    return EXIT_NO_RESOURCE;
+}
+
+static int open_report(struct replay *replay)
+{
+    char *const what[] = {(char *)(uintptr_t)replay->options.file, NULL};
+    const struct report_options wanted = {
+        .path = replay->options.report, .verb = "replay", .argv = what, .is_what_if = replay->what_if};
+
+    if (wanted.path == NULL)
+        return 0;
+    int error = report_open(&wanted, &replay->report);
+    return error == 0 ? 0 : cannot_report(replay, -error);
+}
+
+static int close_report(struct replay *replay)
+{
+    struct report *report = replay->report;
+
+    replay->report = NULL;
+    if (replay->nr_skipped != 0)
+        report_notice(report, "%" PRIu64 " calls were left out, since they build upon others that failed.",
+                      replay->nr_skipped);
+    int error = report_close(report);
+    return error == 0 ? 0 : cannot_report(replay, -error);
+}
+
 static int finish(struct replay *replay)
 {
     for (size_t i = 0; i < replay->nr_order; i++)
         replay_end_space(replay, replay->order[i]);
     print_summary(replay);
     int status = replay->options.json == NULL ? 0 : write_json(replay);
+    int unwritten = close_report(replay);
+    status = status != 0 ? status : unwritten;
     if (status != 0)
         return status;
     return replay->divergences == 0 && replay->import_failures == 0 && replay->nr_skipped == 0 ? EXIT_GOOD
@@ -460,9 +499,12 @@ int cmd_replay(int argc, char **argv)
     replay_init(&replay);
     status = read_whole(&replay, &text, &len);
     if (status == 0)
+        status = open_report(&replay);
+    if (status == 0)
         status = replay_text(&replay, text, len);
     if (status == 0)
         status = finish(&replay);
+    report_drop(replay.report);
     replay_free(&replay);
     free(text);
     return status;

@@ -12,11 +12,12 @@
 #include "draw.h"
 #include "idmap.h"
 #include "record.h"
+#include "report.h"
 
 enum { REPLAY_SETS_MAX = 16, REPLAY_PRINTED_MAX = 20 };
 
 struct replay_options {
-    const char *file, *json, *rule;
+    const char *file, *json, *report, *rule;
     bool map, quiet;
     const char *color;
     uint64_t max_map_count;       /* 0: as recorded */
@@ -75,6 +76,7 @@ struct replay {
     uint64_t nr_baseline;
     bool silent;                    /* nothing is printed but why a line cannot be read */
     size_t line;                    /* of the record */
+    struct report *report;          /* --report */
     struct replay_process *current; /* whose areas are being read */
     bool expecting;
     vmk_addr expected; /* the engine's areas up to here were named */
@@ -124,6 +126,9 @@ extern const struct vmk_vm_ops replay_special_ops; /* of areas of the kernel's o
 /* ---- replay_run.c ---- */
 
 int replay_event(struct replay *replay, const struct record_event *event);
+/* A difference between the engine and the record: counted, and a part of the report. */
+void replay_differs(struct replay *replay, struct replay_process *process, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* Room for what is printed of one divergence is left? Counts it. */
 bool replay_may_print(struct replay *replay);
 

@@ -3,6 +3,7 @@
 #include "replay.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -320,11 +321,13 @@ static int run_share(struct run *run)
         return status;
     child->mm = run->process->mm;
     vmk_mm_get(child->mm);
+    report_child(run->replay->report, run->event->pid, run->a[0], child->mm);
     return 0;
 }
 
 static int run_exit(struct run *run)
 {
+    report_exit(run->replay->report, run->process->pid, run->process->mm);
     replay_end_space(run->replay, run->process);
     return 0;
 }
@@ -363,38 +366,53 @@ bool replay_may_print(struct replay *replay)
     return replay->nr_printed <= REPLAY_PRINTED_MAX;
 }
 
-static void print_value(const struct run *run, int64_t value)
+void replay_differs(struct replay *replay, struct replay_process *process, const char *format, ...)
+{
+    char text[1024];
+    va_list arguments;
+
+    process->divergences++;
+    replay->divergences++;
+    if (replay->report == NULL)
+        return;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    report_divergence(replay->report, process->pid, text);
+}
+
+static void print_value(const struct run *run, int64_t value, FILE *out)
 {
     const char *name = is_error(value) ? record_errno_name((int)-value) : NULL;
 
     if (value == -VMK_ERR_UNSUPPORTED)
-        fputs("'not supported by the engine'", stdout);
+        fputs("'not supported by the engine'", out);
     else if (run->event->call == RECORD_fault && record_signal_name(value) != NULL)
-        fputs(record_signal_name(value), stdout);
+        fputs(record_signal_name(value), out);
     else if (name != NULL)
-        printf("-%s", name);
+        fprintf(out, "-%s", name);
     else if (is_error(value) || (value >= 0 && value < 10))
-        printf("%" PRId64, value);
+        fprintf(out, "%" PRId64, value);
     else
-        printf("0x%" PRIx64, (uint64_t)value);
+        fprintf(out, "0x%" PRIx64, (uint64_t)value);
 }
 
-static void print_call(const struct run *run)
+static void print_call(const struct run *run, FILE *out)
 {
     char text[256];
     const char *separator = "";
 
-    printf("%s:%zu: %" PRIu64 " %s(", run->replay->options.file, run->replay->line, run->event->pid,
-           record_call_name(run->event->call));
+    fprintf(out, "%s:%zu: %" PRIu64 " %s(", run->replay->options.file, run->replay->line, run->event->pid,
+            record_call_name(run->event->call));
     for (size_t i = 0; record_arg_name(run->event->call, i) != NULL; i++) {
         const char *name = record_arg_name(run->event->call, i);
         if (strcmp(name, "text") == 0)
             continue;
         record_format_arg(run->event->call, i, (struct record_value){.number = run->a[i]}, text, sizeof(text));
-        printf("%s%s=%s", separator, name, text);
+        fprintf(out, "%s%s=%s", separator, name, text);
         separator = ", ";
     }
-    fputs("): ", stdout);
+    fputs("): ", out);
 }
 
 /* brk never fails: it gives the break that stays. */
@@ -420,27 +438,42 @@ static bool same_result(const struct run *run, int64_t recorded)
     return recorded == engine;
 }
 
-static void print_difference(struct run *run, int64_t recorded)
+static void print_difference(struct run *run, int64_t recorded, FILE *out)
 {
     int64_t engine = run->outcome->value;
 
-    if (!replay_may_print(run->replay))
-        return;
-    print_call(run);
+    print_call(run, out);
     if (run->replay->what_if && break_refused(run))
-        fputs("fails now, the break stays at ", stdout);
+        fputs("fails now, the break stays at ", out);
     else if (run->replay->what_if && run->event->call == RECORD_fault)
-        fputs("ends now in ", stdout);
+        fputs("ends now in ", out);
     else if (run->replay->what_if && is_error(engine) && !is_error(recorded))
-        fputs("fails now with ", stdout);
+        fputs("fails now with ", out);
     else if (run->replay->what_if && is_error(recorded) && !is_error(engine))
-        fputs("succeeds now with ", stdout);
+        fputs("succeeds now with ", out);
     else
-        fputs("the engine gives ", stdout);
-    print_value(run, engine);
-    fputs(", recorded was ", stdout);
-    print_value(run, recorded);
-    putchar('\n');
+        fputs("the engine gives ", out);
+    print_value(run, engine, out);
+    fputs(", recorded was ", out);
+    print_value(run, recorded, out);
+}
+
+static void say_difference(struct run *run, int64_t recorded)
+{
+    char *text = NULL;
+    size_t len;
+
+    if (run->replay->silent)
+        return;
+    FILE *out = open_memstream(&text, &len);
+    if (out == NULL)
+        return;
+    print_difference(run, recorded, out);
+    fclose(out);
+    report_divergence(run->replay->report, run->process->pid, text);
+    if (replay_may_print(run->replay))
+        puts(text);
+    free(text);
 }
 
 /* A call that was stripped of its result is compared with what it gives without the what-if. */
@@ -480,7 +513,7 @@ static int compare_result(struct run *run)
     }
     run->process->divergences++;
     replay->divergences++;
-    print_difference(run, recorded);
+    say_difference(run, recorded);
     return 0;
 }
 
@@ -509,6 +542,27 @@ static int skip_event(struct run *run)
     return keep_result(run->replay, -VMK_EINVAL);
 }
 
+/* For the report; the addresses are those of this run. */
+static void report(const struct run *run)
+{
+    struct record_event event = *run->event;
+    int64_t recorded;
+
+    if (run->replay->report == NULL || run->process->mm == NULL)
+        return;
+    for (size_t i = 0; i < RECORD_ARGS_MAX; i++)
+        event.args[i] = (struct record_value){.number = run->a[i]};
+    const struct report_call call = {
+        .pid = event.pid,
+        .name = record_call_name(event.call),
+        .event = &event,
+        .result = run->outcome->value,
+        .placed = run->outcome->placed && recorded_result(run, &recorded),
+        .predicted = recorded_result(run, &recorded) && recorded == run->outcome->value,
+    };
+    report_call(run->replay->report, run->process->mm, &call);
+}
+
 int replay_event(struct replay *replay, const struct record_event *event)
 {
     struct replay_outcome outcome = {0};
@@ -530,7 +584,10 @@ int replay_event(struct replay *replay, const struct record_event *event)
         run.process->calls[event->call]++;
         run.process->nr_calls++;
         replay->nr_calls++;
+        report(&run);
     }
+    if (event->call == RECORD_fork && outcome.value == 0)
+        report_child(replay->report, event->pid, run.a[0], replay_process_of(replay, run.a[0])->mm);
     status = compare_result(&run);
     return status != 0 ? status : keep_result(replay, outcome.value);
 }

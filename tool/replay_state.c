@@ -467,6 +467,8 @@ static int file_of_area(struct replay *replay, const struct record_area *area, s
 static void say_import_failure(struct replay *replay, const struct record_area *area, const char *why)
 {
     replay->import_failures++;
+    report_notice(replay->report, "The area %" PRIx64 "-%" PRIx64 " of process %" PRIu64 " is not here: %s.",
+                  area->start, area->end, replay->current->pid, why);
     if (replay_may_print(replay))
         printf("%s:%zu: area %" PRIx64 "-%" PRIx64 ": %s\n", replay->options.file, replay->line, area->start, area->end,
                why);
@@ -562,8 +564,8 @@ static int expect_area(struct replay *replay, const struct record_area *area)
     uint64_t offset = info.file == NULL ? 0 : info.pgoff << page_shift;
     if (info.start == area->start && info.end == area->end && info.flags == area->flags && offset == area->offset)
         return 0;
-    replay->current->divergences++;
-    replay->divergences++;
+    replay_differs(replay, replay->current, "The area %" PRIx64 "-%" PRIx64 " is not as expected (line %zu).",
+                   area->start, area->end, replay->line);
     if (!replay_may_print(replay))
         return 0;
     vmk_vmflags_text(NULL, area->flags, theirs, sizeof(theirs));
@@ -629,14 +631,15 @@ int replay_end_areas(struct replay *replay)
     if (process == NULL)
         return 0;
     if (replay->expecting && !replay->what_if && vmk_mm_next(process->mm, &replay->expected, &info) == 0) {
-        process->divergences++;
-        replay->divergences++;
+        replay_differs(replay, process, "The engine has one more area, %" PRIx64 "-%" PRIx64 ".", info.start, info.end);
         if (replay_may_print(replay))
             printf("%s:%zu: process %" PRIu64 ": the engine has one more area, %" PRIx64 "-%" PRIx64 "\n",
                    replay->options.file, replay->line, process->pid, info.start, info.end);
     }
     if (process->fresh && replay->options.map && draw_view_of(process->mm, &process->first) != 0)
         return replay_out_of_memory();
+    if (process->fresh)
+        report_exec(replay->report, process->pid, NULL, process->mm);
     process->fresh = false;
     replay->current = NULL;
     replay->expecting = false;

@@ -14,6 +14,8 @@
 
 #if VMAKIT_HAVE_JANSSON
 #include <jansson.h>
+
+#include "json_name.h"
 #endif
 
 enum { KEY_JSON = 256, KEY_COLOR, KEY_WIDTH, KEY_SUMMARY, KEY_SETTINGS };
@@ -156,31 +158,6 @@ static int read_saved(struct show *show)
 /* ---- JSON ---- */
 
 #if VMAKIT_HAVE_JANSSON
-/* A JSON string of a name that may be no UTF-8: its bytes are then taken as Latin-1. */
-static json_t *json_name(const char *name)
-{
-    json_t *string = json_string(name);
-    if (string != NULL)
-        return string;
-    size_t len = strlen(name), used = 0;
-    char *wide = malloc(2 * len + 1);
-    if (wide == NULL)
-        return NULL;
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)name[i];
-        if (c >= 0x80) {
-            wide[used++] = (char)(0xc0 | c >> 6);
-            wide[used++] = (char)(0x80 | (c & 0x3f));
-        } else {
-            wide[used++] = (char)c;
-        }
-    }
-    wide[used] = '\0';
-    string = json_string(wide);
-    free(wide);
-    return string;
-}
-
 static json_t *json_hex(uint64_t value)
 {
     return json_sprintf("0x%" PRIx64, value);

@@ -14,6 +14,7 @@
 enum {
     OPTION_RANDOM = 0x100,
     OPTION_RECORD,
+    OPTION_REPORT,
     OPTION_JSON,
     OPTION_MAP,
     OPTION_FOLLOW,
@@ -37,6 +38,7 @@ static const struct argp_option trace_option_table[] = {
     {"quiet", 'q', NULL, 0, "Print only divergences and the last line", 0},
     {"random", OPTION_RANDOM, NULL, 0, "Leave the layout randomised", 0},
     {"record", OPTION_RECORD, "FILE", 0, "Write a trace that vmakit replay reads (-: standard output)", 0},
+    {"report", OPTION_REPORT, "FILE", 0, "Write a page that shows the whole run (HTML, one file)", 0},
     {"bare", OPTION_BARE, NULL, 0, "Leave results out of the record", 0},
     {0},
 };
@@ -71,6 +73,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case OPTION_RECORD:
         options->record = argument;
+        return 0;
+    case OPTION_REPORT:
+        if (!VMAKIT_HAVE_JANSSON)
+            argp_error(state, "--report: this vmakit was built without jansson");
+        options->report = argument;
         return 0;
     case OPTION_JSON:
         options->json = argument;
@@ -160,6 +167,18 @@ static int open_record(struct tracer *tracer)
     return 0;
 }
 
+static int open_report(struct tracer *tracer)
+{
+    const struct report_options options = {
+        .path = tracer->options.report, .verb = "trace", .argv = tracer->options.command, .has_clock = true};
+    if (options.path == NULL)
+        return 0;
+    int error = report_open(&options, &tracer->report);
+    if (error != 0)
+        fprintf(stderr, "vmakit: trace: %s: %s\n", options.path, strerror(-error));
+    return error;
+}
+
 static void choose_interval(struct tracer *tracer)
 {
     switch (tracer->options.check) {
@@ -184,6 +203,9 @@ static void free_all(struct tracer *tracer)
         free(tracer->processes);
         tracer->processes = next;
     }
+    if (tracer->record != NULL)
+        record_close(tracer->record);
+    report_drop(tracer->report);
     kview_free(&tracer->view);
     kview_free(&tracer->at_exec);
     kview_free(&tracer->at_exit);
@@ -196,10 +218,17 @@ static int finish(struct tracer *tracer, int status)
     int failed = 0;
     if (tracer->record != NULL) {
         int error = record_close(tracer->record);
+        tracer->record = NULL;
         if (error != 0) {
             fprintf(stderr, "vmakit: trace: %s: %s\n", tracer->options.record, strerror(-error));
             failed = EXIT_NO_RESOURCE;
         }
+    }
+    int error = report_close(tracer->report);
+    tracer->report = NULL;
+    if (error != 0) {
+        fprintf(stderr, "vmakit: trace: %s: %s\n", tracer->options.report, strerror(-error));
+        failed = EXIT_NO_RESOURCE;
     }
     if (tracer->options.json != NULL && trace_write_json(tracer, tracer->options.json) != 0)
         failed = EXIT_NO_RESOURCE;
@@ -221,7 +250,7 @@ int cmd_trace(int argc, char **argv)
     choose_interval(&tracer);
     if (create_system(&tracer) != 0)
         return EXIT_TRACE_FAILED;
-    if (open_record(&tracer) != 0) {
+    if (open_record(&tracer) != 0 || open_report(&tracer) != 0) {
         free_all(&tracer);
         return EXIT_NO_RESOURCE;
     }

@@ -26,6 +26,7 @@
 
 #include "kview.h"
 #include "record.h"
+#include "report.h"
 #include "vmakit/vmakit.h"
 
 struct tracer;
@@ -106,6 +107,7 @@ enum trace_expect {
 struct trace_call {
     enum trace_call_kind kind;
     uint64_t args[6];
+    uint64_t ip; /* of the instruction that made it */
     uint64_t clone_flags, uffd_features;
     uint64_t file, file_size; /* for the record: id of the file, size of a segment or ring */
     int file_error;
@@ -198,7 +200,7 @@ struct trace_options {
     bool random, map, no_follow, quiet, keep_going, bare;
     enum trace_check check;
     uint64_t check_interval;
-    const char *record, *json;
+    const char *record, *json, *report;
     char **command;
 };
 
@@ -212,6 +214,7 @@ struct tracer {
     struct kview view;
     struct kview at_exec, at_exit; /* --map: CMD's areas, as the engine has them */
     struct record_writer *record;
+    struct report *report; /* --report */
     uint64_t nr_calls, divergences, nr_unmirrored, nr_checks, areas_read;
     uint64_t interval;         /* compare every so many calls; 0: only at the end */
     struct rlimit descriptors; /* RLIMIT_NOFILE as CMD is to have it */
@@ -314,6 +317,8 @@ void trace_record_told(struct tracer *tracer, struct trace_task *task, enum reco
 void trace_record_fault(struct tracer *tracer, struct trace_task *task, const struct vmk_fault_request *request);
 void trace_record_child(struct tracer *tracer, struct trace_task *parent, struct trace_task *child, bool shares);
 void trace_record_exit(struct tracer *tracer, struct trace_task *task);
+/* A call that the engine has run, as a record has it; false for one that records leave out. */
+bool trace_record_event_of(const struct trace_task *task, struct record_event *event);
 void trace_record_space_end(struct trace_space *space);
 /* The last calls of an address space, with its areas before them, as a record. */
 void trace_record_print_recent(struct trace_task *task, const struct kview *kernel, FILE *out);

@@ -45,6 +45,9 @@ void trace_cannot(struct tracer *tracer, struct trace_task *task, const char *wh
     fprintf(stderr, "vmakit: trace: %d (%s): %s: %s; from here on it is not mirrored\n", (int)task->process->tgid,
             task->process->name, task->call.text[0] != '\0' ? task->call.text : "at execve", what);
     tracer->nr_unmirrored++;
+    report_notice(tracer->report, "Process %d (%s): %s: %s; from there on its address space is not shown.",
+                  (int)task->process->tgid, task->process->name,
+                  task->call.text[0] != '\0' ? task->call.text : "at execve", what);
     if (task->space != NULL)
         task->space->lost = true;
 }
@@ -718,6 +721,24 @@ static void say_value(char *text, size_t size, int64_t value)
         snprintf(text, size, "0x%" PRIx64, (uint64_t)value);
 }
 
+static void report(struct tracer *tracer, struct trace_task *task, int64_t value, bool predicted)
+{
+    const struct trace_call *call = &task->call;
+    struct record_event event = {.has_result = true, .result = value};
+    if (tracer->report == NULL)
+        return;
+    const struct report_call reported = {
+        .pid = (uint64_t)task->process->tgid,
+        .name = trace_call_name(call->kind),
+        .event = trace_record_event_of(task, &event) ? &event : NULL,
+        .result = value,
+        .placed = call->placed,
+        .predicted = predicted,
+        .ip = call->ip,
+    };
+    report_call(tracer->report, task->space->mm, &reported);
+}
+
 static bool compare_result(struct tracer *tracer, struct trace_task *task, int64_t value)
 {
     struct trace_call *call = &task->call;
@@ -727,6 +748,7 @@ static bool compare_result(struct tracer *tracer, struct trace_task *task, int64
         wanted = (int64_t)call->result.value;
     }
     trace_record_call(tracer, task, got);
+    report(tracer, task, got, got == wanted);
     if (call->placed && (value >= 0 || value < -4095)) {
         task->process->nr_placed++;
         task->process->nr_predicted += got == wanted;

@@ -125,6 +125,7 @@ void trace_diverged(struct tracer *tracer, struct trace_task *task, const char *
     space->lost = true; /* it is never resynchronised: what follows could not be compared */
     tracer->divergences++;
     task->process->divergences++;
+    report_divergence(tracer->report, (uint64_t)task->process->tgid, what);
     fprintf(out, "vmakit: trace: divergence in %d (%s), call %" PRIu64 " of it\n  %s\n", (int)task->process->tgid,
             task->process->name, task->process->nr_calls, what);
     if (!first && !tracer->options.keep_going)

@@ -184,6 +184,7 @@ static void on_entry(struct tracer *tracer, struct trace_task *task)
     call->kind = (enum trace_call_kind)info.seccomp.ret_data;
     for (int i = 0; i < 6; i++)
         call->args[i] = info.seccomp.args[i];
+    call->ip = info.instruction_pointer;
     if (task->space == NULL || task->process->ignored) {
         go_on(task);
         return;
@@ -304,6 +305,8 @@ static void on_exit_event(struct tracer *tracer, struct trace_task *task)
         trace_keep_map(tracer, task);
         trace_record_exit(tracer, task);
     }
+    if (last || task->process->nr_tasks == 1)
+        report_exit(tracer->report, (uint64_t)task->process->tgid, last && is_mirrored(task) ? task->space->mm : NULL);
     if (!tracer->stop)
         ask(PTRACE_CONT, task->tid, 0, 0);
 }

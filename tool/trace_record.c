@@ -349,13 +349,19 @@ static uint64_t length_of(const struct trace_call *call)
     return call->kind == TRACE_CALL_MREMAP ? call->args[2] : call->file_size != 0 ? call->file_size : call->args[1];
 }
 
+bool trace_record_event_of(const struct trace_task *task, struct record_event *event)
+{
+    const struct trace_call *call = &task->call;
+    return set_plain_args(event, call) || set_mapping_args(event, call) || set_option_args(event, call) ||
+           set_uffd_args(event, task->space, call);
+}
+
 /* A call that the engine has run, with what the kernel returned. */
 void trace_record_call(struct tracer *tracer, struct trace_task *task, int64_t value)
 {
     const struct trace_call *call = &task->call;
     struct record_event event = {.has_result = true, .result = value};
-    if (!set_plain_args(&event, call) && !set_mapping_args(&event, call) && !set_option_args(&event, call) &&
-        !set_uffd_args(&event, task->space, call))
+    if (!trace_record_event_of(task, &event))
         return;
     uint64_t number = write_event(tracer, task, &event);
     bool is_address = call->expect == TRACE_EXPECT_VALUE || call->expect == TRACE_EXPECT_AIO;

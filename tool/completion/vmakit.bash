@@ -5,10 +5,10 @@ _vmakit_options()
 {
     case $1 in
     trace)
-        echo --bare --check --follow --json --keep-going --map --quiet --random --record --help --usage --version
+        echo --bare --check --follow --json --keep-going --map --quiet --random --record --report --help --usage --version
         ;;
     replay)
-        echo --break --max-map-count --rlimit --va-bits --page-size --set --map --json --quiet --color --help --usage \
+        echo --break --max-map-count --rlimit --va-bits --page-size --set --map --json --report --quiet --color --help --usage \
             --version
         ;;
     show)
@@ -65,7 +65,7 @@ _vmakit()
         return
     fi
     case $before in
-    --record | --json | --output | --replay-seq | -o)
+    --record | --report | --json | --output | --replay-seq | -o)
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         return
         ;;
