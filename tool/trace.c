@@ -43,7 +43,7 @@ static const struct argp_option trace_option_table[] = {
     {0},
 };
 
-static error_t parse_check(const char *text, struct trace_options *options)
+int trace_parse_check(const char *text, struct trace_options *options)
 {
     char *end;
     if (strcmp(text, "every") == 0) {
@@ -104,7 +104,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
             argp_error(state, "--follow=%s: it is yes or no", argument);
         return 0;
     case OPTION_CHECK:
-        if (parse_check(argument, options) != 0)
+        if (trace_parse_check(argument, options) != 0)
             argp_error(state, "--check=%s: it is every, a number of calls from 1, or exit", argument);
         return 0;
     case ARGP_KEY_ARG:
@@ -138,15 +138,17 @@ static void raise_descriptor_limit(struct tracer *tracer)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-static int create_system(struct tracer *tracer)
+int trace_create_system(struct tracer *tracer, void (*adjust)(struct tracer *tracer, struct vmk_sysctl *sysctl))
 {
     struct vmk_system_options options;
     vmk_system_options_init(&options, vmk_port_linux());
     int error = kview_probe(&options.settings, &options.sysctl);
+    if (error == 0 && adjust != NULL)
+        adjust(tracer, &options.sysctl);
     if (error == 0)
         error = vmk_system_create(&options, &tracer->system);
     if (error != 0)
-        fprintf(stderr, "vmakit: trace: this kernel cannot be mirrored: error %d\n", -error);
+        fprintf(stderr, "vmakit: %s: this kernel cannot be mirrored: error %d\n", tracer->mode->name, -error);
     return error;
 }
 
@@ -241,26 +243,44 @@ static int finish(struct tracer *tracer, int status)
     return failed != 0 ? failed : status;
 }
 
+int trace_live(struct tracer *tracer, int (*finish_with)(struct tracer *tracer, int status))
+{
+    raise_descriptor_limit(tracer);
+    tracer->last_process = &tracer->processes;
+    int status = trace_start(tracer);
+    if (status == 0) {
+        status = trace_loop(tracer);
+        int failed = trace_start_failed(tracer);
+        status = failed != 0 ? failed : finish_with(tracer, status);
+    }
+    free_all(tracer);
+    return status;
+}
+
+static enum trace_way enter(struct tracer *tracer, struct trace_task *task)
+{
+    return trace_call_enter(tracer, task) ? TRACE_SEE_END : TRACE_GO_ON;
+}
+
+static enum trace_way leave(struct tracer *tracer, struct trace_task *task, int64_t value)
+{
+    trace_call_leave(tracer, task, value);
+    return TRACE_GO_ON;
+}
+
+const struct trace_mode trace_mode_trace = {.name = "trace", .enter = enter, .leave = leave};
+
 int cmd_trace(int argc, char **argv)
 {
-    struct tracer tracer = {.options = {.check = TRACE_CHECK_AUTO}};
-    tracer.last_process = &tracer.processes;
+    struct tracer tracer = {.mode = &trace_mode_trace, .options = {.check = TRACE_CHECK_AUTO}};
     if (argp_parse(&trace_argp, argc, argv, ARGP_IN_ORDER, NULL, &tracer.options) != 0)
         return EXIT_USAGE;
     choose_interval(&tracer);
-    if (create_system(&tracer) != 0)
+    if (trace_create_system(&tracer, NULL) != 0)
         return EXIT_TRACE_FAILED;
     if (open_record(&tracer) != 0 || open_report(&tracer) != 0) {
         free_all(&tracer);
         return EXIT_NO_RESOURCE;
     }
-    raise_descriptor_limit(&tracer);
-    int status = trace_start(&tracer);
-    if (status == 0) {
-        status = trace_loop(&tracer);
-        int failed = trace_start_failed(&tracer);
-        status = failed != 0 ? failed : finish(&tracer, status);
-    }
-    free_all(&tracer);
-    return status;
+    return trace_live(&tracer, finish);
 }

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * trace.h - inside `vmakit trace`: a program under ptrace, mirrored call by call into the engine.
+ * trace.h - inside `vmakit trace` and `vmakit run`: a program under ptrace, each memory call of which goes to the engine.
+ * In trace the kernel decides and the engine predicts; in run (run.h) the engine decides. struct trace_mode is the
+ * difference.
  *
- *   trace.c          the command: options, the summary
+ *   trace.c          the command trace: options, the summary; the tracer's life
  *   trace_ptrace.c   starting the program, the stop loop, holding threads back
  *   trace_filter.c   the seccomp filter
  *   trace_process.c  tasks, processes, address spaces: their coming and going
@@ -11,7 +13,7 @@
  *   trace_pages.c    what the engine cannot know: written pages, grown stacks
  *   trace_check.c    comparing with the kernel, reporting a divergence
  *   trace_record.c   the record, and the last calls for a divergence's report
- *   trace_ARCH.c     what differs between architectures
+ *   trace_ARCH.c     what differs between architectures: registers, numbers of calls
  *
  * Order of the engine = order of the kernel: of the tasks that share an address space only one at a time is inside a
  * memory call (trace_space.owner), and the others that could touch memory are stopped meanwhile.
@@ -27,6 +29,7 @@
 #include "kview.h"
 #include "record.h"
 #include "report.h"
+#include "trace_arch.h"
 #include "vmakit/vmakit.h"
 
 struct tracer;
@@ -81,7 +84,8 @@ struct trace_call;
     X(CLONE3, clone3)                                                                                                  \
     X(EXECVE, execve)                                                                                                  \
     X(EXECVEAT, execveat)                                                                                              \
-    X(PTRACE, ptrace)
+    X(PTRACE, ptrace)                                                                                                  \
+    X(GETRLIMIT, getrlimit)
 
 enum trace_call_kind {
     TRACE_CALL_NONE,
@@ -115,7 +119,12 @@ struct trace_call {
     char name[VMK_VMA_NAME_MAX];
     bool mirrored; /* the engine ran it: counted */
     bool placed;   /* the kernel chooses the address */
+    bool drawn;    /* only the kernel can know the address: the engine runs the call when it has ended */
     enum trace_expect expect;
+    bool two_phase; /* asked for: the engine only prepares the call, in task->plan */
+    bool open;      /* a part is prepared there: otherwise the result is there */
+    int part_error; /* of vmk_plan_part */
+    int page_error; /* what a guard page in the way makes the kernel return */
     struct vmk_result result;
     char text[160]; /* "mmap(0, 8192, 3, 34, -1, 0)" */
 };
@@ -192,9 +201,13 @@ struct trace_task {
     int held_status;
     int pidfd;
     struct trace_call call;
+    struct vmk_plan plan;          /* run: of the call in progress */
+    struct vmk_mm *forked;         /* run: the child's address space, until the child is there */
+    bool again;                    /* run: the next stop is the entry of a call of ours */
+    struct trace_space *waits_for; /* an address space, not its own, that has an owner */
 };
 
-enum trace_check { TRACE_CHECK_AUTO, TRACE_CHECK_EVERY, TRACE_CHECK_SOME, TRACE_CHECK_EXIT };
+enum trace_check { TRACE_CHECK_AUTO, TRACE_CHECK_EVERY, TRACE_CHECK_SOME, TRACE_CHECK_EXIT, TRACE_CHECK_NONE };
 
 struct trace_options {
     bool random, map, no_follow, quiet, keep_going, bare;
@@ -204,7 +217,35 @@ struct trace_options {
     char **command;
 };
 
+/* How the stop at an end of a call goes on. */
+enum trace_way {
+    TRACE_GO_ON,   /* the program runs */
+    TRACE_SEE_END, /* the kernel runs the call; stop at its end */
+    TRACE_AGAIN,   /* a call of ours comes next: stop at its entry */
+    TRACE_WAIT     /* come back to this stop when task->waits_for has no owner */
+};
+
+/* What differs between trace and run. */
+struct trace_mode {
+    const char *name; /* of the command, for messages */
+    bool decides;     /* the engine does, the kernel follows */
+    enum trace_way (*enter)(struct tracer *tracer, struct trace_task *task);
+    /* Once more at the entry, after TRACE_AGAIN; NULL where that never is. */
+    enum trace_way (*enter_again)(struct tracer *tracer, struct trace_task *task);
+    enum trace_way (*leave)(struct tracer *tracer, struct trace_task *task, int64_t value);
+    /* The task dies inside a call, or the call ended without an end (fork's event). May be NULL. */
+    void (*give_up)(struct tracer *tracer, struct trace_task *task);
+    void (*in_child)(const struct tracer *tracer);                     /* before CMD is executed; may be NULL */
+    void (*task_ends)(struct tracer *tracer, struct trace_task *task); /* frees what it holds; may be NULL */
+};
+
+extern const struct trace_mode trace_mode_trace;
+
+struct run;
+
 struct tracer {
+    const struct trace_mode *mode;
+    struct run *run; /* run: what it holds beside this */
     struct trace_options options;
     struct vmk_system *system;
     struct trace_files files;
@@ -226,6 +267,13 @@ struct tracer {
     int exit_status;           /* when stop */
 };
 
+/* ---- trace.c ---- */
+/* The system with the running kernel's settings; `adjust` (may be NULL) changes its knobs first. 0 or negative. */
+int trace_create_system(struct tracer *tracer, void (*adjust)(struct tracer *tracer, struct vmk_sysctl *sysctl));
+/* From here to the end of CMD: an exit status. Frees what the tracer holds. */
+int trace_live(struct tracer *tracer, int (*finish)(struct tracer *tracer, int status));
+int trace_parse_check(const char *text, struct trace_options *options);
+
 /* ---- Architecture ---- */
 
 struct trace_arch {
@@ -242,7 +290,8 @@ struct trace_arch {
 extern const struct trace_arch trace_arch_native;
 
 /* ---- trace_filter.c ---- */
-int trace_filter_load(bool *gave_up_privileges); /* in the child, before exec: 0 or -errno */
+/* In the child, before exec: 0 or -errno. `decides`: with the calls that only run stops at. */
+int trace_filter_load(bool decides, bool *gave_up_privileges);
 
 /* ---- trace_ptrace.c ---- */
 int trace_start(struct tracer *tracer); /* 0, or an exit status after a message */
@@ -258,7 +307,7 @@ struct trace_task *trace_task_find(struct tracer *tracer, pid_t tid);
 struct trace_task *trace_task_new(struct tracer *tracer, pid_t tid);
 void trace_task_free(struct tracer *tracer, struct trace_task *task);
 struct trace_process *trace_process_new(struct tracer *tracer, pid_t tgid);
-void trace_process_read(struct trace_process *process, pid_t tid); /* name and limits */
+void trace_process_read(struct tracer *tracer, struct trace_process *process, pid_t tid); /* name, in trace limits */
 void trace_process_read_limits(struct trace_process *process, pid_t tid);
 void trace_process_note_areas(struct tracer *tracer, struct trace_process *process, struct trace_space *space);
 void trace_space_enter(struct trace_space *space, struct trace_task *task);
@@ -276,6 +325,14 @@ bool trace_read_marks(pid_t tid, struct vmk_mm_layout *layout);
 /* ---- trace_calls.c ---- */
 /* Runs the engine; false when the call does not need its end to be seen. */
 bool trace_call_enter(struct tracer *tracer, struct trace_task *task);
+/* The same for run, which sees the end if it wants to: prepares where call.two_phase says so. False: nothing was decided. */
+bool trace_call_ask(struct tracer *tracer, struct trace_task *task);
+/* What leave does for calls that the engine is told of when the kernel has agreed. */
+void trace_call_tell(struct tracer *tracer, struct trace_task *task, int64_t value);
+int64_t trace_call_value(const struct trace_call *call); /* what the engine says that the call returns */
+const char *trace_call_text(struct trace_call *call);    /* "mmap(0x0, ...)" */
+void trace_call_count(struct tracer *tracer, struct trace_task *task);
+void trace_say_value(char *text, size_t size, int64_t value); /* "0x..." or "error 12 (...)" */
 void trace_call_leave(struct tracer *tracer, struct trace_task *task, int64_t value);
 bool trace_call_is_memory(enum trace_call_kind kind);
 /* Something that the engine cannot follow: says so and stops mirroring. */

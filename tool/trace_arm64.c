@@ -1,9 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* trace_arm64.c - what tracing needs to know of arm64: it has no fork, vfork and arch_prctl calls. */
+/*
+ * trace_arm64.c - what tracing needs to know of arm64: it has no fork, vfork and arch_prctl calls; x0 is both the first
+ * argument and the result, x8 the number, which a tracer changes through a register set of its own.
+ */
 #include "inject.h"
 #include "trace.h"
 
 #if defined(__aarch64__)
+
+#include <elf.h>
+#include <stddef.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+
+#ifndef NT_ARM_SYSTEM_CALL
+#define NT_ARM_SYSTEM_CALL 0x404
+#endif
 
 const struct trace_arch trace_arch_native = {
     .audit_arch = AUDIT_ARCH_AARCH64,
@@ -54,6 +66,51 @@ void inject_set_call(struct user_regs_struct *regs, int64_t number, const uint64
 int64_t inject_result(const struct user_regs_struct *regs)
 {
     return (int64_t)regs->regs[X_ARGUMENT];
+}
+
+enum { CALL_INSTRUCTION_BYTES = 4, NUMBER_REGISTER = 8 };
+
+_Static_assert(offsetof(struct trace_regs, number) == 34 * sizeof(uint64_t), "the general registers come first");
+
+bool trace_regs_read(pid_t tid, struct trace_regs *regs)
+{
+    struct iovec general = {.iov_base = regs, .iov_len = offsetof(struct trace_regs, number)};
+    regs->number_changed = false;
+    if (ptrace(PTRACE_GETREGSET, tid, (void *)NT_PRSTATUS, &general) != 0)
+        return false;
+    regs->number = (int32_t)regs->x[NUMBER_REGISTER];
+    return true;
+}
+
+bool trace_regs_write(pid_t tid, const struct trace_regs *regs)
+{
+    struct trace_regs copy = *regs;
+    struct iovec general = {.iov_base = &copy, .iov_len = offsetof(struct trace_regs, number)};
+    struct iovec number = {.iov_base = &copy.number, .iov_len = sizeof(copy.number)};
+    return ptrace(PTRACE_SETREGSET, tid, (void *)NT_PRSTATUS, &general) == 0 &&
+           (!copy.number_changed || ptrace(PTRACE_SETREGSET, tid, (void *)NT_ARM_SYSTEM_CALL, &number) == 0);
+}
+
+void trace_regs_set_argument(struct trace_regs *regs, unsigned index, uint64_t value)
+{
+    regs->x[index] = value;
+}
+
+void trace_regs_set_call(struct trace_regs *regs, long number)
+{
+    regs->number = (int32_t)number;
+    regs->number_changed = true;
+}
+
+void trace_regs_set_result(struct trace_regs *regs, int64_t value)
+{
+    regs->x[0] = (uint64_t)value;
+}
+
+void trace_regs_rewind(struct trace_regs *regs)
+{
+    regs->pc -= CALL_INSTRUCTION_BYTES;
+    regs->x[NUMBER_REGISTER] = (uint64_t)(uint32_t)regs->number;
 }
 
 #else

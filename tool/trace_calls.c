@@ -42,8 +42,10 @@ bool trace_call_is_memory(enum trace_call_kind kind)
 
 void trace_cannot(struct tracer *tracer, struct trace_task *task, const char *what)
 {
-    fprintf(stderr, "vmakit: trace: %d (%s): %s: %s; from here on it is not mirrored\n", (int)task->process->tgid,
-            task->process->name, task->call.text[0] != '\0' ? task->call.text : "at execve", what);
+    const char *text = trace_call_text(&task->call);
+    fprintf(stderr, "vmakit: %s: %d (%s): %s: %s; from here on %s\n", tracer->mode->name, (int)task->process->tgid,
+            task->process->name, text[0] != '\0' ? text : "at execve", what,
+            tracer->mode->decides ? "the kernel decides for it" : "it is not mirrored");
     tracer->nr_unmirrored++;
     report_notice(tracer->report, "Process %d (%s): %s: %s; from there on its address space is not shown.",
                   (int)task->process->tgid, task->process->name,
@@ -60,6 +62,52 @@ static void expect(struct trace_call *call, enum trace_expect what)
     call->mirrored = true;
     call->expect = what;
 }
+
+/* One call, or in two phases only its first part: then call->result is known unless call->open. */
+static void prepared(struct trace_task *task, struct trace_call *call)
+{
+    call->open = vmk_plan_part(&task->plan, &call->part_error);
+    if (!call->open)
+        vmk_plan_commit(&task->plan, &call->result);
+}
+
+#define ENGINE_VERB(verb)                                                                                              \
+    static void engine_##verb(struct trace_task *task, struct trace_call *call,                                        \
+                              const struct vmk_##verb##_request *request)                                              \
+    {                                                                                                                  \
+        if (!call->two_phase) {                                                                                        \
+            vmk_##verb(task->space->mm, request, &call->result);                                                       \
+            return;                                                                                                    \
+        }                                                                                                              \
+        vmk_##verb##_prepare(task->space->mm, request, &task->plan);                                                   \
+        prepared(task, call);                                                                                          \
+    }
+#define ENGINE_VERBS(X)                                                                                                \
+    X(mmap)                                                                                                            \
+    X(munmap)                                                                                                          \
+    X(mprotect)                                                                                                        \
+    X(mremap)                                                                                                          \
+    X(brk)                                                                                                             \
+    X(madvise)                                                                                                         \
+    X(mlock)                                                                                                           \
+    X(munlock)                                                                                                         \
+    X(mlockall)                                                                                                        \
+    X(munlockall)                                                                                                      \
+    X(mseal)                                                                                                           \
+    X(msync)                                                                                                           \
+    X(remap_file_pages)                                                                                                \
+    X(shmat)                                                                                                           \
+    X(shmdt)                                                                                                           \
+    X(aio_setup)                                                                                                       \
+    X(aio_destroy)                                                                                                     \
+    X(mbind)                                                                                                           \
+    X(set_mempolicy)                                                                                                   \
+    X(name)                                                                                                            \
+    X(set_mm)                                                                                                          \
+    X(set_option)                                                                                                      \
+    X(pkey)                                                                                                            \
+    X(uffd)
+ENGINE_VERBS(ENGINE_VERB)
 
 /* X(kind, verb, expectation, fields of the request by arguments a[0] ...) */
 #define SIMPLE_CALLS(X)                                                                                                \
@@ -88,7 +136,7 @@ static void expect(struct trace_call *call, enum trace_expect what)
         const uint64_t *a = call->args;                                                                                \
         (void)a;                                                                                                       \
         struct vmk_##verb##_request request = {__VA_ARGS__};                                                           \
-        vmk_##verb(task->space->mm, &request, &call->result);                                                          \
+        engine_##verb(task, call, &request);                                                                           \
         expect(call, what);                                                                                            \
     }
 SIMPLE_CALLS(SIMPLE_ENTER)
@@ -98,7 +146,7 @@ SIMPLE_CALLS(SIMPLE_ENTER)
 static void run_mmap(struct tracer *tracer, struct trace_task *task, struct trace_call *call,
                      const struct vmk_mmap_request *request)
 {
-    vmk_mmap(task->space->mm, request, &call->result);
+    engine_mmap(task, call, request);
     expect(call, TRACE_EXPECT_VALUE);
     if (request->file == NULL)
         return;
@@ -108,14 +156,18 @@ static void run_mmap(struct tracer *tracer, struct trace_task *task, struct trac
         trace_cannot(tracer, task, "maps a device whose driver is not known");
 }
 
+static bool is_fixed(const struct vmk_mmap_request *request)
+{
+    return (request->flags & (VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE)) != 0;
+}
+
 /*
  * With a randomised layout the kernel draws where its search for MAP_32BIT begins, anew for each call: nobody can
  * predict that. Such a call is run at its end, at the address that the kernel drew, and is not counted as predicted.
  */
 static bool is_drawn(const struct trace_space *space, const struct vmk_mmap_request *request)
 {
-    return (request->flags & VMK_MAP_32BIT) != 0 && request->address == 0 &&
-           (request->flags & (VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE)) == 0 &&
+    return (request->flags & VMK_MAP_32BIT) != 0 && request->address == 0 && !is_fixed(request) &&
            (space->personality & VMK_ADDR_NO_RANDOMIZE) == 0 && vmk_mm_settings(space->mm)->map_32bit != 0;
 }
 
@@ -133,13 +185,21 @@ static struct vmk_mmap_request mmap_request(const struct trace_call *call)
 static void enter_mmap(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
 {
     struct vmk_mmap_request request = mmap_request(call);
-    if (is_drawn(task->space, &request))
+    call->drawn = !tracer->mode->decides && is_drawn(task->space, &request);
+    if (call->drawn)
         return;
     if ((request.flags & VMK_MAP_ANONYMOUS) == 0)
         request.file = trace_files_get(tracer, task, (int)call->args[4], &request.file_error);
     if (task->space->lost)
         return;
-    call->placed = (request.flags & (VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE)) == 0;
+    call->placed = !is_fixed(&request);
+    /* The rings of io_uring have places of their own and refuse MAP_FIXED. */
+    call->drawn = tracer->mode->decides && call->placed && request.file != NULL &&
+                  vmk_object_kind_of(vmk_file_object(request.file)) == VMK_OBJECT_DEVICE;
+    if (call->drawn) {
+        vmk_file_put(request.file);
+        return;
+    }
     call->file = request.file != NULL ? vmk_file_id(request.file) : 0;
     call->file_error = request.file_error;
     run_mmap(tracer, task, call, &request);
@@ -150,8 +210,9 @@ static void enter_mmap(struct tracer *tracer, struct trace_task *task, struct tr
 static void leave_mmap(struct tracer *tracer, struct trace_task *task, struct trace_call *call, int64_t value)
 {
     struct vmk_mmap_request request = mmap_request(call);
-    if (call->mirrored || !is_drawn(task->space, &request))
+    if (!call->drawn)
         return;
+    call->two_phase = false;
     if ((request.flags & VMK_MAP_ANONYMOUS) == 0)
         request.file = trace_files_get(tracer, task, (int)call->args[4], &request.file_error);
     if (value > 0) {
@@ -178,7 +239,7 @@ static void enter_mremap(struct tracer *tracer, struct trace_task *task, struct 
         .flags = call->args[3],
         .new_address = call->args[4],
     };
-    vmk_mremap(task->space->mm, &request, &call->result);
+    engine_mremap(task, call, &request);
     call->placed =
         (request.flags & VMK_MREMAP_FIXED) == 0 && call->result.error == 0 && call->result.value != request.old_address;
     expect(call, TRACE_EXPECT_VALUE);
@@ -193,7 +254,7 @@ static void enter_shmat(struct tracer *tracer, struct trace_task *task, struct t
     call->placed = call->args[1] == 0;
     call->file = vmk_file_id(request.file);
     call->file_size = request.size;
-    vmk_shmat(task->space->mm, &request, &call->result);
+    engine_shmat(task, call, &request);
     trace_record_file(tracer, task, request.file);
     vmk_file_put(request.file);
     expect(call, TRACE_EXPECT_VALUE);
@@ -224,7 +285,8 @@ static void enter_io_setup(struct tracer *tracer, struct trace_task *task, struc
     call->placed = true;
     call->file = vmk_file_id(request.file);
     call->file_size = request.len;
-    vmk_aio_setup(task->space->mm, &request, &call->result);
+    call->two_phase = false;
+    engine_aio_setup(task, call, &request);
     trace_record_file(tracer, task, request.file);
     vmk_file_put(request.file);
     expect(call, TRACE_EXPECT_AIO);
@@ -283,6 +345,11 @@ static void enter_process_madvise(struct tracer *tracer, struct trace_task *task
         !trace_read_memory(task, call->args[1], ranges, nr * sizeof(ranges[0])))
         return;
     const struct vmk_settings *settings = vmk_mm_settings(target->space->mm);
+    call->two_phase = false;
+    if (target->space != task->space && target->space->owner != NULL && tracer->mode->decides) {
+        task->waits_for = target->space;
+        return;
+    }
     if (target->space != task->space)
         trace_pages_feed(tracer, target);
     if (nr == 1 && (ssize_t)ranges[0].iov_len >= 0 && ranges[0].iov_len > MAX_VECTOR)
@@ -329,7 +396,7 @@ static void enter_mbind(struct tracer *tracer, struct trace_task *task, struct t
         .max_node = call->args[4],
         .flags = (uint32_t)call->args[5],
     };
-    vmk_mbind(task->space->mm, &request, &call->result);
+    engine_mbind(task, call, &request);
     expect(call, TRACE_EXPECT_STATUS);
 }
 
@@ -341,7 +408,7 @@ static void enter_set_mempolicy(struct tracer *tracer, struct trace_task *task, 
         .nodes = call->nodes = read_nodes(task, call->args[1], call->args[2]),
         .max_node = call->args[2],
     };
-    vmk_set_mempolicy(task->space->mm, &request, &call->result);
+    engine_set_mempolicy(task, call, &request);
     expect(call, TRACE_EXPECT_STATUS);
 }
 
@@ -361,7 +428,7 @@ static void enter_vma_name(struct trace_task *task, struct trace_call *call)
         request.text = text;
         snprintf(call->name, sizeof(call->name), "%.*s", (int)sizeof(call->name) - 1, text);
     }
-    vmk_name(task->space->mm, &request, &call->result);
+    engine_name(task, call, &request);
     expect(call, TRACE_EXPECT_STATUS);
 }
 
@@ -372,7 +439,7 @@ static void enter_option(struct trace_task *task, struct trace_call *call, enum 
         request.value = request.value != 0; /* a switch, whatever the number */
     if (call->args[2] != 0 || call->args[3] != 0 || call->args[4] != 0)
         return; /* refused, or a form that is not known: leave_prctl decides */
-    vmk_set_option(task->space->mm, &request, &call->result);
+    engine_set_option(task, call, &request);
     expect(call, TRACE_EXPECT_STATUS);
 }
 
@@ -396,7 +463,7 @@ static void enter_prctl(struct tracer *tracer, struct trace_task *task, struct t
         struct vmk_set_mm_request request = {.field = (int)call->args[1], .value = call->args[2]};
         if (request.field < VMK_MM_START_CODE || request.field > VMK_MM_ENV_END)
             return;
-        vmk_set_mm(task->space->mm, &request, &call->result);
+        engine_set_mm(task, call, &request);
         expect(call, TRACE_EXPECT_STATUS);
     }
     }
@@ -466,7 +533,8 @@ static void enter_ioctl(struct tracer *tracer, struct trace_task *task, struct t
     note_uffd(task->space, request.context, task->process->tgid, (int)call->args[0]);
     call->uffd_context = request.context;
     memcpy(call->uffd, words, sizeof(call->uffd));
-    vmk_uffd(task->space->mm, &request, &call->result);
+    call->two_phase = false; /* the space is one with a userfaultfd now */
+    engine_uffd(task, call, &request);
     expect(call, TRACE_EXPECT_STATUS);
 }
 
@@ -641,19 +709,23 @@ static const struct call_type call_types[TRACE_CALL_COUNT] = {
     CALL(EXECVE, execve, 3, false, NULL, NULL),
     CALL(EXECVEAT, execveat, 5, false, NULL, NULL),
     CALL(PTRACE, ptrace, 4, false, enter_ptrace, NULL),
+    CALL(GETRLIMIT, getrlimit, 2, false, NULL, NULL),
     CALL(FOREIGN, foreign, 6, false, enter_foreign, NULL),
 };
 
 /* ---- In and out ---- */
 
-static void say_call(struct trace_call *call)
+const char *trace_call_text(struct trace_call *call)
 {
     const struct call_type *type = &call_types[call->kind];
+    if (call->text[0] != '\0' || call->kind == TRACE_CALL_NONE)
+        return call->text;
     int len = snprintf(call->text, sizeof(call->text), "%s(", type->name);
     for (unsigned i = 0; i < type->nr_args; i++)
         len += snprintf(call->text + len, sizeof(call->text) - (size_t)len, "%s0x%" PRIx64, i != 0 ? ", " : "",
                         call->args[i]);
     snprintf(call->text + len, sizeof(call->text) - (size_t)len, ")");
+    return call->text;
 }
 
 static bool needs_file_sizes(enum trace_call_kind kind, const struct trace_call *call)
@@ -671,15 +743,17 @@ static void expect_guard(const struct trace_space *space, struct trace_call *cal
         error = -VMK_EFAULT;
     else if (call->kind == TRACE_CALL_MLOCK || (call->kind == TRACE_CALL_MLOCK2 && call->args[2] == 0))
         error = -VMK_ENOMEM;
-    if (error != 0 && call->result.error == 0 && trace_pages_has_guard(space, call->args[0], call->args[1]))
-        call->result.error = error;
+    if (error != 0 && call->result.error == 0 && trace_pages_has_guard(space, call->args[0], call->args[1])) {
+        call->page_error = error;
+        if (!call->open)
+            call->result.error = error;
+    }
 }
 
-bool trace_call_enter(struct tracer *tracer, struct trace_task *task)
+bool trace_call_ask(struct tracer *tracer, struct trace_task *task)
 {
     struct trace_call *call = &task->call;
     const struct call_type *type = &call_types[call->kind];
-    say_call(call);
     if (task->space->lost && type->memory && type->enter != enter_clone)
         return false;
     if (type->memory) {
@@ -701,10 +775,16 @@ bool trace_call_enter(struct tracer *tracer, struct trace_task *task)
         trace_cannot(tracer, task, what);
         return false;
     }
-    return type->memory;
+    return true;
 }
 
-static int64_t expected_value(const struct trace_call *call)
+bool trace_call_enter(struct tracer *tracer, struct trace_task *task)
+{
+    trace_call_text(&task->call);
+    return trace_call_ask(tracer, task) && trace_call_is_memory(task->call.kind);
+}
+
+int64_t trace_call_value(const struct trace_call *call)
 {
     if (call->expect == TRACE_EXPECT_BREAK)
         return (int64_t)call->result.value;
@@ -713,7 +793,7 @@ static int64_t expected_value(const struct trace_call *call)
     return call->expect == TRACE_EXPECT_VALUE ? (int64_t)call->result.value : 0;
 }
 
-static void say_value(char *text, size_t size, int64_t value)
+void trace_say_value(char *text, size_t size, int64_t value)
 {
     if (value < 0 && value > -4096)
         snprintf(text, size, "error %d (%s)", (int)-value, strerror((int)-value));
@@ -742,7 +822,7 @@ static void report(struct tracer *tracer, struct trace_task *task, int64_t value
 static bool compare_result(struct tracer *tracer, struct trace_task *task, int64_t value)
 {
     struct trace_call *call = &task->call;
-    int64_t wanted = expected_value(call), got = value;
+    int64_t wanted = trace_call_value(call), got = value;
     if (call->expect == TRACE_EXPECT_AIO && value == 0 && wanted == 0) {
         trace_read_memory(task, call->args[1], &got, sizeof(got));
         wanted = (int64_t)call->result.value;
@@ -756,11 +836,26 @@ static bool compare_result(struct tracer *tracer, struct trace_task *task, int64
     if (got == wanted)
         return true;
     char kernel[80], engine[80], what[400];
-    say_value(kernel, sizeof(kernel), got);
-    say_value(engine, sizeof(engine), wanted);
+    trace_say_value(kernel, sizeof(kernel), got);
+    trace_say_value(engine, sizeof(engine), wanted);
     snprintf(what, sizeof(what), "%s: the kernel returned %s, the engine %s", call->text, kernel, engine);
     trace_diverged(tracer, task, what);
     return false;
+}
+
+void trace_call_count(struct tracer *tracer, struct trace_task *task)
+{
+    task->process->calls[task->call.kind]++;
+    task->process->nr_calls++;
+    tracer->nr_calls++;
+    task->space->changed = true;
+}
+
+void trace_call_tell(struct tracer *tracer, struct trace_task *task, int64_t value)
+{
+    const struct call_type *type = &call_types[task->call.kind];
+    if (type->leave != NULL)
+        type->leave(tracer, task, &task->call, value);
 }
 
 void trace_call_leave(struct tracer *tracer, struct trace_task *task, int64_t value)
@@ -769,14 +864,10 @@ void trace_call_leave(struct tracer *tracer, struct trace_task *task, int64_t va
     const struct call_type *type = &call_types[call->kind];
     if (type->enter == enter_clone || (value <= -512 && value >= -516))
         return; /* forks count at their event; an interrupted call comes again */
-    if (type->leave != NULL)
-        type->leave(tracer, task, call, value);
+    trace_call_tell(tracer, task, value);
     if (task->space->lost || !call->mirrored)
         return;
-    task->process->calls[call->kind]++;
-    task->process->nr_calls++;
-    tracer->nr_calls++;
-    task->space->changed = true;
+    trace_call_count(tracer, task);
     if (compare_result(tracer, task, value))
         trace_check_after_call(tracer, task);
 }

@@ -95,8 +95,8 @@ bool trace_check_map(struct tracer *tracer, struct trace_task *task, const char 
     if (is_equal(tracer, space, &difference) || is_equal_after_late_faults(tracer, task, &difference))
         return true;
     char what[512];
-    snprintf(what, sizeof(what), "%s%s%s: %s", when, task->call.text[0] != '\0' ? " " : "", task->call.text,
-             difference.what);
+    const char *text = trace_call_text(&task->call);
+    snprintf(what, sizeof(what), "%s%s%s: %s", when, text[0] != '\0' ? " " : "", text, difference.what);
     trace_diverged(tracer, task, what);
     return false;
 }
@@ -126,8 +126,8 @@ void trace_diverged(struct tracer *tracer, struct trace_task *task, const char *
     tracer->divergences++;
     task->process->divergences++;
     report_divergence(tracer->report, (uint64_t)task->process->tgid, what);
-    fprintf(out, "vmakit: trace: divergence in %d (%s), call %" PRIu64 " of it\n  %s\n", (int)task->process->tgid,
-            task->process->name, task->process->nr_calls, what);
+    fprintf(out, "vmakit: %s: divergence in %d (%s), call %" PRIu64 " of it\n  %s\n", tracer->mode->name,
+            (int)task->process->tgid, task->process->name, task->process->nr_calls, what);
     if (!first && !tracer->options.keep_going)
         return;
     if (kview_read(&tracer->view, task->tid, KVIEW_FLAGS | KVIEW_STATUS) != 0)

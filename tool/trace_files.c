@@ -164,7 +164,7 @@ static struct vmk_file *new_file(struct tracer *tracer, const struct description
             return file;
         }
     }
-    fprintf(stderr, "vmakit: trace: out of memory\n");
+    fprintf(stderr, "vmakit: out of memory\n");
     exit(EXIT_FAILURE);
 }
 
@@ -347,7 +347,7 @@ static bool same_description(struct trace_files *files, int one, int other)
     long order = syscall(SYS_kcmp, getpid(), getpid(), KCMP_FILE, one, other);
     if (order < 0 && !files->kcmp_missing) {
         files->kcmp_missing = true;
-        fprintf(stderr, "vmakit: trace: this kernel has no kcmp: descriptors of one file count as different, which may "
+        fprintf(stderr, "vmakit: this kernel has no kcmp: descriptors of one file count as different, which may "
                         "show as a divergence of merges\n");
     }
     return order == 0;

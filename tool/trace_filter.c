@@ -69,14 +69,21 @@ static int add_rules(scmp_filter_ctx filter, enum trace_call_kind kind)
     return conditional ? 0 : seccomp_rule_add_array(filter, action, number, 0, NULL);
 }
 
-int trace_filter_load(bool *gave_up_privileges)
+/* Calls that say what the limits are: the program of run sees the engine's. */
+static bool is_for_run_only(enum trace_call_kind kind)
+{
+    return kind >= TRACE_CALL_GETRLIMIT;
+}
+
+int trace_filter_load(bool decides, bool *gave_up_privileges)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     if (filter == NULL)
         return -ENOMEM;
     int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRACE((unsigned)TRACE_CALL_FOREIGN));
     for (int kind = TRACE_CALL_NONE + 1; error == 0 && kind < TRACE_CALL_FOREIGN; kind++)
-        error = add_rules(filter, (enum trace_call_kind)kind);
+        if (decides || !is_for_run_only((enum trace_call_kind)kind))
+            error = add_rules(filter, (enum trace_call_kind)kind);
     /* With the right to do so the filter comes without no_new_privs, which the program could see. */
     *gave_up_privileges = false;
     if (error == 0)
@@ -96,8 +103,9 @@ int trace_filter_load(bool *gave_up_privileges)
 
 #else
 
-int trace_filter_load(bool *gave_up_privileges)
+int trace_filter_load(bool decides, bool *gave_up_privileges)
 {
+    (void)decides;
     *gave_up_privileges = false;
     return -ENOSYS;
 }

@@ -15,7 +15,7 @@ static void *allocate(size_t size)
 {
     void *memory = calloc(1, size);
     if (memory == NULL) {
-        fprintf(stderr, "vmakit: trace: out of memory\n");
+        fprintf(stderr, "vmakit: out of memory\n");
         exit(EXIT_NO_RESOURCE);
     }
     return memory;
@@ -100,7 +100,11 @@ struct trace_task *trace_task_new(struct tracer *tracer, pid_t tid)
 
 void trace_task_free(struct tracer *tracer, struct trace_task *task)
 {
+    if (tracer->mode->give_up != NULL)
+        tracer->mode->give_up(tracer, task);
     trace_space_leave(tracer, task);
+    if (tracer->mode->task_ends != NULL)
+        tracer->mode->task_ends(tracer, task);
     if (task->pidfd >= 0)
         close(task->pidfd);
     if (task->process != NULL)
@@ -124,14 +128,15 @@ struct trace_process *trace_process_new(struct tracer *tracer, pid_t tgid)
     return process;
 }
 
-void trace_process_read(struct trace_process *process, pid_t tid)
+void trace_process_read(struct tracer *tracer, struct trace_process *process, pid_t tid)
 {
     char name[sizeof(process->name)];
     if (read_proc(tid, "comm", name, sizeof(name))) {
         name[strcspn(name, "\n")] = '\0';
         memcpy(process->name, name, sizeof(name));
     }
-    trace_process_read_limits(process, tid);
+    if (!tracer->mode->decides) /* there the limits are the engine's own */
+        trace_process_read_limits(process, tid);
 }
 
 void trace_process_read_limits(struct trace_process *process, pid_t tid)
@@ -143,7 +148,7 @@ void trace_process_read_limits(struct trace_process *process, pid_t tid)
           parse_limit(limits, "Max data size", &rlimits->data) &&
           parse_limit(limits, "Max stack size", &rlimits->stack) &&
           parse_limit(limits, "Max locked memory", &rlimits->memlock)))
-        fprintf(stderr, "vmakit: trace: /proc/%d/limits cannot be understood\n", (int)tid);
+        fprintf(stderr, "vmakit: /proc/%d/limits cannot be understood\n", (int)tid);
     process->limits_generation++;
 }
 
@@ -176,6 +181,9 @@ static void space_free(struct tracer *tracer, struct trace_space *space)
     while (*link != space)
         link = &(*link)->next;
     *link = space->next;
+    for (struct trace_task *task = tracer->tasks; task != NULL; task = task->next)
+        if (task->waits_for == space)
+            task->waits_for = NULL;
     if (space->maps_fd >= 0)
         close(space->maps_fd);
     if (space->pagemap_fd >= 0)
@@ -331,8 +339,8 @@ static int import(struct tracer *tracer, struct trace_task *task, struct vmk_mm 
     int error = kview_import(&tracer->view, mm, trace_files_of_image, &files);
     trace_exec_files_end(&files);
     if (error != 0)
-        fprintf(stderr, "vmakit: trace: %d (%s): its areas at execve cannot be taken over: error %d\n", (int)task->tid,
-                task->process->name, -error);
+        fprintf(stderr, "vmakit: %s: %d (%s): its areas at execve cannot be taken over: error %d\n", tracer->mode->name,
+                (int)task->tid, task->process->name, -error);
     return error;
 }
 
@@ -342,7 +350,7 @@ int trace_space_exec(struct tracer *tracer, struct trace_task *task)
     struct vmk_mm_options options;
     struct vmk_mm_layout layout;
     char status[8192];
-    trace_process_read(task->process, task->tid);
+    trace_process_read(tracer, task->process, task->tid);
     if (exec_options(task, &options, status, sizeof(status)) != 0 ||
         kview_read(&tracer->view, task->tid, KVIEW_FLAGS | KVIEW_STATUS) != 0)
         return 0; /* it vanished; its death is reported next */
@@ -351,7 +359,7 @@ int trace_space_exec(struct tracer *tracer, struct trace_task *task)
     struct vmk_mm *mm;
     int error = vmk_mm_create(tracer->system, &options, &mm);
     if (error != 0) {
-        fprintf(stderr, "vmakit: trace: no mirror for process %d: error %d\n", (int)task->tid, -error);
+        fprintf(stderr, "vmakit: %s: no mirror for process %d: error %d\n", tracer->mode->name, (int)task->tid, -error);
         return EXIT_NO_RESOURCE;
     }
     struct trace_space *space = space_new(tracer, mm, task->tid);
@@ -402,9 +410,10 @@ void trace_space_share(struct tracer *tracer, struct trace_task *parent, struct 
 /* At the event of fork: the child's copy is made, and nobody has run since the parent's pages were looked at. */
 int trace_space_fork(struct tracer *tracer, struct trace_task *parent, struct trace_task *child)
 {
-    struct vmk_mm *mm;
+    struct vmk_mm *mm = parent->forked;
+    parent->forked = NULL;
     trace_space_use_limits(parent->space, parent->process);
-    int error = vmk_mm_fork(parent->space->mm, &mm);
+    int error = mm != NULL ? 0 : vmk_mm_fork(parent->space->mm, &mm);
     if (error != 0) {
         char what[96];
         snprintf(what, sizeof(what), "fork succeeded in the kernel, error %d in the engine", -error);
@@ -421,8 +430,6 @@ int trace_space_fork(struct tracer *tracer, struct trace_task *parent, struct tr
     trace_record_child(tracer, parent, child, false);
     if (!space->lost)
         report_birth(tracer, parent, child);
-    parent->process->calls[parent->call.kind]++;
-    parent->process->nr_calls++;
-    tracer->nr_calls++;
+    trace_call_count(tracer, parent);
     return 0;
 }

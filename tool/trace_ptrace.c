@@ -59,7 +59,8 @@ static long ask(enum __ptrace_request request, pid_t tid, uintptr_t address, uin
 /* A task that vanished meanwhile reports its death through waitpid. */
 static void resume(struct trace_task *task, int signal)
 {
-    ask(task->state == TRACE_IN_CALL ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, 0, (uintptr_t)signal);
+    bool at_end = task->state == TRACE_IN_CALL && !task->again;
+    ask(at_end ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, 0, (uintptr_t)signal);
 }
 
 static void go_on(struct trace_task *task)
@@ -78,6 +79,8 @@ static bool is_mirrored(const struct trace_task *task)
 static bool must_wait(const struct trace_task *task)
 {
     const struct trace_space *space = task->space;
+    if (task->waits_for != NULL && task->waits_for->owner != NULL)
+        return true;
     return space != NULL && space->owner != NULL && space->owner != task && !space->uses_uffd;
 }
 
@@ -171,10 +174,37 @@ static struct trace_task *next_ready(struct tracer *tracer)
 
 /* ---- The ends of a call ---- */
 
-static void on_entry(struct tracer *tracer, struct trace_task *task)
+static void go(struct tracer *tracer, struct trace_task *task, enum trace_way way, int status)
+{
+    if (tracer->stop)
+        return;
+    task->again = way == TRACE_AGAIN;
+    switch (way) {
+    case TRACE_SEE_END:
+    case TRACE_AGAIN:
+        task->state = TRACE_IN_CALL;
+        resume(task, 0);
+        return;
+    case TRACE_WAIT:
+        give_space(task);
+        task->held_status = status;
+        task->state = TRACE_HELD;
+        return;
+    case TRACE_GO_ON:
+        give_space(task);
+        go_on(task);
+    }
+}
+
+static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
 {
     struct __ptrace_syscall_info info;
     struct trace_call *call = &task->call;
+    if (task->again) {
+        go(tracer, task, tracer->mode->enter_again(tracer, task), status);
+        return;
+    }
+    task->waits_for = NULL;
     memset(call, 0, sizeof(*call));
     if (ask(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), (uintptr_t)&info) <= 0 ||
         info.op != PTRACE_SYSCALL_INFO_SECCOMP || info.seccomp.ret_data >= TRACE_CALL_COUNT) {
@@ -193,27 +223,26 @@ static void on_entry(struct tracer *tracer, struct trace_task *task)
         take_space(tracer, task);
         trace_pages_feed(tracer, task);
     }
-    if (tracer->stop)
-        return;
-    if (trace_call_enter(tracer, task) && !tracer->stop) {
-        task->state = TRACE_IN_CALL;
-        resume(task, 0);
-        return;
-    }
-    give_space(task);
     if (!tracer->stop)
-        go_on(task);
+        go(tracer, task, tracer->mode->enter(tracer, task), status);
 }
 
 static void on_leave(struct tracer *tracer, struct trace_task *task)
 {
     struct __ptrace_syscall_info info;
+    enum trace_way way = TRACE_GO_ON;
     if (task->state == TRACE_IN_CALL && ask(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), (uintptr_t)&info) > 0 &&
-        info.op == PTRACE_SYSCALL_INFO_EXIT && is_mirrored(task))
-        trace_call_leave(tracer, task, info.exit.rval);
-    give_space(task);
-    if (!tracer->stop)
-        go_on(task);
+        info.op == PTRACE_SYSCALL_INFO_EXIT && (is_mirrored(task) || tracer->mode->decides))
+        way = tracer->mode->leave(tracer, task, info.exit.rval);
+    go(tracer, task, way, 0);
+}
+
+/* The task will not come to the end of its call. */
+static void give_call_up(struct tracer *tracer, struct trace_task *task)
+{
+    if (tracer->mode->give_up != NULL)
+        tracer->mode->give_up(tracer, task);
+    task->again = false;
 }
 
 /* ---- Tasks come and go ---- */
@@ -252,6 +281,7 @@ static void on_new_child(struct tracer *tracer, struct trace_task *parent)
         else
             trace_space_fork(tracer, parent, child);
     }
+    give_call_up(tracer, parent);
     give_space(parent);
     if (tracer->stop)
         return;
@@ -270,6 +300,7 @@ static void on_exec(struct tracer *tracer, struct trace_task *task)
         if (caller != NULL)
             trace_task_free(tracer, caller);
     }
+    give_call_up(tracer, task);
     give_space(task);
     trace_space_leave(tracer, task);
     if (task->pidfd >= 0) /* it may be of a thread that is no more */
@@ -291,6 +322,7 @@ static void on_exit_event(struct tracer *tracer, struct trace_task *task)
 {
     if (task->space != NULL && task->space->owner == task) {
         task->space->unfinished = true;
+        give_call_up(tracer, task);
         give_space(task);
     }
     bool last = trace_space_is_last(tracer, task);
@@ -298,7 +330,8 @@ static void on_exit_event(struct tracer *tracer, struct trace_task *task)
     if (last && is_mirrored(task)) {
         if (!task->space->unfinished) {
             trace_pages_feed(tracer, task);
-            if (!tracer->stop && !task->space->lost && task->space->changed)
+            if (!tracer->stop && !task->space->lost && task->space->changed &&
+                tracer->options.check != TRACE_CHECK_NONE)
                 trace_check_map(tracer, task, "at exit");
         }
         trace_process_note_areas(tracer, task->process, task->space);
@@ -315,6 +348,7 @@ static void on_death(struct tracer *tracer, struct trace_task *task, int status)
 {
     if (task->space != NULL && task->space->owner == task)
         task->space->unfinished = true;
+    give_call_up(tracer, task);
     give_space(task);
     if (task->tid == tracer->first)
         tracer->first_status = status;
@@ -323,11 +357,12 @@ static void on_death(struct tracer *tracer, struct trace_task *task, int status)
 
 /* ---- The loop ---- */
 
-static void on_event(struct tracer *tracer, struct trace_task *task, int event, int signal)
+static void on_event(struct tracer *tracer, struct trace_task *task, int event, int status)
 {
+    int signal = WSTOPSIG(status);
     switch (event) {
     case PTRACE_EVENT_SECCOMP:
-        on_entry(tracer, task);
+        on_entry(tracer, task, status);
         break;
     case PTRACE_EVENT_FORK:
     case PTRACE_EVENT_VFORK:
@@ -339,7 +374,8 @@ static void on_event(struct tracer *tracer, struct trace_task *task, int event, 
         break;
     case PTRACE_EVENT_STOP:
         if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU) {
-            task->state = TRACE_RUNNING;
+            if (task->state != TRACE_IN_CALL)
+                task->state = TRACE_RUNNING;
             ask(PTRACE_LISTEN, task->tid, 0, 0);
             break;
         }
@@ -381,11 +417,12 @@ static void on_stop(struct tracer *tracer, struct trace_task *task, int status)
     if (task->state == TRACE_HELD)
         task->state = TRACE_RUNNING;
     if (event != 0) {
-        on_event(tracer, task, event, signal);
+        on_event(tracer, task, event, status);
     } else if (signal == (SIGTRAP | 0x80)) {
         on_leave(tracer, task);
     } else {
-        task->state = TRACE_RUNNING;
+        if (task->state != TRACE_IN_CALL)
+            task->state = TRACE_RUNNING;
         if (signal == SIGSEGV || signal == SIGBUS)
             trace_pages_feed_signal(tracer, task);
         resume(task, signal);
@@ -460,7 +497,9 @@ static void child_main(const struct tracer *tracer, int go, int failure)
     personality(persona);
     setrlimit(RLIMIT_NOFILE, &tracer->descriptors);
     bool gave_up;
-    int error = trace_filter_load(&gave_up);
+    if (tracer->mode->in_child != NULL)
+        tracer->mode->in_child(tracer);
+    int error = trace_filter_load(tracer->mode->decides, &gave_up);
     if (error != 0)
         tell(failure, (struct child_failure){-error, CHILD_FILTER});
     signal(SIGINT, SIG_DFL);
@@ -469,9 +508,9 @@ static void child_main(const struct tracer *tracer, int go, int failure)
     tell(failure, (struct child_failure){errno, CHILD_EXEC});
 }
 
-static int seize_failed(int error, pid_t pid)
+static int seize_failed(const struct tracer *tracer, int error, pid_t pid)
 {
-    fprintf(stderr, "vmakit: trace: cannot trace process %d: %s%s\n", (int)pid, strerror(error),
+    fprintf(stderr, "vmakit: %s: cannot trace process %d: %s%s\n", tracer->mode->name, (int)pid, strerror(error),
             error == EPERM ? " (no ptrace right: a tracer above this one, a container's policy or "
                              "/proc/sys/kernel/yama/ptrace_scope forbids it)"
                            : "");
@@ -482,13 +521,13 @@ int trace_start(struct tracer *tracer)
 {
     int go[2], failure[2];
     if (pipe2(go, O_CLOEXEC) != 0 || pipe2(failure, O_CLOEXEC) != 0) {
-        perror("vmakit: trace: pipe");
+        perror("vmakit: pipe");
         return EXIT_NO_RESOURCE;
     }
     fflush(NULL);
     pid_t pid = fork();
     if (pid < 0) {
-        perror("vmakit: trace: fork");
+        perror("vmakit: fork");
         return EXIT_NO_RESOURCE;
     }
     if (pid == 0) {
@@ -504,7 +543,7 @@ int trace_start(struct tracer *tracer)
         int error = errno, status;
         kill(pid, SIGKILL);
         waitpid(pid, &status, 0);
-        return seize_failed(error, pid);
+        return seize_failed(tracer, error, pid);
     }
     struct trace_task *task = trace_task_new(tracer, pid);
     task->process = trace_process_new(tracer, pid);
@@ -526,10 +565,10 @@ int trace_start_failed(struct tracer *tracer)
     if (len != (ssize_t)sizeof(failure))
         return 0;
     if (failure.where == CHILD_FILTER) {
-        fprintf(stderr, "vmakit: trace: the seccomp filter cannot be installed: %s\n",
+        fprintf(stderr, "vmakit: %s: the seccomp filter cannot be installed: %s\n", tracer->mode->name,
                 failure.error == ENOSYS ? "built without libseccomp" : strerror(failure.error));
         return failure.error == EPERM || failure.error == EACCES ? EXIT_TRACE_FAILED : EXIT_NO_RESOURCE;
     }
-    fprintf(stderr, "vmakit: trace: %s: %s\n", tracer->options.command[0], strerror(failure.error));
+    fprintf(stderr, "vmakit: %s: %s: %s\n", tracer->mode->name, tracer->options.command[0], strerror(failure.error));
     return failure.error == ENOENT ? EXIT_NOT_FOUND : EXIT_NOT_EXECUTABLE;
 }

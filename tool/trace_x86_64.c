@@ -129,6 +129,44 @@ int64_t inject_result(const struct user_regs_struct *regs)
     return (int64_t)regs->rax;
 }
 
+enum { CALL_INSTRUCTION_BYTES = 2 }; /* syscall: 0f 05 */
+
+bool trace_regs_read(pid_t tid, struct trace_regs *regs)
+{
+    return ptrace(PTRACE_GETREGS, tid, NULL, &regs->native) == 0;
+}
+
+bool trace_regs_write(pid_t tid, const struct trace_regs *regs)
+{
+    return ptrace(PTRACE_SETREGS, tid, NULL, &regs->native) == 0;
+}
+
+void trace_regs_set_argument(struct trace_regs *regs, unsigned index, uint64_t value)
+{
+    struct user_regs_struct *native = &regs->native;
+    unsigned long long *const arguments[] = {&native->rdi, &native->rsi, &native->rdx,
+                                             &native->r10, &native->r8,  &native->r9};
+    *arguments[index] = value;
+}
+
+void trace_regs_set_call(struct trace_regs *regs, long number)
+{
+    regs->native.orig_rax = (unsigned long long)number;
+}
+
+void trace_regs_set_result(struct trace_regs *regs, int64_t value)
+{
+    regs->native.rax = (unsigned long long)value;
+}
+
+/* Between calls there is no number of one: a signal must not try to restart it. */
+void trace_regs_rewind(struct trace_regs *regs)
+{
+    regs->native.rip -= CALL_INSTRUCTION_BYTES;
+    regs->native.rax = regs->native.orig_rax;
+    regs->native.orig_rax = (unsigned long long)-1;
+}
+
 #else
 typedef int trace_not_x86_64;
 #endif

@@ -64,6 +64,11 @@ struct vmk_edit {
 VMK_VERBS(VMK_VERB_PREPARE)
 #undef VMK_VERB_PREPARE
 
+/*
+ * Is a part prepared? False: nothing is to be done, and vmk_plan_commit gives the result. *error (may be NULL): not 0 when
+ * the call ends with this error after the part, which is then but the cut that Linux leaves behind.
+ */
+VMK_API bool vmk_plan_part(const struct vmk_plan *plan, int *error);
 /* The next edit of the part that is prepared; false after its last. */
 VMK_API bool vmk_plan_next_edit(struct vmk_plan *plan, struct vmk_edit *edit);
 /*

@@ -241,6 +241,15 @@ int vmki_plan_open(struct vmk_mm *mm, const struct vmki_verb *verb, const void *
     return plan->result.error;
 }
 
+bool vmk_plan_part(const struct vmk_plan *storage, int *error)
+{
+    const struct vmki_plan *plan = (const struct vmki_plan *)(const void *)storage;
+
+    if (error != NULL)
+        *error = plan->is_open ? plan->fail_after : 0;
+    return plan->is_open;
+}
+
 bool vmk_plan_next_edit(struct vmk_plan *storage, struct vmk_edit *edit)
 {
     struct vmki_plan *plan = (struct vmki_plan *)(void *)storage;

@@ -29,6 +29,7 @@ static int setup(void **state)
     struct vmk_system_options system;
     struct vmk_mm_options options;
     memset(&fixture, 0, sizeof(fixture));
+    fixture.tracer.mode = &trace_mode_trace;
     vmk_system_options_init(&system, vmk_port_linux());
     if (vmk_system_create(&system, &fixture.tracer.system) != 0)
         return -1;

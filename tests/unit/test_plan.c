@@ -38,10 +38,12 @@ static void test_commit(void **state)
     vt_setup(&t);
     vt_anon(&t, BASE, P(3), VT_RW);
     assert_int_equal(vmk_mmap_prepare(t.mm, &request, &plan), 0);
+    assert_true(vmk_plan_part(&plan, NULL));
     assert_edits(&plan, "unmap 10001000-10002000 0\nmap 10001000-10002000 1\n");
     assert_int_equal(vmk_plan_commit(&plan, &result), VMK_PLAN_MORE);
     assert_edits(&plan, "advise 10001000-10002000 0\n");
     assert_int_equal(vmk_plan_commit(&plan, &result), VMK_PLAN_DONE);
+    assert_false(vmk_plan_part(&plan, NULL));
     assert_int_equal(result.error, 0);
     assert_int_equal(result.value, BASE + P(1));
     assert_map(&t, "10000000-10001000 rw-p ac\n10001000-10002000 r--p\n10002000-10003000 rw-p ac\n");
@@ -86,6 +88,52 @@ static void test_refused(void **state)
     vt_setup(&t);
     assert_int_equal(vmk_mprotect_prepare(t.mm, &request, &plan), -VMK_EINVAL);
     vt_anon(&t, BASE, P(1), VT_R);
+    vt_teardown(&t);
+}
+
+/* A length of nothing leaves nothing to do; the result is there at once. */
+static void test_nothing_to_do(void **state)
+{
+    struct vmk_mprotect_request request = {.address = BASE, .len = 0, .prot = VT_R, .pkey = -1};
+    struct vmk_result result = {.error = -1};
+    struct vmk_plan plan;
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    assert_int_equal(vmk_mprotect_prepare(t.mm, &request, &plan), 0);
+    assert_false(vmk_plan_part(&plan, NULL));
+    assert_int_equal(vmk_plan_commit(&plan, &result), VMK_PLAN_DONE);
+    assert_int_equal(result.error, 0);
+    vt_teardown(&t);
+}
+
+/* A munmap that a seal stops leaves the cut at its start behind: a part that says how the call ends. */
+static void test_cut_left_behind(void **state)
+{
+    struct vmk_munmap_request request = {.address = BASE + P(1), .len = P(1)};
+    struct vmk_mseal_request seal = {.address = BASE + P(2), .len = P(1)};
+    struct vmk_plan plan;
+    struct vmk_edit edit;
+    struct vt t;
+    int error = 1;
+
+    (void)state;
+    vt_setup(&t);
+    vt_anon(&t, BASE, P(3), VT_R);
+    assert_int_equal(vmk_munmap_prepare(t.mm, &request, &plan), 0);
+    assert_true(vmk_plan_part(&plan, &error));
+    assert_int_equal(error, 0);
+    vmk_plan_abort(&plan, -VMK_EAGAIN, NULL);
+    assert_int_equal(vmk_mseal(t.mm, &seal, NULL), 0);
+    request.len = P(2);
+    assert_int_equal(vmk_munmap_prepare(t.mm, &request, &plan), 0);
+    assert_true(vmk_plan_part(&plan, &error));
+    assert_int_equal(error, -VMK_EPERM);
+    assert_false(vmk_plan_next_edit(&plan, &edit));
+    vmk_plan_abort(&plan, -VMK_EPERM, NULL);
+    assert_false(vmk_plan_part(&plan, &error));
+    assert_map(&t, "10000000-10002000 r--p\n10002000-10003000 r--p sl\n");
     vt_teardown(&t);
 }
 
@@ -232,8 +280,9 @@ static void test_notices(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_commit), cmocka_unit_test(test_abort),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_parts),  cmocka_unit_test(test_backend), cmocka_unit_test(test_notices),
+        cmocka_unit_test(test_commit),        cmocka_unit_test(test_abort),           cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_parts),         cmocka_unit_test(test_backend),         cmocka_unit_test(test_notices),
+        cmocka_unit_test(test_nothing_to_do), cmocka_unit_test(test_cut_left_behind),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
