@@ -19,6 +19,7 @@ enum exit_status {
 
 /* argv[0] is "vmakit NAME". Each returns an exit status. */
 int cmd_trace(int argc, char **argv);
+int cmd_run(int argc, char **argv);
 int cmd_replay(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_fuzz(int argc, char **argv);

@@ -15,16 +15,14 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"trace", cmd_trace},
-    {"replay", cmd_replay},
-    {"show", cmd_show},
-    {"fuzz", cmd_fuzz},
+    {"trace", cmd_trace}, {"run", cmd_run}, {"replay", cmd_replay}, {"show", cmd_show}, {"fuzz", cmd_fuzz},
 };
 
 static const char doc[] =
     "The Linux virtual-memory-area layer as a library, and this tool, which runs real programs on it."
     "\vCommands:\n"
     "  trace -- CMD...  run a program, mirror its memory calls, compare\n"
+    "  run -- CMD...    run a program with the engine as its memory manager\n"
     "  replay FILE      run a recorded trace, or strace's output\n"
     "  show PID|FILE    draw a process's or a saved map, sum it up\n"
     "  fuzz             compare with the kernel on random calls\n"
@@ -32,7 +30,7 @@ static const char doc[] =
     "`vmakit COMMAND --help' describes each; vmakit(1) has it all.\n"
     "\n"
     "Exit status: 0 good, 1 a difference was found, 2 usage, 3 cannot read, 4 out of memory or cannot "
-    "write, 120 trace found a divergence, 121 cannot trace this; otherwise trace passes the status of "
+    "write, 120 trace found a divergence, 121 cannot trace this; otherwise trace and run pass the status of "
     "the program through.";
 
 static void print_version(FILE *stream, struct argp_state *state)

@@ -181,6 +181,20 @@ struct trace_process {
     char *report; /* --json: the last map, as text */
 };
 
+/* run: a call whose decision is being carried out. */
+struct trace_apply {
+    struct trace_regs before; /* at the entry */
+    bool known;               /* they have been read */
+    bool changed;             /* the task has others now */
+    bool repeated;            /* a second call has been put in; signals are blocked, and were `signals` */
+    bool is_cut;              /* the kernel is to fail as the engine will */
+    uint64_t signals;
+    uint64_t args[6]; /* what the kernel gets */
+    int64_t wanted;   /* what it should return */
+    int kernel_error; /* of a part that counts nevertheless (mlock) */
+    vmk_addr cursor;  /* end of the last part */
+};
+
 enum trace_state {
     TRACE_NEW, /* stopped at its first stop, its parent's event has not come yet */
     TRACE_RUNNING,
@@ -201,8 +215,10 @@ struct trace_task {
     int held_status;
     int pidfd;
     struct trace_call call;
-    struct vmk_plan plan;          /* run: of the call in progress */
-    struct vmk_mm *forked;         /* run: the child's address space, until the child is there */
+    struct vmk_plan plan;  /* run: of the call in progress */
+    struct vmk_mm *forked; /* run: the child's address space, until the child is there */
+    struct trace_apply apply;
+    bool leaves;                   /* run: what it executes now is left to the kernel */
     bool again;                    /* run: the next stop is the entry of a call of ours */
     struct trace_space *waits_for; /* an address space, not its own, that has an owner */
 };
@@ -225,6 +241,15 @@ enum trace_way {
     TRACE_WAIT     /* come back to this stop when task->waits_for has no owner */
 };
 
+/* A mapping that may go anywhere. */
+struct trace_place {
+    vmk_addr hint;
+    uint64_t len;   /* bytes */
+    uint32_t flags; /* VMK_MAP_* */
+    struct vmk_file *file;
+    uint64_t pgoff;
+};
+
 /* What differs between trace and run. */
 struct trace_mode {
     const char *name; /* of the command, for messages */
@@ -235,8 +260,10 @@ struct trace_mode {
     enum trace_way (*leave)(struct tracer *tracer, struct trace_task *task, int64_t value);
     /* The task dies inside a call, or the call ended without an end (fork's event). May be NULL. */
     void (*give_up)(struct tracer *tracer, struct trace_task *task);
-    void (*in_child)(const struct tracer *tracer);                     /* before CMD is executed; may be NULL */
-    void (*task_ends)(struct tracer *tracer, struct trace_task *task); /* frees what it holds; may be NULL */
+    void (*in_child)(const struct tracer *tracer); /* before CMD is executed; may be NULL */
+    void (*process_begins)(struct tracer *tracer, struct trace_process *process); /* CMD's; may be NULL */
+    /* Another place for a mapping than Linux's; false: none. NULL unless tracer.has_places. */
+    bool (*place)(struct tracer *tracer, struct trace_task *task, const struct trace_place *wanted, vmk_addr *address);
 };
 
 extern const struct trace_mode trace_mode_trace;
@@ -246,6 +273,7 @@ struct run;
 struct tracer {
     const struct trace_mode *mode;
     struct run *run; /* run: what it holds beside this */
+    bool has_places; /* mode->place is to be asked */
     struct trace_options options;
     struct vmk_system *system;
     struct trace_files files;
@@ -332,6 +360,8 @@ void trace_call_tell(struct tracer *tracer, struct trace_task *task, int64_t val
 int64_t trace_call_value(const struct trace_call *call); /* what the engine says that the call returns */
 const char *trace_call_text(struct trace_call *call);    /* "mmap(0x0, ...)" */
 void trace_call_count(struct tracer *tracer, struct trace_task *task);
+/* For --report: the call has ended with this value. */
+void trace_call_report(struct tracer *tracer, struct trace_task *task, int64_t value, bool predicted);
 void trace_say_value(char *text, size_t size, int64_t value); /* "0x..." or "error 12 (...)" */
 void trace_call_leave(struct tracer *tracer, struct trace_task *task, int64_t value);
 bool trace_call_is_memory(enum trace_call_kind kind);

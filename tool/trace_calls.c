@@ -143,10 +143,35 @@ SIMPLE_CALLS(SIMPLE_ENTER)
 
 /* ---- mmap and its like ---- */
 
+/* The call is prepared where Linux would place it; prepared once more, at the place that the mode prefers. */
+static void place_mmap(struct tracer *tracer, struct trace_task *task, const struct vmk_mmap_request *request)
+{
+    struct trace_call *call = &task->call;
+    struct vmk_mmap_request fixed = *request;
+    struct trace_place place = {.hint = request->address,
+                                .len = request->len,
+                                .flags = request->flags,
+                                .file = request->file,
+                                .pgoff = request->offset >> vmk_mm_settings(task->space->mm)->page_shift};
+    if (!tracer->has_places)
+        return;
+    vmk_plan_abort(&task->plan, -VMK_ENOMEM, NULL);
+    if (tracer->mode->place(tracer, task, &place, &fixed.address)) {
+        bool validates = (request->flags & VMK_MAP_TYPE) == VMK_MAP_SHARED_VALIDATE;
+        fixed.flags |= validates ? VMK_MAP_FIXED : VMK_MAP_FIXED_NOREPLACE;
+        engine_mmap(task, call, &fixed);
+        if (call->open)
+            return;
+    }
+    engine_mmap(task, call, request);
+}
+
 static void run_mmap(struct tracer *tracer, struct trace_task *task, struct trace_call *call,
                      const struct vmk_mmap_request *request)
 {
     engine_mmap(task, call, request);
+    if (call->open && call->placed)
+        place_mmap(tracer, task, request);
     expect(call, TRACE_EXPECT_VALUE);
     if (request->file == NULL)
         return;
@@ -229,9 +254,30 @@ static void leave_mmap(struct tracer *tracer, struct trace_task *task, struct tr
         vmk_file_put(request.file);
 }
 
+/* As place_mmap, when the plan moves the area. */
+static void place_mremap(struct tracer *tracer, struct trace_task *task, const struct vmk_mremap_request *request)
+{
+    struct trace_call *call = &task->call;
+    struct vmk_mremap_request fixed = *request;
+    struct trace_place place = {.len = request->new_len, .flags = VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS};
+    struct vmk_edit edit;
+    bool moves = request->old_len == 0;
+    if (!tracer->has_places)
+        return;
+    while (vmk_plan_next_edit(&task->plan, &edit))
+        moves |= edit.kind == VMK_EDIT_MOVE;
+    vmk_plan_abort(&task->plan, -VMK_ENOMEM, NULL);
+    if (moves && tracer->mode->place(tracer, task, &place, &fixed.new_address)) {
+        fixed.flags |= VMK_MREMAP_FIXED | VMK_MREMAP_MAYMOVE;
+        engine_mremap(task, call, &fixed);
+        if (call->open)
+            return;
+    }
+    engine_mremap(task, call, request);
+}
+
 static void enter_mremap(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
 {
-    (void)tracer;
     struct vmk_mremap_request request = {
         .old_address = call->args[0],
         .old_len = call->args[1],
@@ -240,9 +286,28 @@ static void enter_mremap(struct tracer *tracer, struct trace_task *task, struct 
         .new_address = call->args[4],
     };
     engine_mremap(task, call, &request);
+    if (call->open && (request.flags & VMK_MREMAP_FIXED) == 0)
+        place_mremap(tracer, task, &request);
     call->placed =
         (request.flags & VMK_MREMAP_FIXED) == 0 && call->result.error == 0 && call->result.value != request.old_address;
     expect(call, TRACE_EXPECT_VALUE);
+}
+
+/* As place_mmap. */
+static void place_shmat(struct tracer *tracer, struct trace_task *task, const struct vmk_shmat_request *request)
+{
+    struct trace_call *call = &task->call;
+    struct vmk_shmat_request fixed = *request;
+    struct trace_place place = {.len = request->size, .flags = VMK_MAP_SHARED, .file = request->file};
+    if (!tracer->has_places)
+        return;
+    vmk_plan_abort(&task->plan, -VMK_ENOMEM, NULL);
+    if (tracer->mode->place(tracer, task, &place, &fixed.address)) {
+        engine_shmat(task, call, &fixed);
+        if (call->open)
+            return;
+    }
+    engine_shmat(task, call, request);
 }
 
 static void enter_shmat(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
@@ -255,6 +320,8 @@ static void enter_shmat(struct tracer *tracer, struct trace_task *task, struct t
     call->file = vmk_file_id(request.file);
     call->file_size = request.size;
     engine_shmat(task, call, &request);
+    if (call->open && call->placed)
+        place_shmat(tracer, task, &request);
     trace_record_file(tracer, task, request.file);
     vmk_file_put(request.file);
     expect(call, TRACE_EXPECT_VALUE);
@@ -801,7 +868,7 @@ void trace_say_value(char *text, size_t size, int64_t value)
         snprintf(text, size, "0x%" PRIx64, (uint64_t)value);
 }
 
-static void report(struct tracer *tracer, struct trace_task *task, int64_t value, bool predicted)
+void trace_call_report(struct tracer *tracer, struct trace_task *task, int64_t value, bool predicted)
 {
     const struct trace_call *call = &task->call;
     struct record_event event = {.has_result = true, .result = value};
@@ -828,7 +895,7 @@ static bool compare_result(struct tracer *tracer, struct trace_task *task, int64
         wanted = (int64_t)call->result.value;
     }
     trace_record_call(tracer, task, got);
-    report(tracer, task, got, got == wanted);
+    trace_call_report(tracer, task, got, got == wanted);
     if (call->placed && (value >= 0 || value < -4095)) {
         task->process->nr_placed++;
         task->process->nr_predicted += got == wanted;

@@ -103,8 +103,6 @@ void trace_task_free(struct tracer *tracer, struct trace_task *task)
     if (tracer->mode->give_up != NULL)
         tracer->mode->give_up(tracer, task);
     trace_space_leave(tracer, task);
-    if (tracer->mode->task_ends != NULL)
-        tracer->mode->task_ends(tracer, task);
     if (task->pidfd >= 0)
         close(task->pidfd);
     if (task->process != NULL)

@@ -41,11 +41,15 @@ bool trace_read_memory(const struct trace_task *task, uint64_t address, void *bu
 
 bool trace_read_text(const struct trace_task *task, uint64_t address, char *buffer, size_t size)
 {
-    for (size_t i = 0; i < size; i++) {
-        if (!trace_read_memory(task, address + i, &buffer[i], 1))
+    enum { STEP = 4096 }; /* never over the end of a page */
+    for (size_t len = 0; len < size;) {
+        size_t room = STEP - (size_t)(address + len) % STEP;
+        room = room < size - len ? room : size - len;
+        if (!trace_read_memory(task, address + len, buffer + len, room))
             return false;
-        if (buffer[i] == '\0')
+        if (memchr(buffer + len, '\0', room) != NULL)
             return true;
+        len += room;
     }
     buffer[size - 1] = '\0';
     return true;
@@ -215,7 +219,8 @@ static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
     for (int i = 0; i < 6; i++)
         call->args[i] = info.seccomp.args[i];
     call->ip = info.instruction_pointer;
-    if (task->space == NULL || task->process->ignored) {
+    bool is_first_exec = tracer->mode->decides && call->kind == TRACE_CALL_EXECVE;
+    if ((task->space == NULL && !is_first_exec) || task->process->ignored) {
         go_on(task);
         return;
     }
@@ -303,6 +308,7 @@ static void on_exec(struct tracer *tracer, struct trace_task *task)
     give_call_up(tracer, task);
     give_space(task);
     trace_space_leave(tracer, task);
+    task->process->ignored |= task->leaves;
     if (task->pidfd >= 0) /* it may be of a thread that is no more */
         close(task->pidfd);
     task->pidfd = -1;
@@ -548,6 +554,8 @@ int trace_start(struct tracer *tracer)
     struct trace_task *task = trace_task_new(tracer, pid);
     task->process = trace_process_new(tracer, pid);
     task->process->nr_tasks = 1;
+    if (tracer->mode->process_begins != NULL)
+        tracer->mode->process_begins(tracer, task->process);
     task->known = true;
     task->state = TRACE_RUNNING;
     tracer->first = pid;

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 expect 0 'help' --help
-for command in trace replay show fuzz; do
+for command in trace run replay show fuzz; do
     says out "  $command "
 done
 says out 'Exit status: '
@@ -17,7 +17,7 @@ says err "there is no command 'fly'"
 expect 2 'an unknown option' --fly
 expect 2 'an option of a command before it' --map replay x
 
-for command in trace replay show fuzz; do
+for command in trace run replay show fuzz; do
     expect 0 "$command --help" $command --help
     says out 'Usage: vmakit '$command
     expect 0 "$command --usage" $command --usage
@@ -46,7 +46,7 @@ fi
 # The completion names every option that the commands have.
 completion=$here/../../tool/completion/vmakit.bash
 bash -n "$completion" || fail 'the completion is no shell script'
-for command in trace replay show fuzz; do
+for command in trace run replay show fuzz; do
     "$VMAKIT" $command --help | grep -oE '^ +(-., |    )--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u >"$work/options"
     while read -r option; do
         grep -qF -- "$option" "$completion" || fail "the completion lacks $command $option"
@@ -57,8 +57,8 @@ complete_words()
     bash -c '. "$1"; COMP_WORDS=("${@:2}"); COMP_CWORD=$(($# - 2)); _vmakit; printf "%s\n" "${COMPREPLY[@]}"' \
         bash "$completion" "$@" >"$work/out"
 }
-complete_words vmakit r
-[ "$(cat "$work/out")" = replay ] || fail "completion of r: $(cat "$work/out")"
+complete_words vmakit re
+[ "$(cat "$work/out")" = replay ] || fail "completion of re: $(cat "$work/out")"
 complete_words vmakit replay --va
 [ "$(cat "$work/out")" = --va-bits ] || fail "completion of --va: $(cat "$work/out")"
 complete_words vmakit replay --color ''
@@ -66,7 +66,7 @@ grep -qx always "$work/out" || fail 'completion of --color'
 
 # The man page names every command, option and exit status.
 man=$here/../../tool/vmakit.1
-for command in trace replay show fuzz; do
+for command in trace run replay show fuzz; do
     "$VMAKIT" $command --help | grep -oE '^ +(-., |    )--[a-z-]+' | grep -oE -- '--[a-z-]+' | sort -u >"$work/options"
     while read -r option; do
         grep -qF -- "${option//-/\\-}" "$man" || fail "the man page lacks $command $option"

@@ -7,6 +7,10 @@ _vmakit_options()
     trace)
         echo --bare --check --follow --json --keep-going --map --quiet --random --record --report --help --usage --version
         ;;
+    run)
+        echo --check --fail --guard --max-map-count --overcommit --overcommit-ratio --quiet --ram --random --rlimit \
+            --seed --untouched --help --usage --version
+        ;;
     replay)
         echo --break --max-map-count --rlimit --va-bits --page-size --set --map --json --report --quiet --color --help --usage \
             --version
@@ -29,7 +33,8 @@ _vmakit_values()
 {
     case $1 in
     --color) echo auto always never ;;
-    --check) echo every exit ;;
+    --check) echo every exit none ;;
+    --overcommit) echo 0 1 2 ;;
     --follow) echo yes no ;;
     --page-size) echo 4K 16K 64K ;;
     --va-bits) echo 39 42 47 48 52 ;;
@@ -44,7 +49,7 @@ _vmakit()
     COMPREPLY=()
     for ((i = 1; i < COMP_CWORD; i++)); do
         case ${COMP_WORDS[i]} in
-        trace | replay | show | fuzz)
+        trace | run | replay | show | fuzz)
             command=${COMP_WORDS[i]}
             break
             ;;
@@ -57,7 +62,7 @@ _vmakit()
         before=${COMP_WORDS[COMP_CWORD - 2]}
     fi
     if [ -z "$command" ]; then
-        mapfile -t COMPREPLY < <(compgen -W "trace replay show fuzz $(_vmakit_options)" -- "$word")
+        mapfile -t COMPREPLY < <(compgen -W "trace run replay show fuzz $(_vmakit_options)" -- "$word")
         return
     fi
     if [ -n "$(_vmakit_values "$before")" ]; then
@@ -74,7 +79,7 @@ _vmakit()
     -*) mapfile -t COMPREPLY < <(compgen -W "$(_vmakit_options "$command")" -- "$word") ;;
     *)
         case $command in
-        trace) mapfile -t COMPREPLY < <(compgen -c -- "$word") ;;
+        trace | run) mapfile -t COMPREPLY < <(compgen -c -- "$word") ;;
         show)
             mapfile -t COMPREPLY < <(
                 compgen -f -- "$word"

@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a program can see of `vmakit run`, one case an argument: "areas N" makes N areas and says how many came; "limits"
+ * sets and reads limits; "registers" checks that a call leaves its argument registers alone; "traceme" wants to be traced;
+ * "pause" maps 64 MiB, says where, and waits for a line; "children N" forks N at once; "race" has two threads at
+ * the same ranges.
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static int areas(int nr)
+{
+    int made = 0;
+    char *base = mmap(NULL, (size_t)nr * 8192, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    while (made < nr && mprotect(base + (size_t)made * 8192, 4096, PROT_READ) == 0)
+        made++;
+    printf("%s\n", made == nr ? "all" : strerror(errno));
+    return made == nr ? 0 : 1;
+}
+
+static int limits(void)
+{
+    struct rlimit limit;
+    getrlimit(RLIMIT_AS, &limit);
+    printf("as %llu\n", (unsigned long long)limit.rlim_cur);
+    limit.rlim_cur = 256 << 20;
+    if (setrlimit(RLIMIT_AS, &limit) != 0)
+        return 1;
+    void *area = mmap(NULL, 512 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    printf("large %s\n", area == MAP_FAILED ? strerror(errno) : "mapped");
+    limit.rlim_cur = 5;
+    limit.rlim_max = 4;
+    printf("crossed %s\n", setrlimit(RLIMIT_AS, &limit) != 0 ? strerror(errno) : "accepted");
+    prlimit(0, RLIMIT_AS, NULL, &limit);
+    printf("now %llu\n", (unsigned long long)limit.rlim_cur);
+    return 0;
+}
+
+#if defined(__x86_64__)
+static int registers(void)
+{
+    register uint64_t fourth __asm__("r10") = MAP_PRIVATE | MAP_ANONYMOUS;
+    register int64_t fifth __asm__("r8") = -1;
+    register uint64_t sixth __asm__("r9") = 0;
+    uint64_t first = 0, second = 8192, third = PROT_READ;
+    int64_t value = SYS_mmap;
+    __asm__ volatile("syscall"
+                     : "+a"(value), "+D"(first), "+S"(second), "+d"(third), "+r"(fourth), "+r"(fifth), "+r"(sixth)
+                     :
+                     : "rcx", "r11", "memory");
+    bool kept = first == 0 && second == 8192 && third == PROT_READ && fourth == (MAP_PRIVATE | MAP_ANONYMOUS) &&
+                fifth == -1 && sixth == 0;
+    /* Two areas: carried out as two calls. */
+    char *base = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    mprotect(base, 4096, PROT_NONE);
+    first = (uint64_t)base;
+    value = SYS_mprotect;
+    third = PROT_READ | PROT_WRITE;
+    __asm__ volatile("syscall" : "+a"(value), "+D"(first), "+S"(second), "+d"(third) : : "rcx", "r11", "memory");
+    base[0] = base[4096] = 1;
+    kept = kept && value == 0 && first == (uint64_t)base && second == 8192 && third == (PROT_READ | PROT_WRITE);
+    printf("%s\n", kept ? "kept" : "changed");
+    return !kept;
+}
+#else
+static int registers(void)
+{
+    printf("kept\n");
+    return 0;
+}
+#endif
+
+static int pause_with_area(void)
+{
+    void *area = mmap(NULL, 64 << 20, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    printf("%d %p\n", (int)getpid(), area == MAP_FAILED ? NULL : area);
+    fflush(stdout);
+    getchar();
+    return 0;
+}
+
+static int children(int nr)
+{
+    int good = 0, status;
+    for (int i = 0; i < nr; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            char *area = mmap(NULL, 65536, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+            memset(area, 1, 65536);
+            usleep(1000);
+            _exit(munmap(area, 65536) != 0);
+        }
+    }
+    while (wait(&status) > 0)
+        good += status == 0;
+    printf("%d good\n", good);
+    return good != nr;
+}
+
+static char *raced;
+
+static void *race_thread(void *argument)
+{
+    unsigned seed = (unsigned)(uintptr_t)argument;
+    for (int i = 0; i < 2000; i++) {
+        size_t from = (size_t)(rand_r(&seed) % 16) * 4096, len = (size_t)(1 + rand_r(&seed) % 8) * 4096;
+        switch (rand_r(&seed) % 4) {
+        case 0:
+            mmap(raced + from, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+            break;
+        case 1:
+            munmap(raced + from, len);
+            break;
+        case 2:
+            mprotect(raced + from, len, rand_r(&seed) % 2 != 0 ? PROT_READ : PROT_NONE);
+            break;
+        default:
+            madvise(raced + from, len, rand_r(&seed) % 2 != 0 ? MADV_RANDOM : MADV_NORMAL);
+        }
+    }
+    return NULL;
+}
+
+static int race(void)
+{
+    pthread_t threads[2];
+    raced = mmap(NULL, 32 * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    for (uintptr_t i = 0; i < 2; i++)
+        pthread_create(&threads[i], NULL, race_thread, (void *)(i + 1));
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    printf("raced\n");
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+    int nr = argc > 2 ? atoi(argv[2]) : 0;
+    if (strcmp(what, "areas") == 0)
+        return areas(nr);
+    if (strcmp(what, "limits") == 0)
+        return limits();
+    if (strcmp(what, "registers") == 0)
+        return registers();
+    if (strcmp(what, "pause") == 0)
+        return pause_with_area();
+    if (strcmp(what, "children") == 0)
+        return children(nr);
+    if (strcmp(what, "race") == 0)
+        return race();
+    if (strcmp(what, "traceme") == 0) {
+        printf("%s\n", ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 ? strerror(errno) : "traced");
+        return 0;
+    }
+    return 2;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run.h - inside `vmakit run`: the engine decides every memory call of a program, and the kernel carries it out.
+ *
+ *   run.c          the command: options, the summary
+ *   run_decide.c   what becomes of a call: refused, nothing to do, carried out whole or part by part
+ *   run_apply.c    the registers of the task: skipping a call, other arguments, one call more
+ *   run_place.c    where a mapping goes when it is not where Linux would put it
+ *   run_fail.c     calls that fail on purpose
+ *   run_limits.c   the limits as the program sees them
+ *   run_exec.c     programs that cannot be run here
+ *
+ * The rest is the tracer's (trace.h): this is its mode trace_mode_run. docs/run.md tells how it works.
+ */
+#ifndef VMAKIT_TOOL_RUN_H
+#define VMAKIT_TOOL_RUN_H
+
+#include "trace.h"
+
+enum run_limit { RUN_LIMIT_AS, RUN_LIMIT_DATA, RUN_LIMIT_STACK, RUN_LIMIT_MEMLOCK, RUN_LIMITS };
+
+struct run_options {
+    uint64_t max_map_count, overcommit_ratio, ram; /* 0: the kernel's */
+    int overcommit;                                /* -1: the kernel's */
+    bool has_limit[RUN_LIMITS];
+    uint64_t limits[RUN_LIMITS]; /* bytes, both soft and hard */
+    bool guard, untouched;
+    uint64_t fail_nth;       /* 0: none */
+    double fail_probability; /* 0: none */
+    uint64_t seed;
+};
+
+struct run {
+    struct run_options options;
+    struct vmk_rlimits rlimits; /* CMD's, as it sees them */
+    bool other_areas_limit;     /* the engine's max_map_count is not the kernel's */
+    bool other_charge;          /* its overcommit mode is not: flags of the charge differ */
+    uint64_t random;            /* state of the generator */
+    uint64_t nr_failable;       /* calls that could have been made to fail */
+    uint64_t nr_refused, nr_failed, nr_skipped, nr_mirrored;
+};
+
+/* ---- run_decide.c ---- */
+enum trace_way run_enter(struct tracer *tracer, struct trace_task *task);
+enum trace_way run_enter_again(struct tracer *tracer, struct trace_task *task);
+enum trace_way run_leave(struct tracer *tracer, struct trace_task *task, int64_t value);
+void run_give_up(struct tracer *tracer, struct trace_task *task);
+
+/* ---- run_apply.c ---- */
+void run_apply_begin(struct trace_task *task);
+/* At the entry: the call never reaches the kernel and returns `value`. */
+enum trace_way run_apply_skip(struct trace_task *task, int64_t value);
+/* At the entry: the kernel runs the call with task->apply.args. */
+enum trace_way run_apply_send(struct trace_task *task);
+/* At the end: the same call once more, with task->apply.args. */
+enum trace_way run_apply_repeat(struct trace_task *task);
+/* At the end, which the kernel reached with `got`: the program sees `value`, and its registers as they were. */
+enum trace_way run_apply_return(struct trace_task *task, int64_t got, int64_t value);
+bool run_write_memory(const struct trace_task *task, uint64_t address, const void *buffer, size_t len);
+
+/* ---- run_place.c ---- */
+/* trace_mode's place: another one than Linux's, when the options ask for it. */
+bool run_place(struct tracer *tracer, struct trace_task *task, const struct trace_place *wanted, vmk_addr *address);
+
+/* ---- run_fail.c ---- */
+/* Is this call one that is to fail? Then *error (negative) is what Linux would return. */
+bool run_fails(struct tracer *tracer, struct trace_task *task, int *error);
+bool run_parse_fail(const char *text, struct run_options *options);
+
+/* ---- run_limits.c ---- */
+bool run_parse_limits(const char *text, struct run_options *options);
+bool run_parse_size(const char *text, uint64_t *size); /* "4096", "64K", "16G" */
+void run_limits_read(struct run *run);
+void run_limits_in_child(const struct tracer *tracer);
+/* getrlimit, setrlimit, prlimit64. */
+enum trace_way run_limits_enter(struct tracer *tracer, struct trace_task *task);
+
+/* ---- run_exec.c ---- */
+enum trace_way run_exec_enter(struct tracer *tracer, struct trace_task *task);
+
+#endif
