@@ -364,7 +364,7 @@ static void enter_io_destroy(struct tracer *tracer, struct trace_task *task, str
 {
     struct vmk_aio_destroy_request request = {.context = call->args[0]};
     trace_pages_feed_kernel_read(tracer, task, call->args[0]);
-    vmk_aio_destroy(task->space->mm, &request, &call->result);
+    engine_aio_destroy(task, call, &request);
     expect(call, TRACE_EXPECT_STATUS);
 }
 
