@@ -32,6 +32,7 @@ static void diverged(struct tracer *tracer, struct trace_task *task, int64_t wan
             "answered %s\n",
             (int)task->process->tgid, task->process->name, task->process->nr_calls, trace_call_text(call), engine,
             kernel);
+    report_divergence(tracer->report, (uint64_t)task->process->tgid, trace_call_text(call));
     tracer->divergences++;
     task->process->divergences++;
     if (!task->space->lost && tracer->options.check != TRACE_CHECK_NONE)
@@ -240,6 +241,7 @@ static enum trace_way skip(struct tracer *tracer, struct trace_task *task, int64
         run->nr_refused++;
     run->nr_skipped++;
     trace_call_count(tracer, task);
+    trace_call_report(tracer, task, value, true);
     return run_apply_skip(task, value);
 }
 
@@ -343,6 +345,7 @@ enum trace_way run_enter_again(struct tracer *tracer, struct trace_task *task)
 static enum trace_way end(struct tracer *tracer, struct trace_task *task, int64_t got, int64_t value)
 {
     trace_call_count(tracer, task);
+    trace_call_report(tracer, task, value, true);
     if (!task->space->lost)
         trace_check_after_call(tracer, task);
     return run_apply_return(task, got, value);
@@ -357,6 +360,7 @@ static enum trace_way refused(struct tracer *tracer, struct trace_task *task, in
     int64_t wanted = task->apply.wanted;
     abort_part(task, got < 0 && got > -4096 ? (int)got : -VMK_ENOMEM);
     trace_call_count(tracer, task);
+    trace_call_report(tracer, task, got, is_of_pages);
     if (!is_of_pages)
         diverged(tracer, task, wanted, got);
     return run_apply_return(task, got, got);
