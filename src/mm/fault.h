@@ -5,6 +5,13 @@
 
 #include "mm/mm.h"
 
+/* True when the flags grant all that is asked for, with no rule to look at: vmki_check_access would say 0. */
+static inline bool vmki_access_is_plain(vmk_vm_flags flags, unsigned access)
+{
+    return (access & VMK_VM_ACCESS & ~flags) == 0 && (flags & VMK_VM_SHADOW_STACK) == 0;
+}
+_Static_assert(VMK_ACCESS_READ == VMK_VM_READ && VMK_ACCESS_WRITE == VMK_VM_WRITE && VMK_ACCESS_EXEC == VMK_VM_EXEC,
+               "kinds of access are the flags that grant them");
 /* 0 or -VMK_EACCES: may memory with these flags be accessed so (enum vmk_access)? */
 int vmki_check_access(const struct vmk_settings *settings, vmk_vm_flags flags, unsigned access);
 

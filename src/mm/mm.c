@@ -415,15 +415,17 @@ int vmk_mm_next(struct vmk_mm *mm, vmk_addr *cursor, struct vmk_vma_info *info)
 
 int vmk_mm_check_access(struct vmk_mm *mm, vmk_addr address, unsigned access)
 {
-    struct vmki_tree_entry entry;
+    vmk_vm_flags flags;
     bool found;
 
     vmk_sync_read_enter();
-    found = vmki_tree_find(&mm->tree, address, &entry);
+    found = vmki_tree_find_flags(&mm->tree, address, &flags);
     vmk_sync_read_exit();
     if (!found)
         return -VMK_ENOENT;
-    return vmki_check_access(mm->settings, entry.flags, access);
+    if (VMKI_LIKELY(vmki_access_is_plain(flags, access)))
+        return 0;
+    return vmki_check_access(mm->settings, flags, access);
 }
 
 struct vmk_vma *vmk_mm_find(struct vmk_mm *mm, vmk_addr address)

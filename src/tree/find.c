@@ -12,22 +12,40 @@
 
 /* ---- Lookups without a lock ---- */
 
+/*
+ * From this level of the root on, a leaf is most likely not in a near cache: all its lines are asked for at once, since
+ * which of them a search needs follows from the first ones only.
+ */
+enum { LARGE_LEVEL = 3 };
+
+static inline void fetch_node(const struct vmki_tree_node *node, unsigned from)
+{
+    for (unsigned i = from; i < VMKI_NODE_SIZE; i += 64)
+        __builtin_prefetch((const char *)node + i);
+}
+
 /* The leaf in which the last entry that starts at or below the address is; NULL when the tree is empty. */
-static inline const struct vmki_tree_leaf *descend(const struct vmki_tree *tree, uint64_t address)
+static VMKI_INLINE const struct vmki_tree_leaf *descend(const struct vmki_tree *tree, uint64_t address)
 {
     struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
+    unsigned height, level;
 
-    while (node && node->level) {
+    if (VMKI_UNLIKELY(!node))
+        return NULL;
+    height = node->level;
+    for (level = height; level > 0; level--) {
         struct vmki_tree_inner *inner = vmki_inner(node);
 
-        node = vmki_load_acquire(&inner->child[vmki_inner_slot(inner, address)]);
+        node = vmki_load_acquire(&inner->child[vmki_inner_pivot(inner, address) - inner->pivot]);
     }
-    return node ? vmki_leaf(node) : NULL;
+    if (height >= LARGE_LEVEL)
+        fetch_node(node, 64);
+    return vmki_leaf(node);
 }
 
 /* As descend; *above is the least pivot right of the path, VMKI_NO_KEY if none. */
-static inline const struct vmki_tree_leaf *descend_above(const struct vmki_tree *tree, uint64_t address,
-                                                         uint64_t *above)
+static VMKI_INLINE const struct vmki_tree_leaf *descend_above(const struct vmki_tree *tree, uint64_t address,
+                                                              uint64_t *above)
 {
     struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
 
@@ -44,8 +62,8 @@ static inline const struct vmki_tree_leaf *descend_above(const struct vmki_tree 
 }
 
 /* As descend; *below is the greatest pivot on the path that has nodes left of it, 0 if none. */
-static inline const struct vmki_tree_leaf *descend_below(const struct vmki_tree *tree, uint64_t address,
-                                                         uint64_t *below)
+static VMKI_INLINE const struct vmki_tree_leaf *descend_below(const struct vmki_tree *tree, uint64_t address,
+                                                              uint64_t *below)
 {
     struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
 
@@ -95,7 +113,7 @@ static inline bool holds(const struct look *look)
 
     vmki_fence_acquire();
     order = vmki_load_acquire(&look->leaf->order);
-    return !((vmki_load_relaxed(&look->leaf->head.version) ^ look->version) | (order ^ look->order));
+    return order == look->order && vmki_load_relaxed(&look->leaf->head.version) == look->version;
 }
 
 /* The entry of that rank, with the start that was seen (it may be moving). */
@@ -117,23 +135,32 @@ static inline void note_look(const struct look *look, struct vmki_tree_look *tak
 }
 
 /*
- * The short way: the last entry that starts at or below the address.  False when there is none, and when the leaf is
- * being changed.  Free slots may be counted in the rank, between the stores of a splice; it is then too high, so it lies
- * behind an entry that starts above the address, or behind all.
+ * The short way: the last entry that starts at or below the address; all of it, or end and flags alone.  False when there
+ * is none, and when the leaf is being edited.
  */
 static VMKI_INLINE bool peek(const struct vmki_tree_leaf *leaf, uint64_t address, struct vmki_tree_entry *entry,
-                             struct vmki_tree_look *taken)
+                             bool whole, struct vmki_tree_look *taken)
 {
+    const struct vmki_tree_slot *slot;
     struct look look;
-    unsigned rank;
+    uint64_t rest;
+    unsigned at;
 
     begin_look(&look, leaf);
-    rank = vmki_leaf_rank(leaf, address) - 1;
-    if (rank >= vmki_order_count(look.order))
+    rest = vmki_leaf_seek(leaf, look.order, address);
+    if (VMKI_UNLIKELY(look.version & 1 || rest == look.order))
         return false;
-    read_entry(&look, rank, start_of(&look, rank), entry);
+    at = rest & 15;
+    slot = &leaf->slot[at];
+    entry->end = vmki_load_relaxed(&slot->end);
+    entry->flags = vmki_load_relaxed(&slot->flags);
+    if (whole) {
+        entry->start = vmki_load_relaxed(&leaf->start[at]);
+        entry->item = vmki_load_relaxed(&slot->item);
+    }
     note_look(&look, taken);
-    return holds(&look) && entry->start <= address;
+    vmki_fence_acquire();
+    return VMKI_LIKELY(vmki_load_relaxed(&leaf->head.version) == look.version); /* even: no edit since, so no order */
 }
 
 /* The long way, along `order`: right also between the stores of a splice. */
@@ -213,12 +240,12 @@ static VMKI_INLINE bool find(const struct vmki_tree *tree, vmk_addr address, str
     const struct vmki_tree_leaf *leaf;
     struct vmki_tree_entry seen;
 
-    if (address >= VMKI_TREE_MAX_END)
+    if (VMKI_UNLIKELY(address >= VMKI_TREE_MAX_END))
         return false;
     leaf = descend(tree, address);
-    if (!leaf)
+    if (VMKI_UNLIKELY(!leaf))
         return false;
-    if (!peek(leaf, address, &seen, taken))
+    if (VMKI_UNLIKELY(!peek(leaf, address, &seen, true, taken)))
         return last_in_leaf(leaf, address, address, entry, taken);
     if (seen.end <= address)
         return false;
@@ -237,26 +264,55 @@ bool vmki_tree_look_at(const struct vmki_tree *tree, vmk_addr address, struct vm
     return find(tree, address, entry, look);
 }
 
-static VMKI_INLINE bool find_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
-                                  struct vmki_tree_look *look)
+bool vmki_tree_find_flags(const struct vmki_tree *tree, vmk_addr address, uint64_t *flags)
+{
+    const struct vmki_tree_leaf *leaf;
+    struct vmki_tree_entry seen;
+
+    if (VMKI_UNLIKELY(address >= VMKI_TREE_MAX_END))
+        return false;
+    leaf = descend(tree, address);
+    if (VMKI_UNLIKELY(!leaf))
+        return false;
+    if (VMKI_UNLIKELY(!peek(leaf, address, &seen, false, NULL)) && !last_in_leaf(leaf, address, address, &seen, NULL))
+        return false;
+    *flags = seen.flags;
+    return seen.end > address;
+}
+
+/* The way of vmki_tree_next where the entry is in another leaf, and beside a writer. */
+static VMKI_NOINLINE bool next_above(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
+                                     struct vmki_tree_look *taken)
 {
     while (address < VMKI_TREE_MAX_END) {
-        struct vmki_tree_entry seen;
         uint64_t above;
         const struct vmki_tree_leaf *leaf = descend_above(tree, address, &above);
 
         if (!leaf)
             return false;
-        if (peek(leaf, address, &seen, look) && seen.end > address) {
-            *entry = seen;
-            return true;
-        }
-        if (first_in_leaf(leaf, address, entry, look))
+        if (first_in_leaf(leaf, address, entry, taken))
             return true;
         if (above > address) /* else the writer lowered it just now: the same again */
             address = above;
     }
     return false;
+}
+
+static VMKI_INLINE bool find_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
+                                  struct vmki_tree_look *taken)
+{
+    const struct vmki_tree_leaf *leaf;
+    struct vmki_tree_entry seen;
+
+    if (VMKI_UNLIKELY(address >= VMKI_TREE_MAX_END))
+        return false;
+    leaf = descend(tree, address);
+    if (VMKI_UNLIKELY(!leaf))
+        return false;
+    if (VMKI_UNLIKELY(!peek(leaf, address, &seen, true, taken) || seen.end <= address))
+        return first_in_leaf(leaf, address, entry, taken) || next_above(tree, address, entry, taken);
+    *entry = seen;
+    return true;
 }
 
 bool vmki_tree_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
@@ -281,7 +337,7 @@ bool vmki_tree_prev(const struct vmki_tree *tree, vmk_addr address, struct vmki_
 
         if (!leaf)
             return false;
-        if (peek(leaf, address - 1, &seen, NULL)) {
+        if (peek(leaf, address - 1, &seen, true, NULL)) {
             *entry = seen;
             return true;
         }
@@ -346,12 +402,10 @@ bool vmki_cursor_entry(const struct vmki_cursor *cursor, struct vmki_tree_entry 
 static void fetch_sibling(const struct vmki_cursor *cursor)
 {
     const struct vmki_tree_inner *parent = vmki_inner(cursor->node[1]);
-    unsigned next = cursor->slot[1] + 1u, i;
+    unsigned next = cursor->slot[1] + 1u;
 
-    if (next < parent->head.count) {
-        for (i = 0; i < VMKI_NODE_SIZE; i += 64)
-            __builtin_prefetch((const char *)parent->child[next] + i);
-    }
+    if (next < parent->head.count)
+        fetch_node(parent->child[next], 0);
 }
 
 /* Moves to the first entry of the next leaf, or returns false and stays. */

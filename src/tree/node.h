@@ -16,16 +16,18 @@
  *
  *           A splice that finds room writes free slots, where no reader looks, then stores `order`: one word, so a
  *           reader sees the leaf before or after, also one that interrupts the writer.  Free slots have the start
- *           VMKI_NO_KEY, so that the rank of an address is the number of starts at or below it, in any order.
+ *           VMKI_NO_KEY, so that a search need not ask how many there are.
  *
  * WHAT A READER MAY MEET, and the invariants it relies on
  *   - A pivot may lag: it is at most the first start below it and at least the last end before it, always.  (Lowered
  *     before the first entry moves down, raised after it moved up.)
- *   - Between the stores of one splice a free slot's start may still be, or be already, an address.  The rank is then
- *     wrong, which shows against `order`; a reader checks, and counts along `order` when it is so.
- *   - A slot that was freed may be used again, and single words of an entry change in place.  `version` rises before
- *     each splice's first store; what a reader took from a leaf holds if version and order were the same before and
- *     after.  It tries again only when the writer has moved on meanwhile: never if it interrupts the writer.
+ *   - A slot that was freed may be used again, and single words of an entry change in place.  `version` becomes odd
+ *     before an edit's first store to the leaf and even after its last.  What a reader took from a leaf while version was
+ *     the same even number is the leaf between two edits.
+ *   - Between the stores of one edit a free slot's start may still be, or be already, an address, so a search over all
+ *     slots finds too many.  A reader that meets an odd version goes along `order` instead; what it took holds if version
+ *     and order were the same before and after.  It tries again only when the writer has moved on meanwhile: never if it
+ *     interrupts the writer.
  *   - A leaf that has left the tree stays readable until its readers are gone, as it was.  Its version then says that it
  *     is dead: set after its successor is published and before the memory of any entry's item is used again.  So who
  *     looks into the item of an entry (vmki_tree_holds) finds another leaf when it goes down once more.
@@ -41,6 +43,7 @@
 #define VMKI_NODE_H
 
 #include "base/atomic.h"
+#include "base/search.h"
 #include "tree/tree.h"
 
 enum {
@@ -61,7 +64,7 @@ enum {
 #define VMKI_ORDER_EMPTY UINT64_C(0xedcba98765432100)
 
 struct vmki_tree_node {
-    uint32_t version; /* of a leaf: a count of its splices, and VMKI_VERSION_DEAD */
+    uint32_t version; /* of a leaf: odd while it is being edited; and VMKI_VERSION_DEAD */
     uint8_t level;
     uint8_t count; /* of an inner node */
     uint16_t unused;
@@ -155,52 +158,59 @@ static inline uint64_t vmki_order_splice(uint64_t order, unsigned from, unsigned
     return result;
 }
 
-/* ---- Searches; branch-free, and the loads do not wait for each other ---- */
-
-/* How many of three keys are at or below the address.  Opaque, lest several such sums become one long chain. */
-static inline unsigned vmki_rank_of_3(const uint64_t *key, uint64_t address)
-{
-    unsigned rank = vmki_load_relaxed(&key[0]) <= address;
-
-    rank += vmki_load_relaxed(&key[1]) <= address;
-    rank += vmki_load_relaxed(&key[2]) <= address;
-    vmki_opaque(rank);
-    return rank;
-}
-
-static inline unsigned vmki_rank_of_5(const uint64_t *key, uint64_t address)
-{
-    unsigned rank = vmki_load_relaxed(&key[0]) <= address;
-
-    rank += vmki_load_relaxed(&key[1]) <= address;
-    rank += vmki_load_relaxed(&key[2]) <= address;
-    rank += vmki_load_relaxed(&key[3]) <= address;
-    rank += vmki_load_relaxed(&key[4]) <= address;
-    vmki_opaque(rank);
-    return rank;
-}
-
-/* How many of the starts are at or below the address (less than VMKI_NO_KEY). */
-static inline unsigned vmki_leaf_rank(const struct vmki_tree_leaf *leaf, uint64_t address)
-{
-    return vmki_rank_of_5(&leaf->start[0], address) + vmki_rank_of_5(&leaf->start[5], address) +
-           vmki_rank_of_5(&leaf->start[10], address);
-}
-_Static_assert(VMKI_LEAF_MAX == 3 * 5, "the search goes by fives");
+/*
+ * ---- Searches ----
+ *
+ * Free of branches: steps of a binary search where one leads to the next, sums where they do not.
+ */
 
 /*
- * The child in which an entry that contains or precedes the address is, if there is one: first which third of the
- * children, then where in it.
+ * The order without the slots of the entries before the last that starts at or below the address (less than
+ * VMKI_NO_KEY): that one's slot is now where the count was.  The order as it is when there is none.
  */
-static inline unsigned vmki_inner_slot(const struct vmki_tree_inner *inner, uint64_t address)
+static inline uint64_t vmki_leaf_seek(const struct vmki_tree_leaf *leaf, uint64_t order, uint64_t address)
 {
-    unsigned base = vmki_load_relaxed(&inner->pivot[7]) <= address;
+    order = vmki_step(order, order >> 32, &leaf->start[order >> 32 & 15], address);
+    order = vmki_step(order, order >> 16, &leaf->start[order >> 16 & 15], address);
+    order = vmki_step(order, order >> 8, &leaf->start[order >> 8 & 15], address);
+    return vmki_step(order, order >> 4, &leaf->start[order >> 4 & 15], address);
+}
 
-    base += vmki_load_relaxed(&inner->pivot[14]) <= address;
-    base *= 7;
-    return base + vmki_rank_of_3(&inner->pivot[base + 1], address) + vmki_rank_of_3(&inner->pivot[base + 4], address);
+/* How many of the starts are at or below the address; for writers. */
+static inline unsigned vmki_leaf_rank(const struct vmki_tree_leaf *leaf, uint64_t address)
+{
+    uint64_t order = leaf->order;
+    size_t rank4 = vmki_step(0, 32, &leaf->start[order >> 32 & 15], address);
+
+    rank4 = vmki_step(rank4, rank4 + 16, &leaf->start[order >> (rank4 + 16) & 15], address);
+    rank4 = vmki_step(rank4, rank4 + 8, &leaf->start[order >> (rank4 + 8) & 15], address);
+    rank4 = vmki_step(rank4, rank4 + 4, &leaf->start[order >> (rank4 + 4) & 15], address);
+    return (unsigned)rank4 / 4;
+}
+_Static_assert(VMKI_LEAF_MAX == 8 + 4 + 2 + 1, "these searches are for as many");
+
+/* The pivot of the child in which an entry that contains or precedes the address is, if there is one. */
+static inline const uint64_t *vmki_inner_pivot(const struct vmki_tree_inner *inner, uint64_t address)
+{
+    const uint64_t *pivot = inner->pivot;
+    uint64_t third = vmki_step((uintptr_t)&pivot[0], (uintptr_t)&pivot[7], &pivot[7], address);
+    size_t odd, even;
+
+    pivot = (const uint64_t *)(uintptr_t)vmki_step(third, (uintptr_t)&pivot[14], &pivot[14], address);
+    odd = vmki_rank_add(0, &pivot[1], address);
+    even = vmki_rank_add(0, &pivot[2], address);
+    odd = vmki_rank_add(odd, &pivot[3], address);
+    even = vmki_rank_add(even, &pivot[4], address);
+    odd = vmki_rank_add(odd, &pivot[5], address);
+    even = vmki_rank_add(even, &pivot[6], address);
+    return pivot + odd + even;
 }
 _Static_assert(VMKI_INNER_MAX == 3 * 7, "the search goes by thirds of seven");
+
+static inline unsigned vmki_inner_slot(const struct vmki_tree_inner *inner, uint64_t address)
+{
+    return (unsigned)(vmki_inner_pivot(inner, address) - inner->pivot);
+}
 
 static inline uint32_t vmki_version_after(uint32_t version, uint32_t steps)
 {

@@ -137,6 +137,12 @@ static void begin_edit(struct vmki_tree_leaf *leaf)
     vmki_fence_release();
 }
 
+/* Who sees the version has this edit. */
+static void end_edit(struct vmki_tree_leaf *leaf)
+{
+    vmki_store_release(&leaf->head.version, vmki_version_after(leaf->head.version, 1));
+}
+
 /* Moves the start of the cursor's entry.  A pivot is lowered before and raised after: it may lag, never lead. */
 static void move_start(struct vmki_cursor *cursor, uint64_t *word, uint64_t start)
 {
@@ -167,14 +173,13 @@ static bool splice_word(struct vmki_cursor *cursor, const struct vmki_tree_entry
         vmki_store_release(&slot->end, new_entry->end);
     } else if (flags) {
         vmki_store_release(&slot->flags, new_entry->flags);
-        return true;
     } else if (item) {
         vmki_store_release(&slot->item, new_entry->item);
-        return true;
     }
-    if (end || rank > 0)
+    end_edit(leaf);
+    if (end || (start && rank > 0))
         refresh_gap(cursor);
-    else
+    else if (start)
         refresh_gap_before(cursor);
     return true;
 }
@@ -234,6 +239,7 @@ static void splice_slots(struct vmki_cursor *cursor, unsigned to, const struct v
     vmki_store_release(&leaf->order, order);
     for (i = from; i < to; i++) /* who sees one of these sees the new order */
         vmki_store_release(&leaf->start[vmki_order_slot(old, i)], VMKI_NO_KEY);
+    end_edit(leaf);
     if (new_first > first)
         set_pivot(cursor, 0, new_first);
 }

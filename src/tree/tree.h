@@ -100,6 +100,8 @@ void vmki_tree_clear(struct vmki_tree *tree);
 
 /* The entry that contains `address`. */
 bool vmki_tree_find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry);
+/* Its flags alone; *flags means nothing when there is none. */
+bool vmki_tree_find_flags(const struct vmki_tree *tree, vmk_addr address, uint64_t *flags);
 /* The first entry that ends above `address`. */
 bool vmki_tree_next(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry);
 /* The last entry that starts below `address`. */

@@ -378,7 +378,7 @@ static void a_driver_without_fault_gives_sigbus(void **state)
     vt_teardown(&t);
 }
 
-static void access(void **state)
+static void access_hook(void **state)
 {
     struct vt t;
     char buffer[64] = "";
@@ -522,7 +522,7 @@ int main(void)
         cmocka_unit_test(mprotect),
         cmocka_unit_test(fault_and_page_mkwrite),
         cmocka_unit_test(a_driver_without_fault_gives_sigbus),
-        cmocka_unit_test(access),
+        cmocka_unit_test(access_hook),
         cmocka_unit_test(policies),
         cmocka_unit_test(migrate),
         cmocka_unit_test(madvise),

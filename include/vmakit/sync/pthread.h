@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <urcu/static/urcu-bp.h>
 #include <urcu/urcu-bp.h>
 
 /*
@@ -103,15 +104,27 @@ static inline void vmk_sync_mutex_unlock(struct vmk_sync_mutex *mutex)
     pthread_mutex_unlock(&mutex->mutex);
 }
 
+/*
+ * Inlined: a lookup takes little more time than two calls into another library. liburcu means these two for any program,
+ * whatever its licence (at most ten lines each, the LGPL's limit).
+ */
 static inline void vmk_sync_read_enter(void)
 {
+#if defined(VMK_SYNC_TSAN)
     urcu_bp_read_lock();
+#else
+    _urcu_bp_read_lock();
+#endif
 }
 
 static inline void vmk_sync_read_exit(void)
 {
-    VMK_SYNC_TSAN_RELEASE((void *)(uintptr_t)urcu_bp_call_rcu);
+#if defined(VMK_SYNC_TSAN)
+    __tsan_release((void *)(uintptr_t)urcu_bp_call_rcu);
     urcu_bp_read_unlock();
+#else
+    _urcu_bp_read_unlock();
+#endif
 }
 
 static inline void vmk_sync_deferred_call(struct rcu_head *head)
