@@ -443,6 +443,27 @@ static void print_counters(struct session *session)
            counters.anon_vma_new, counters.anon_vma_reused, counters.stack_growth, counters.fork);
 }
 
+/* All that is not compared, or is not run at all. */
+static void print_left_out(const struct session *session)
+{
+    static const char *const reasons[FUZZ_NR_LEFT_OUT] = {"",
+#define REASON(reason, text) text,
+                                                          FUZZ_LEFT_OUT(REASON)
+#undef REASON
+    };
+    const char *here = session->files.left_out;
+
+    printf("not compared: inode numbers that the kernel chooses (only whether they are the same), the vsyscall page, "
+           "the lines of smaps and status about pages, mincore's answer\n");
+    for (size_t i = 1; i < FUZZ_NR_LEFT_OUT; i++)
+        printf("left out, %" PRIu64 " times: %s\n", session->generator.left_out[i], reasons[i]);
+    printf(
+        "left out: MADV_HWPOISON and MADV_SOFT_OFFLINE, which harm the machine; mlock where guard pages or "
+        "userfaultfd may lie; MPOL_MF_STRICT with other nodes or none; userfaultfd's minor faults, events and pages "
+        "that it gives; process_madvise of another process; clone with CLONE_VM and exec, which vmakit trace has%s%s\n",
+        here[0] != '\0' ? "; not to be had here: " : "", here);
+}
+
 static void summary(struct session *session)
 {
     double seconds = seconds_since(&session->begun);
@@ -454,12 +475,7 @@ static void summary(struct session *session)
            " sequences, %.1f %% of calls succeed, median map of %zu areas, %.0f seconds, %.0f us an operation\n",
            session->nr_sequences, fuzz_table_success(&session->table), median_areas(session->run), seconds,
            session->run->nr_ops != 0 ? seconds * 1e6 / (double)session->run->nr_ops : 0.0);
-    printf("left out: MADV_HWPOISON, MADV_SOFT_OFFLINE, the vsyscall page, inode numbers that the kernel chooses "
-           "(compared "
-           "by identity), minor-fault userfaultfd, touches of vvar, mlock and MADV_POPULATE over guard pages or "
-           "userfaultfd,"
-           " MPOL_MF_STRICT with other nodes or none, MADV_COLLAPSE of whole huge pages%s%s\n",
-           session->files.left_out[0] != '\0' ? ", " : "", session->files.left_out);
+    print_left_out(session);
     printf("%" PRIu64 " operations, %" PRIu64 " divergences\n", session->run->nr_ops, session->nr_divergences);
 }
 

@@ -324,6 +324,28 @@ void fuzz_print_both(FILE *out, const struct fuzz_view *view, struct vmk_mm *mm)
 
 /* ---- Generator ---- */
 
+/* X(reason, text): operations that were chosen and are then not run; the summary counts them. */
+#define FUZZ_LEFT_OUT(X)                                                                                               \
+    X(WORKER, "changes to the text, the constants and the shared block of the worker itself")                          \
+    X(VVAR, "accesses to [vvar]: they depend on the machine's clocks")                                                 \
+    X(PAGE_0, "a system call's reads at address 0: the kernel takes it for none before it looks")                      \
+    X(RING, "writes into an aio ring, and remap_file_pages of one: its bytes are the kernel's")                        \
+    X(LOST_RING, "io_destroy of a ring that was covered: it depends on the bytes that lie there")                      \
+    X(EXECUTE, "execution of the kernel's own areas and of rings: they hold no zeros")                                 \
+    X(COLLAPSE, "MADV_COLLAPSE of whole huge pages: it depends on the pages")                                          \
+    X(MINCORE, "mincore of more than 16 MiB and less than all: its answer has no room")                                \
+    X(GUARDS,                                                                                                          \
+      "MADV_POPULATE where guard pages or userfaultfd may lie, and guard pages elsewhere: they stop at a page")        \
+    X(BRK, "a break below the program: it would change the worker")
+
+enum fuzz_left_out {
+    FUZZ_LEFT_NONE,
+#define FUZZ_LEFT_ID(reason, text) FUZZ_LEFT_##reason,
+    FUZZ_LEFT_OUT(FUZZ_LEFT_ID)
+#undef FUZZ_LEFT_ID
+        FUZZ_NR_LEFT_OUT
+};
+
 struct fuzz_generator {
     struct fuzz_random random;
     const struct fuzz_files *files;
@@ -343,6 +365,7 @@ struct fuzz_generator {
     bool uffd_open[FUZZ_NR_UFFD];
     bool growing; /* this sequence is about stacks */
     bool guards;  /* it has guard pages and userfaultfd, and nothing that fails at a page */
+    uint64_t left_out[FUZZ_NR_LEFT_OUT];
 };
 void fuzz_generator_config(struct fuzz_config *config, uint64_t seed, uint64_t index);
 void fuzz_generator_begin(struct fuzz_generator *generator, const struct fuzz_config *config);
@@ -366,8 +389,9 @@ void fuzz_make_odd(struct fuzz_generator *generator, unsigned odds, uint64_t *ad
 uint64_t fuzz_view_status(const struct fuzz_view *view, const char *name);
 /* Would a call that changes [address, address + len) hurt the worker itself? */
 bool fuzz_hurts(const struct fuzz_generator *generator, uint64_t address, uint64_t len);
-/* The same for a whole operation. */
-bool fuzz_op_hurts(const struct fuzz_generator *generator, const struct fuzz_view *view, const struct fuzz_op *op);
+/* Why an operation is not run, if so. */
+enum fuzz_left_out fuzz_op_left_out(const struct fuzz_generator *generator, const struct fuzz_view *view,
+                                    const struct fuzz_op *op);
 
 /* ---- Recordings ---- */
 

@@ -38,7 +38,7 @@ static void collect(void *context, const char *bytes, size_t len)
 /* Reused from call to call; this program has one thread. */
 static struct text report;
 
-enum { MAX_PAIRS = 256 };
+enum { MAX_PAIRS = FUZZ_MAX_OPS }; /* an operation makes one at most */
 static struct {
     uint64_t kernel, engine; /* inodes */
 } pairs[MAX_PAIRS];
@@ -59,7 +59,7 @@ static bool same_identity(uint64_t kernel, uint64_t engine)
         if (pairs[i].engine == engine) /* a number of the kernel's may come again, one of the engine's does not */
             return false;
     if (nr_pairs == MAX_PAIRS)
-        nr_pairs = 0;
+        return false;
     pairs[nr_pairs].kernel = kernel;
     pairs[nr_pairs++].engine = engine;
     return true;

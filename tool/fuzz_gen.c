@@ -287,8 +287,10 @@ static void generate_advice(struct fuzz_generator *generator, const struct fuzz_
     fuzz_pick_range(generator, view, &op->arg[first], &op->arg[first + 1]);
     fuzz_make_odd(generator, 50, &op->arg[first], &op->arg[first + 1]);
     if (generator->guards ? advice == VMK_MADV_POPULATE_READ || advice == VMK_MADV_POPULATE_WRITE
-                          : advice == VMK_MADV_GUARD_INSTALL)
+                          : advice == VMK_MADV_GUARD_INSTALL) {
         advice = VMK_MADV_WILLNEED;
+        generator->left_out[FUZZ_LEFT_GUARDS]++;
+    }
     if (first == 0) {
         op->arg[2] = (uint64_t)(int64_t)advice;
         return;
@@ -358,8 +360,10 @@ static void generate_brk(struct fuzz_generator *generator, const struct fuzz_vie
         op->arg[0] = generator->start_brk + fuzz_below(random, 64) * FUZZ_PAGE;
     if (fuzz_chance(random, 3))
         op->arg[0] = fuzz_chance(random, 50) ? fuzz_next(random) : 0;
-    if (op->arg[0] < generator->text_end)
+    if (op->arg[0] < generator->text_end && op->arg[0] != 0) {
         op->arg[0] = generator->text_start - FUZZ_PAGE; /* refused, whatever it is */
+        generator->left_out[FUZZ_LEFT_BRK]++;
+    }
 }
 
 static void generate_set_mm(struct fuzz_generator *generator, const struct fuzz_view *view, struct fuzz_op *op)
@@ -623,6 +627,14 @@ static void generate_args(struct fuzz_generator *generator, const struct fuzz_vi
     }
 }
 
+static bool may_run(struct fuzz_generator *generator, const struct fuzz_view *view, const struct fuzz_op *op)
+{
+    enum fuzz_left_out why = fuzz_op_left_out(generator, view, op);
+
+    generator->left_out[why]++;
+    return why == FUZZ_LEFT_NONE;
+}
+
 /* The next operation of a scenario; false when there is none. */
 static bool next_of_scene(struct fuzz_generator *generator, const struct fuzz_view *view, struct fuzz_op *op)
 {
@@ -630,7 +642,7 @@ static bool next_of_scene(struct fuzz_generator *generator, const struct fuzz_vi
         fuzz_queue_scene(generator);
     while (generator->at_queue < generator->nr_queue) {
         *op = generator->queue[generator->at_queue++];
-        if (!fuzz_op_hurts(generator, view, op))
+        if (may_run(generator, view, op))
             return true;
     }
     return false;
@@ -646,7 +658,7 @@ void fuzz_generate(struct fuzz_generator *generator, const struct fuzz_view *vie
         memset(op, 0, sizeof(*op));
         op->call = choose_call(generator, view);
         generate_args(generator, view, op);
-        if (!fuzz_op_hurts(generator, view, op)) {
+        if (may_run(generator, view, op)) {
             generator->step++;
             return;
         }

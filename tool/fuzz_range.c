@@ -5,6 +5,8 @@
 
 #include "fuzz.h"
 
+#define MINCORE_MOST UINT64_C(0x1000000)
+
 uint64_t fuzz_pick_page(struct fuzz_generator *generator)
 {
     return FUZZ_ARENA + fuzz_below(&generator->random, generator->arena_pages) * FUZZ_PAGE;
@@ -237,62 +239,82 @@ static bool execute_hurts(const struct fuzz_view *view, uint64_t address)
 }
 
 /* As fuzz_hurts, for calls that refuse a range longer than the address space, or stop at the first hole. */
-static bool range_hurts(const struct fuzz_generator *generator, uint64_t address, uint64_t len)
+static enum fuzz_left_out range_hurts(const struct fuzz_generator *generator, uint64_t address, uint64_t len)
 {
-    return fuzz_hurts(generator, address, len > UINT64_C(0x7ffffffff000) ? 1 : len);
+    if (fuzz_hurts(generator, address, len > UINT64_C(0x7ffffffff000) ? 1 : len))
+        return FUZZ_LEFT_WORKER;
+    return FUZZ_LEFT_NONE;
 }
 
-/* Too much memory: an operation that would fill pages of a large range. */
-static bool too_large(const struct fuzz_op *op)
+static enum fuzz_left_out advice_left_out(const struct fuzz_generator *generator, uint64_t advice, uint64_t address,
+                                          uint64_t len)
 {
-    if (op->call == FUZZ_MINCORE)
-        return op->arg[1] > UINT64_C(0x1000000) && op->arg[1] < UINT64_C(1) << 47;
-    return false;
+    if (advice == VMK_MADV_COLLAPSE && len >= FUZZ_HUGE) /* whether one can be made depends on the pages there */
+        return FUZZ_LEFT_COLLAPSE;
+    return !advice_is_harmless(advice) && fuzz_hurts(generator, address, len) ? FUZZ_LEFT_WORKER : FUZZ_LEFT_NONE;
 }
 
-bool fuzz_op_hurts(const struct fuzz_generator *generator, const struct fuzz_view *view, const struct fuzz_op *op)
+static enum fuzz_left_out touch_left_out(const struct fuzz_generator *generator, const struct fuzz_view *view,
+                                         const struct fuzz_op *op)
+{
+    bool writes = op->call == FUZZ_TOUCH_WRITE || op->call == FUZZ_COPY_IN || op->call == FUZZ_PROC_MEM_WRITE;
+    uint64_t address = op->arg[0];
+
+    if (op->call == FUZZ_TOUCH_EXEC)
+        return fuzz_hurts(generator, address, 1) ? FUZZ_LEFT_WORKER
+               : execute_hurts(view, address)    ? FUZZ_LEFT_EXECUTE
+                                                 : FUZZ_LEFT_NONE;
+    if (writes && fuzz_hurts(generator, address, 1))
+        return FUZZ_LEFT_WORKER;
+    if (address == 0 && op->call == FUZZ_COPY_OUT)
+        return FUZZ_LEFT_PAGE_0;
+    if (is_vvar(view, address))
+        return FUZZ_LEFT_VVAR;
+    return writes && is_ring(view, address) ? FUZZ_LEFT_RING : FUZZ_LEFT_NONE;
+}
+
+static enum fuzz_left_out either(enum fuzz_left_out a, enum fuzz_left_out b)
+{
+    return a != FUZZ_LEFT_NONE ? a : b;
+}
+
+enum fuzz_left_out fuzz_op_left_out(const struct fuzz_generator *generator, const struct fuzz_view *view,
+                                    const struct fuzz_op *op)
 {
     const uint64_t *arg = op->arg;
 
+    if (fuzz_op_touches(op->call) && op->call != FUZZ_IO_DESTROY)
+        return touch_left_out(generator, view, op);
     switch (op->call) {
     case FUZZ_MMAP:
-        return (arg[3] & VMK_MAP_FIXED) != 0 && range_hurts(generator, arg[0], arg[1]);
+        return (arg[3] & VMK_MAP_FIXED) != 0 ? range_hurts(generator, arg[0], arg[1]) : FUZZ_LEFT_NONE;
     case FUZZ_MREMAP:
-        return range_hurts(generator, arg[0], arg[1] > arg[2] ? arg[1] : arg[2]) ||
-               range_hurts(generator, arg[4], arg[1] > arg[2] ? arg[1] : arg[2]);
+        return either(range_hurts(generator, arg[0], arg[1] > arg[2] ? arg[1] : arg[2]),
+                      range_hurts(generator, arg[4], arg[1] > arg[2] ? arg[1] : arg[2]));
     case FUZZ_MUNMAP:
     case FUZZ_MPROTECT:
     case FUZZ_PKEY_MPROTECT:
     case FUZZ_MSEAL:
+        return range_hurts(generator, arg[0], arg[1]);
     case FUZZ_SHMAT:
-        return range_hurts(generator, arg[op->call == FUZZ_SHMAT ? 1 : 0], op->call == FUZZ_SHMAT ? 65536 : arg[1]);
+        return range_hurts(generator, arg[1], 65536);
     case FUZZ_REMAP_FILE_PAGES:
-        return range_hurts(generator, arg[0], arg[1]) || is_ring(view, arg[0] & ~(FUZZ_PAGE - 1));
+        return either(range_hurts(generator, arg[0], arg[1]),
+                      is_ring(view, arg[0] & ~(FUZZ_PAGE - 1)) ? FUZZ_LEFT_RING : FUZZ_LEFT_NONE);
     case FUZZ_SHMDT:
-        return fuzz_hurts(generator, arg[0], 65536);
-    case FUZZ_MADVISE: /* whether a huge page can be made depends on the pages that are there */
-        return (arg[2] == VMK_MADV_COLLAPSE && arg[1] >= FUZZ_HUGE) ||
-               (!advice_is_harmless(arg[2]) && fuzz_hurts(generator, arg[0], arg[1]));
+        return range_hurts(generator, arg[0], 65536);
+    case FUZZ_MADVISE:
+        return advice_left_out(generator, arg[2], arg[0], arg[1]);
     case FUZZ_PROCESS_MADVISE:
-        if (arg[0] == VMK_MADV_COLLAPSE && (arg[2] >= FUZZ_HUGE || arg[4] >= FUZZ_HUGE))
-            return true;
-        return !advice_is_harmless(arg[0]) &&
-               (fuzz_hurts(generator, arg[1], arg[2]) || fuzz_hurts(generator, arg[3], arg[4]));
+        return either(advice_left_out(generator, arg[0], arg[1], arg[2]),
+                      advice_left_out(generator, arg[0], arg[3], arg[4]));
     case FUZZ_UFFD_REGISTER:
-        return fuzz_hurts(generator, arg[1], arg[2]);
-    case FUZZ_TOUCH_WRITE:
-    case FUZZ_COPY_IN:
-    case FUZZ_PROC_MEM_WRITE:
-        return fuzz_hurts(generator, arg[0], 1) || is_vvar(view, arg[0]) || is_ring(view, arg[0]) || arg[0] < FUZZ_PAGE;
+        return fuzz_hurts(generator, arg[1], arg[2]) ? FUZZ_LEFT_WORKER : FUZZ_LEFT_NONE;
     case FUZZ_IO_DESTROY:
-        return is_lost_ring(view, arg[0]);
-    case FUZZ_TOUCH_READ:
-    case FUZZ_COPY_OUT:
-    case FUZZ_PROC_MEM_READ: /* the kernel takes address 0 for none before it looks */
-        return is_vvar(view, arg[0]) || arg[0] < FUZZ_PAGE;
-    case FUZZ_TOUCH_EXEC:
-        return fuzz_hurts(generator, arg[0], 1) || execute_hurts(view, arg[0]);
+        return is_lost_ring(view, arg[0]) ? FUZZ_LEFT_LOST_RING : FUZZ_LEFT_NONE;
+    case FUZZ_MINCORE: /* its answer must fit into the shared block */
+        return arg[1] > MINCORE_MOST && arg[1] < UINT64_C(1) << 47 ? FUZZ_LEFT_MINCORE : FUZZ_LEFT_NONE;
     default:
-        return too_large(op);
+        return FUZZ_LEFT_NONE;
     }
 }

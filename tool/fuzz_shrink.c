@@ -112,7 +112,7 @@ int fuzz_run_sequence(struct fuzz_run *run, struct fuzz_sequence *sequence, stru
         if (generator != NULL) {
             fuzz_generate(generator, &run->view, op);
             sequence->nr_ops = i + 1;
-        } else if (fuzz_op_hurts(&guard, &run->view, op)) {
+        } else if (fuzz_op_left_out(&guard, &run->view, op) != FUZZ_LEFT_NONE) {
             continue;
         }
         outcome = run_step(run, op, generator);
