@@ -16,6 +16,9 @@
 #include "fuzz.h"
 #include "fuzz_comm.h"
 
+#define MANY_OPS    UINT64_C(1000000) /* a run that must have hit each cell ... */
+#define ENOUGH_HITS UINT64_C(100)     /* ... so often */
+
 struct options {
     uint64_t ops, seed, first, length;
     double minutes;
@@ -23,6 +26,7 @@ struct options {
     bool calls_given, calls[FUZZ_NR_CALLS];
     bool verbose, kernel_only, keep_long, only_one, check_recordings;
     unsigned max_divergences;
+    uint64_t least_hits; /* 0: cells are not checked */
 };
 
 enum {
@@ -36,7 +40,9 @@ enum {
     KEY_MAX,
     KEY_BREAK,
     KEY_RECORD,
-    KEY_CHECK_RECORDS
+    KEY_CHECK_RECORDS,
+    KEY_CELLS,
+    KEY_CHECK_CELLS
 };
 
 static const struct argp_option argp_options[] = {
@@ -50,6 +56,9 @@ static const struct argp_option argp_options[] = {
     {"record", KEY_RECORD, "FILE", 0, "With --replay-seq: write what the kernel answers for `vmakit replay'", 0},
     {"check-recordings", KEY_CHECK_RECORDS, NULL, 0, "Record each sequence, and replay the recording: it must agree",
      0},
+    {"cells", KEY_CELLS, NULL, 0, "List the results that each call can come to here", 0},
+    {"check-cells", KEY_CHECK_CELLS, "N", OPTION_ARG_OPTIONAL,
+     "Fail when one of them was hit fewer than N times (default 100: for a million operations)", 0},
     {"output", 'o', "DIR", 0, "Where failing sequences are written, as .seq and as .trace (default: here)", 0},
     {"max-divergences", KEY_MAX, "N", 0, "Stop after N divergences (default 10)", 0},
     {"no-shrink", KEY_LONG, NULL, 0, "Leave failing sequences as long as they are", 0},
@@ -154,6 +163,12 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
         break;
     case KEY_RECORD:
         options->record = text;
+        break;
+    case KEY_CELLS:
+        fuzz_cells_print(stdout);
+        exit(EXIT_GOOD);
+    case KEY_CHECK_CELLS:
+        options->least_hits = text != NULL ? number(text, state) : ENOUGH_HITS;
         break;
     case KEY_CHECK_RECORDS:
         options->check_recordings = true;
@@ -464,9 +479,29 @@ static void print_left_out(const struct session *session)
         here[0] != '\0' ? "; not to be had here: " : "", here);
 }
 
-static void summary(struct session *session)
+/* What a long run must have reached; false when it has not, and was asked to. */
+static bool check_reach(const struct session *session)
+{
+    uint64_t least = session->options->least_hits;
+    double success = fuzz_table_success(&session->table);
+    size_t median = median_areas(session->run);
+    bool good = true;
+
+    if (least == 0 && session->run->nr_ops < MANY_OPS)
+        return true;
+    good = fuzz_cells_check(stdout, &session->table, least != 0 ? least : ENOUGH_HITS) == 0;
+    if (success < 40 || success > 80 || median < 30) {
+        printf("40 to 80 %% of calls should succeed, and the median map have 30 areas\n");
+        good = false;
+    }
+    return good || least == 0;
+}
+
+/* False when cells were to be checked and are too few. */
+static bool summary(struct session *session)
 {
     double seconds = seconds_since(&session->begun);
+    bool good;
 
     printf("\n");
     fuzz_table_print(stdout, &session->table);
@@ -476,7 +511,9 @@ static void summary(struct session *session)
            session->nr_sequences, fuzz_table_success(&session->table), median_areas(session->run), seconds,
            session->run->nr_ops != 0 ? seconds * 1e6 / (double)session->run->nr_ops : 0.0);
     print_left_out(session);
+    good = check_reach(session);
     printf("%" PRIu64 " operations, %" PRIu64 " divergences\n", session->run->nr_ops, session->nr_divergences);
+    return good;
 }
 
 static int replay(struct session *session)
@@ -570,8 +607,8 @@ int cmd_fuzz(int argc, char **argv)
     if (status == EXIT_GOOD) {
         status = options.replay != NULL ? replay(session) : loop(session);
         fuzz_child_exit(&session->child);
-        if (options.replay == NULL)
-            summary(session);
+        if (options.replay == NULL && !summary(session) && status == EXIT_GOOD)
+            status = EXIT_DIFFERENT;
     }
     fuzz_child_exit(&session->child);
     fuzz_engine_destroy(session->run->engine);

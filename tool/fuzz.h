@@ -144,15 +144,27 @@ int fuzz_sequence_write(FILE *out, const struct fuzz_sequence *sequence);
 /* 0, or the number of the line that cannot be read. */
 size_t fuzz_sequence_read(FILE *in, struct fuzz_sequence *sequence);
 
-/* Successes and failures by call and errno. */
-enum { FUZZ_MAX_ERRNO = 136 };
+/* What a call may come to: success, an errno, a signal with its code. */
+enum fuzz_cell {
+    FUZZ_CELL_OK = 0,
+    FUZZ_MAX_ERRNO = 136, /* 1 to 135 */
+    FUZZ_CELL_MAPERR = FUZZ_MAX_ERRNO,
+    FUZZ_CELL_ACCERR,
+    FUZZ_CELL_BUS,
+    FUZZ_CELL_OTHER_SIGNAL,
+    FUZZ_NR_CELLS
+};
 struct fuzz_table {
-    uint64_t ok[FUZZ_NR_CALLS], signals[FUZZ_NR_CALLS], failed[FUZZ_NR_CALLS][FUZZ_MAX_ERRNO];
+    uint64_t hits[FUZZ_NR_CALLS][FUZZ_NR_CELLS];
 };
 void fuzz_table_count(struct fuzz_table *table, uint32_t call, fuzz_result result);
 void fuzz_table_print(FILE *out, const struct fuzz_table *table);
 /* Per cent of operations that succeed. */
 double fuzz_table_success(const struct fuzz_table *table);
+/* The cells that the generator reaches on this kernel, as rows of a Markdown table: that of docs/testing.md. */
+void fuzz_cells_print(FILE *out);
+/* Names each of these cells that has fewer hits than `least`; returns how many there are. */
+unsigned fuzz_cells_check(FILE *out, const struct fuzz_table *table, uint64_t least);
 
 /* ---- Random numbers ---- */
 
@@ -360,7 +372,7 @@ struct fuzz_generator {
     uint64_t contexts[4]; /* of io_setup */
     unsigned depth, step, nr_ops;
     unsigned weight[FUZZ_NR_CALLS];
-    struct fuzz_op queue[12]; /* a small scenario, to be done before anything else */
+    struct fuzz_op queue[16]; /* a small scenario, to be done before anything else */
     unsigned nr_queue, at_queue;
     bool uffd_open[FUZZ_NR_UFFD];
     bool growing; /* this sequence is about stacks */
@@ -374,7 +386,7 @@ void fuzz_generate(struct fuzz_generator *generator, const struct fuzz_view *vie
 void fuzz_generator_learn(struct fuzz_generator *generator, const struct fuzz_op *op, fuzz_result result);
 
 /* Queues, now and then, a few operations that chance alone would seldom bring together; from fuzz_scenes.c. */
-void fuzz_queue_scene(struct fuzz_generator *generator);
+void fuzz_queue_scene(struct fuzz_generator *generator, const struct fuzz_view *view);
 
 /* Ranges, from fuzz_range.c. */
 uint64_t fuzz_pick_page(struct fuzz_generator *generator);

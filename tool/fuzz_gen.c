@@ -13,6 +13,8 @@
 #define COUNT(array)        (sizeof(array) / sizeof((array)[0]))
 #define PICK(random, array) ((array)[fuzz_below(random, COUNT(array))])
 
+enum { SCENES = 15 }; /* in a thousand operations begin one */
+
 /* In tenths of a per cent, roughly. */
 static const uint16_t base_weight[FUZZ_NR_CALLS] = {
     [FUZZ_MMAP] = 240,           [FUZZ_MUNMAP] = 60,       [FUZZ_MPROTECT] = 120,
@@ -232,7 +234,7 @@ static void generate_mprotect(struct fuzz_generator *generator, const struct fuz
     if (fuzz_chance(random, 1))
         op->arg[2] |= UINT64_C(1) << fuzz_below(random, 34);
     if (op->call == FUZZ_PKEY_MPROTECT)
-        op->arg[3] = fuzz_below(random, 6) - 2;
+        op->arg[3] = fuzz_chance(random, 60) ? (uint64_t)-1 : fuzz_below(random, 6) - 2;
     fuzz_make_odd(generator, 40, &op->arg[0], &op->arg[1]);
 }
 
@@ -638,8 +640,9 @@ static bool may_run(struct fuzz_generator *generator, const struct fuzz_view *vi
 /* The next operation of a scenario; false when there is none. */
 static bool next_of_scene(struct fuzz_generator *generator, const struct fuzz_view *view, struct fuzz_op *op)
 {
-    if (generator->at_queue >= generator->nr_queue && generator->enabled == NULL && fuzz_chance(&generator->random, 1))
-        fuzz_queue_scene(generator);
+    if (generator->at_queue >= generator->nr_queue && generator->enabled == NULL &&
+        fuzz_below(&generator->random, 1000) < SCENES)
+        fuzz_queue_scene(generator, view);
     while (generator->at_queue < generator->nr_queue) {
         *op = generator->queue[generator->at_queue++];
         if (may_run(generator, view, op))

@@ -7,19 +7,45 @@
 
 #include "fuzz.h"
 
-static void queue(struct fuzz_generator *generator, uint32_t call, uint64_t a, uint64_t b, uint64_t c)
-{
-    struct fuzz_op *op = &generator->queue[generator->nr_queue++];
+#define ALONE (FUZZ_ARENA + (UINT64_C(2) << 30)) /* nothing else comes here */
 
+static void queue_args(struct fuzz_generator *generator, uint32_t call, const uint64_t *arg, size_t nr)
+{
+    struct fuzz_op *op;
+
+    if (generator->nr_queue == sizeof(generator->queue) / sizeof(generator->queue[0]))
+        return;
+    op = &generator->queue[generator->nr_queue++];
     memset(op, 0, sizeof(*op));
     op->call = call;
-    op->arg[0] = a;
-    op->arg[1] = b;
-    op->arg[2] = c;
-    if (call == FUZZ_MMAP) {
-        op->arg[3] = VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS | VMK_MAP_FIXED;
-        op->arg[4] = (uint64_t)(int64_t)FUZZ_FILE_NONE;
-    }
+    memcpy(op->arg, arg, nr * sizeof(*arg));
+}
+
+#define QUEUE(generator, call, ...)                                                                                    \
+    queue_args(generator, FUZZ_##call, (const uint64_t[]){__VA_ARGS__},                                                \
+               sizeof((const uint64_t[]){__VA_ARGS__}) / sizeof(uint64_t))
+
+static void queue(struct fuzz_generator *generator, uint32_t call, uint64_t a, uint64_t b, uint64_t c)
+{
+    const uint64_t arg[] = {
+        a, b, c, VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS | VMK_MAP_FIXED, (uint64_t)(int64_t)FUZZ_FILE_NONE, 0};
+
+    queue_args(generator, call, arg, call == FUZZ_MMAP ? 6 : 3);
+}
+
+/* Shared memory of a file; `offset` in pages. */
+static void queue_file(struct fuzz_generator *generator, uint64_t address, uint64_t len, uint32_t prot, int file,
+                       uint64_t offset)
+{
+    if (generator->files->file[file].usable)
+        QUEUE(generator, MMAP, address, len, prot, VMK_MAP_SHARED | VMK_MAP_FIXED, (uint64_t)file, offset * FUZZ_PAGE);
+}
+
+/* The same advice twice: for itself, and through process_madvise. */
+static void queue_advice(struct fuzz_generator *generator, uint64_t address, uint64_t len, int advice)
+{
+    QUEUE(generator, MADVISE, address, len, (uint64_t)advice);
+    QUEUE(generator, PROCESS_MADVISE, (uint64_t)advice, address, len);
 }
 
 /* A touched page between two touched neighbours: whose anon_vma does it take, and with whom does it merge then? */
@@ -94,33 +120,159 @@ static void scene_uffd(struct fuzz_generator *generator)
     if (!generator->uffd_open[0])
         queue(generator, FUZZ_UFFD_OPEN, 0, 0x80, 0);
     queue(generator, FUZZ_MMAP, page, 2 * FUZZ_PAGE, 3);
-    queue(generator, FUZZ_UFFD_REGISTER, 0, page, 2 * FUZZ_PAGE);
-    generator->queue[generator->nr_queue - 1].arg[3] = 1 + fuzz_below(&generator->random, 2);
-    queue(generator, FUZZ_UFFD_REGISTER, 0, page, FUZZ_PAGE);
-    generator->queue[generator->nr_queue - 1].arg[3] = 1 + fuzz_below(&generator->random, 3);
+    QUEUE(generator, UFFD_REGISTER, 0, page, 2 * FUZZ_PAGE, 1 + fuzz_below(&generator->random, 2));
+    QUEUE(generator, UFFD_REGISTER, 0, page, FUZZ_PAGE, 1 + fuzz_below(&generator->random, 3));
 }
 
-void fuzz_queue_scene(struct fuzz_generator *generator)
+/* Memory that belongs to another context, or that may not be written to. */
+static void scene_uffd_refused(struct fuzz_generator *generator)
 {
+    uint64_t page = fuzz_pick_page(generator);
+
+    if (!generator->guards)
+        return;
+    for (uint64_t slot = 0; slot < 2; slot++)
+        if (!generator->uffd_open[slot])
+            QUEUE(generator, UFFD_OPEN, slot, 0x80);
+    queue_file(generator, page, FUZZ_PAGE, 1, FUZZ_FILE_MEMFD_RDONLY, 0);
+    QUEUE(generator, UFFD_REGISTER, 0, page, FUZZ_PAGE, 1);
+    queue(generator, FUZZ_MMAP, page + 2 * FUZZ_PAGE, FUZZ_PAGE, 3);
+    QUEUE(generator, UFFD_REGISTER, 0, page + 2 * FUZZ_PAGE, FUZZ_PAGE, 1);
+    QUEUE(generator, UFFD_REGISTER, 1, page + 2 * FUZZ_PAGE, FUZZ_PAGE, 1);
+}
+
+/* Without CAP_IPC_LOCK: what grows, is mapped anew or comes locked stays below the limit. */
+static void scene_lock_limit(struct fuzz_generator *generator, const struct fuzz_view *view)
+{
+    uint64_t locked = fuzz_view_status(view, "VmLck:"), memory = ALONE + 16 * FUZZ_PAGE;
+
+    if (!generator->config.drop_ipc_lock)
+        return;
+    QUEUE(generator, SETRLIMIT, 8, locked + 4 * FUZZ_PAGE, generator->hard.memlock);
+    queue(generator, FUZZ_MMAP, ALONE, FUZZ_PAGE, 3);
+    QUEUE(generator, MLOCK, ALONE, FUZZ_PAGE);
+    QUEUE(generator, MREMAP, ALONE, FUZZ_PAGE, 16 * FUZZ_PAGE, VMK_MREMAP_MAYMOVE);
+    queue_file(generator, memory, 2 * FUZZ_PAGE, 3, FUZZ_FILE_MEMFD, 0);
+    QUEUE(generator, MLOCK, memory, 2 * FUZZ_PAGE);
+    QUEUE(generator, REMAP_FILE_PAGES, memory, 2 * FUZZ_PAGE, 0, 1, 0);
+    QUEUE(generator, MLOCKALL, VMK_MCL_FUTURE);
+    QUEUE(generator, SHMAT, 2, 0, 0);
+    QUEUE(generator, MUNLOCKALL, 0);
+    QUEUE(generator, MUNMAP, ALONE, 32 * FUZZ_PAGE);
+    QUEUE(generator, SETRLIMIT, 8, generator->config.limit_memlock, generator->hard.memlock);
+}
+
+/* RLIMIT_AS at the page: what a fixed mapping replaces does not count. */
+static void scene_size_limit(struct fuzz_generator *generator, const struct fuzz_view *view)
+{
+    uint64_t size = fuzz_view_status(view, "VmSize:");
+
+    QUEUE(generator, MUNMAP, ALONE, 32 * FUZZ_PAGE);
+    queue_file(generator, ALONE, 8 * FUZZ_PAGE, 3, FUZZ_FILE_MEMFD, 0);
+    QUEUE(generator, SETRLIMIT, 9, size + 8 * FUZZ_PAGE, generator->hard.as);
+    queue_file(generator, ALONE, 8 * FUZZ_PAGE, 3, FUZZ_FILE_MEMFD, 1);
+    queue(generator, FUZZ_MMAP, ALONE + 8 * FUZZ_PAGE, FUZZ_PAGE, 3);
+    QUEUE(generator, SETRLIMIT, 9, size, generator->hard.as);
+    QUEUE(generator, REMAP_FILE_PAGES, ALONE, 2 * FUZZ_PAGE, 0, 4, 0);
+    QUEUE(generator, SHMAT, 0, 0, 0);
+    QUEUE(generator, SETRLIMIT, 9, generator->config.limit_as, generator->hard.as);
+    QUEUE(generator, MUNMAP, ALONE, 32 * FUZZ_PAGE);
+}
+
+/* Limits that cannot be; without CAP_IPC_LOCK one of 0 forbids all locking. */
+static void scene_wrong_limit(struct fuzz_generator *generator)
+{
+    QUEUE(generator, SETRLIMIT, 2, 2 * FUZZ_PAGE, FUZZ_PAGE);
+    if (generator->hard.memlock != UINT64_MAX)
+        QUEUE(generator, SETRLIMIT, 8, generator->config.limit_memlock, generator->hard.memlock + FUZZ_PAGE);
+    if (!generator->config.drop_ipc_lock)
+        return;
+    QUEUE(generator, SETRLIMIT, 8, 0, generator->hard.memlock);
+    QUEUE(generator, MLOCKALL, VMK_MCL_CURRENT);
+    QUEUE(generator, MLOCK2, fuzz_pick_page(generator), FUZZ_PAGE, 1);
+    QUEUE(generator, SETRLIMIT, 8, generator->config.limit_memlock, generator->hard.memlock);
+}
+
+/* Whatever would change sealed memory is refused, by each call in its own way. */
+static void scene_sealed(struct fuzz_generator *generator)
+{
+    uint64_t page = fuzz_pick_page(generator);
+
+    queue(generator, FUZZ_MMAP, page, FUZZ_PAGE, 1);
+    QUEUE(generator, MSEAL, page, FUZZ_PAGE, 0);
+    queue_advice(generator, page, FUZZ_PAGE, VMK_MADV_DONTNEED);
+    QUEUE(generator, PKEY_MPROTECT, page, FUZZ_PAGE, 3, (uint64_t)-1);
+    QUEUE(generator, SHMAT, 0, page, VMK_SHM_REMAP);
+    queue_file(generator, page + 2 * FUZZ_PAGE, FUZZ_PAGE, 3, FUZZ_FILE_MEMFD, 0);
+    QUEUE(generator, MSEAL, page + 2 * FUZZ_PAGE, FUZZ_PAGE, 0);
+    QUEUE(generator, REMAP_FILE_PAGES, page + 2 * FUZZ_PAGE, FUZZ_PAGE, 0, 1, 0);
+}
+
+/* Shared memory of a file that may only be read. */
+static void scene_read_only(struct fuzz_generator *generator)
+{
+    uint64_t page = fuzz_pick_page(generator);
+
+    queue_file(generator, page, 2 * FUZZ_PAGE, 1, FUZZ_FILE_DISK_RDONLY, 0);
+    QUEUE(generator, PKEY_MPROTECT, page, FUZZ_PAGE, 3, (uint64_t)-1);
+    queue_advice(generator, page, FUZZ_PAGE, VMK_MADV_REMOVE);
+}
+
+/* Once MDWE is set, it stays; what was executable and writable before cannot be mapped again. */
+static void scene_mdwe(struct fuzz_generator *generator)
+{
+    uint64_t page = fuzz_pick_page(generator);
+
+    queue_file(generator, page, FUZZ_PAGE, 7, FUZZ_FILE_MEMFD, 0);
+    QUEUE(generator, MDWE, VMK_MDWE_REFUSE_EXEC_GAIN);
+    QUEUE(generator, MDWE, 0);
+    QUEUE(generator, REMAP_FILE_PAGES, page, FUZZ_PAGE, 0, 1, 0);
+    QUEUE(generator, SHMAT, 0, 0, VMK_SHM_EXEC);
+}
+
+/* Ranges that wrap, and an offset beyond all files. */
+static void scene_wrong_range(struct fuzz_generator *generator)
+{
+    uint64_t page = fuzz_pick_page(generator);
+
+    QUEUE(generator, MLOCK, page, -page);
+    QUEUE(generator, MUNLOCK, page, -page);
+    QUEUE(generator, MINCORE, page + 1, FUZZ_PAGE);
+    queue_file(generator, page, FUZZ_PAGE, 3, FUZZ_FILE_MEMFD, 0);
+    QUEUE(generator, REMAP_FILE_PAGES, page, FUZZ_PAGE, 0, UINT64_C(1) << 52, 0);
+}
+
+/* Pages beyond a file's end cannot be brought in; a ring has none that can be punched out. */
+static void scene_pages(struct fuzz_generator *generator)
+{
+    uint64_t page = fuzz_pick_page(generator);
+
+    for (size_t i = 0; i < sizeof(generator->contexts) / sizeof(generator->contexts[0]); i++)
+        if (generator->contexts[i] != 0) {
+            queue_advice(generator, generator->contexts[i], FUZZ_PAGE, VMK_MADV_REMOVE);
+            break;
+        }
+    if (generator->guards)
+        return;
+    queue_file(generator, page, FUZZ_PAGE, 1, FUZZ_FILE_MEMFD, 100);
+    queue_advice(generator, page, FUZZ_PAGE, VMK_MADV_POPULATE_READ);
+}
+
+void fuzz_queue_scene(struct fuzz_generator *generator, const struct fuzz_view *view)
+{
+    static void (*const scenes[])(struct fuzz_generator * generator) = {
+        scene_between, scene_heap_top,     scene_heap_bottom, scene_ring,   scene_inherited,
+        scene_uffd,    scene_uffd_refused, scene_wrong_limit, scene_sealed, scene_read_only,
+        scene_mdwe,    scene_wrong_range,  scene_pages,
+    };
+    enum { NR_SCENES = sizeof(scenes) / sizeof(scenes[0]) };
+    uint64_t which = fuzz_below(&generator->random, NR_SCENES + 2);
+
     generator->nr_queue = generator->at_queue = 0;
-    switch (fuzz_below(&generator->random, 6)) {
-    case 0:
-        scene_between(generator);
-        break;
-    case 1:
-        scene_heap_top(generator);
-        break;
-    case 2:
-        scene_heap_bottom(generator);
-        break;
-    case 3:
-        scene_ring(generator);
-        break;
-    case 4:
-        scene_uffd(generator);
-        break;
-    default:
-        scene_inherited(generator);
-        break;
-    }
+    if (which < NR_SCENES)
+        scenes[which](generator);
+    else if (which == NR_SCENES)
+        scene_lock_limit(generator, view);
+    else
+        scene_size_limit(generator, view);
 }

@@ -2,6 +2,7 @@
 /* fuzz_table.c - names of calls, sequences as text, the table of calls and errnos, random numbers. */
 #include <errno.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,24 +187,39 @@ size_t fuzz_sequence_read(FILE *in, struct fuzz_sequence *sequence)
 
 /* ---- The table ---- */
 
-void fuzz_table_count(struct fuzz_table *table, uint32_t call, fuzz_result result)
+static enum fuzz_cell cell_of(fuzz_result result)
 {
     if (result >= 0)
-        table->ok[call]++;
-    else if (result > -FUZZ_MAX_ERRNO)
-        table->failed[call][-result]++;
-    else
-        table->signals[call]++;
+        return FUZZ_CELL_OK;
+    if (result > -FUZZ_MAX_ERRNO)
+        return (enum fuzz_cell) - result;
+    if (result == FUZZ_SIGNAL(SIGSEGV, SEGV_MAPERR))
+        return FUZZ_CELL_MAPERR;
+    if (result == FUZZ_SIGNAL(SIGSEGV, SEGV_ACCERR))
+        return FUZZ_CELL_ACCERR;
+    return result == FUZZ_SIGNAL(SIGBUS, BUS_ADRERR) ? FUZZ_CELL_BUS : FUZZ_CELL_OTHER_SIGNAL;
+}
+
+static const char *cell_name(unsigned cell)
+{
+    static const char *const signals[] = {"SEGV_MAPERR", "SEGV_ACCERR", "BUS_ADRERR", "another signal"};
+
+    return cell == FUZZ_CELL_OK ? "ok" : cell < FUZZ_MAX_ERRNO ? fuzz_errno_name(cell) : signals[cell - FUZZ_MAX_ERRNO];
+}
+
+void fuzz_table_count(struct fuzz_table *table, uint32_t call, fuzz_result result)
+{
+    table->hits[call][cell_of(result)]++;
 }
 
 void fuzz_table_print(FILE *out, const struct fuzz_table *table)
 {
-    fprintf(out, "%-18s %9s %9s  errors\n", "call", "succeeds", "signals");
+    fprintf(out, "%-18s %9s  otherwise\n", "call", "succeeds");
     for (uint32_t call = 0; call < FUZZ_NR_CALLS; call++) {
-        fprintf(out, "%-18s %9" PRIu64 " %9" PRIu64 " ", fuzz_call_name(call), table->ok[call], table->signals[call]);
-        for (int error = 1; error < FUZZ_MAX_ERRNO; error++)
-            if (table->failed[call][error] != 0)
-                fprintf(out, " %s %" PRIu64, fuzz_errno_name(error), table->failed[call][error]);
+        fprintf(out, "%-18s %9" PRIu64 " ", fuzz_call_name(call), table->hits[call][FUZZ_CELL_OK]);
+        for (unsigned cell = FUZZ_CELL_OK + 1; cell < FUZZ_NR_CELLS; cell++)
+            if (table->hits[call][cell] != 0)
+                fprintf(out, " %s %" PRIu64, cell_name(cell), table->hits[call][cell]);
         fputc('\n', out);
     }
 }
@@ -213,12 +229,102 @@ double fuzz_table_success(const struct fuzz_table *table)
     uint64_t ok = 0, all = 0;
 
     for (uint32_t call = 0; call < FUZZ_NR_CALLS; call++) {
-        ok += table->ok[call];
-        all += table->ok[call] + table->signals[call];
-        for (int error = 1; error < FUZZ_MAX_ERRNO; error++)
-            all += table->failed[call][error];
+        ok += table->hits[call][FUZZ_CELL_OK];
+        for (unsigned cell = 0; cell < FUZZ_NR_CELLS; cell++)
+            all += table->hits[call][cell];
     }
     return all != 0 ? 100.0 * (double)ok / (double)all : 0.0;
+}
+
+/* ---- The cells that can be reached ---- */
+
+static const char *const reachable[FUZZ_NR_CALLS] = {
+    [FUZZ_MMAP] = "ok EPERM EBADF EAGAIN ENOMEM EACCES EEXIST ENODEV EINVAL EOVERFLOW EOPNOTSUPP",
+    [FUZZ_MUNMAP] = "ok EPERM EINVAL",
+    [FUZZ_MPROTECT] = "ok EPERM ENOMEM EACCES EINVAL",
+    [FUZZ_PKEY_MPROTECT] = "ok EPERM ENOMEM EACCES EINVAL",
+    [FUZZ_PKEY_ALLOC] = "EINVAL ENOSPC",
+    [FUZZ_PKEY_FREE] = "EINVAL",
+    [FUZZ_MREMAP] = "ok EPERM EAGAIN ENOMEM EFAULT EINVAL",
+    [FUZZ_BRK] = "ok",
+    [FUZZ_MLOCK] = "ok EPERM ENOMEM EINVAL",
+    [FUZZ_MLOCK2] = "ok EPERM ENOMEM EINVAL",
+    [FUZZ_MUNLOCK] = "ok ENOMEM EINVAL",
+    [FUZZ_MLOCKALL] = "ok EPERM ENOMEM EINVAL",
+    [FUZZ_MUNLOCKALL] = "ok",
+    [FUZZ_MSEAL] = "ok ENOMEM EINVAL",
+    [FUZZ_MSYNC] = "ok ENOMEM EBUSY EINVAL",
+    [FUZZ_MINCORE] = "ok ENOMEM EINVAL",
+    [FUZZ_MADVISE] = "ok EPERM ENOMEM EACCES EFAULT ENODEV EINVAL",
+    [FUZZ_PROCESS_MADVISE] = "ok EPERM ENOMEM EACCES EFAULT ENODEV EINVAL",
+    [FUZZ_REMAP_FILE_PAGES] = "ok EPERM EAGAIN ENOMEM EACCES EINVAL EOVERFLOW",
+    [FUZZ_SHMAT] = "ok EPERM EAGAIN ENOMEM EACCES EINVAL",
+    [FUZZ_SHMDT] = "ok EINVAL",
+    [FUZZ_IO_SETUP] = "ok ENOMEM EINVAL",
+    [FUZZ_IO_DESTROY] = "ok EINVAL",
+    [FUZZ_MBIND] = "ok EFAULT EINVAL",
+    [FUZZ_SET_MEMPOLICY] = "ok EINVAL",
+    [FUZZ_UFFD_OPEN] = "ok EBUSY",
+    [FUZZ_UFFD_REGISTER] = "ok EPERM EBUSY EINVAL",
+    [FUZZ_UFFD_UNREGISTER] = "ok EINVAL",
+    [FUZZ_UFFD_CLOSE] = "ok",
+    [FUZZ_NAME] = "EINVAL",
+    [FUZZ_SET_MM] = "EPERM",
+    [FUZZ_THP_DISABLE] = "ok",
+    [FUZZ_MDWE] = "ok EPERM EINVAL",
+    [FUZZ_MEMORY_MERGE] = "ok",
+    [FUZZ_PERSONALITY] = "ok",
+    [FUZZ_SETRLIMIT] = "ok EPERM EINVAL",
+    [FUZZ_TOUCH_READ] = "ok SEGV_MAPERR SEGV_ACCERR BUS_ADRERR",
+    [FUZZ_TOUCH_WRITE] = "ok SEGV_MAPERR SEGV_ACCERR BUS_ADRERR",
+    [FUZZ_TOUCH_EXEC] = "ok SEGV_MAPERR SEGV_ACCERR BUS_ADRERR",
+    [FUZZ_COPY_OUT] = "ok EFAULT",
+    [FUZZ_COPY_IN] = "ok EFAULT",
+    [FUZZ_PROC_MEM_READ] = "ok EIO",
+    [FUZZ_PROC_MEM_WRITE] = "ok EIO",
+    [FUZZ_FORK_CHILD] = "ok",
+    [FUZZ_FORK_PARENT] = "ok",
+    [FUZZ_FTRUNCATE] = "ok",
+    [FUZZ_CAPSET] = "ok",
+};
+
+static bool is_reachable(uint32_t call, unsigned cell)
+{
+    const char *name = cell_name(cell);
+    size_t len = strlen(name);
+
+    for (const char *at = reachable[call]; (at = strstr(at, name)) != NULL; at += len)
+        if ((at == reachable[call] || at[-1] == ' ') && (at[len] == ' ' || at[len] == '\0'))
+            return true;
+    return false;
+}
+
+void fuzz_cells_print(FILE *out)
+{
+    for (uint32_t call = 0; call < FUZZ_NR_CALLS; call++)
+        fprintf(out, "| %s | %s |\n", fuzz_call_name(call), reachable[call]);
+}
+
+unsigned fuzz_cells_check(FILE *out, const struct fuzz_table *table, uint64_t least)
+{
+    unsigned nr_listed = 0, nr_short = 0;
+
+    for (uint32_t call = 0; call < FUZZ_NR_CALLS; call++)
+        for (unsigned cell = 0; cell < FUZZ_NR_CELLS; cell++) {
+            uint64_t hits = table->hits[call][cell];
+            bool listed = is_reachable(call, cell);
+
+            nr_listed += listed;
+            nr_short += listed && hits < least;
+            if (listed && hits < least)
+                fprintf(out, "cell %s %s: %" PRIu64 " of %" PRIu64 "\n", fuzz_call_name(call), cell_name(cell), hits,
+                        least);
+            else if (!listed && hits != 0)
+                fprintf(out, "cell %s %s: %" PRIu64 ", and not listed as one that can be reached\n",
+                        fuzz_call_name(call), cell_name(cell), hits);
+        }
+    fprintf(out, "%u of %u cells hit %" PRIu64 " times or more\n", nr_listed - nr_short, nr_listed, least);
+    return nr_short;
 }
 
 /* ---- Random numbers: splitmix64 ---- */

@@ -37,8 +37,6 @@ static int remap_pages_start(struct vmki_plan *plan)
     if (vma == NULL || (vma->flags & VMK_VM_SHARED) == 0 || vma->file == NULL ||
         !range_is_uniform(mm, vma, start + len))
         return -VMK_EINVAL;
-    if (vmki_pages(mm, request.pgoff << mm->page_shift) != request.pgoff)
-        return -VMK_EOVERFLOW;
     ops = vmki_vma_ops(vma);
     error = ops != NULL && ops->remap_pages != NULL ? ops->remap_pages(vma, start, len, request.pgoff) : 0;
     if (error != 0)
@@ -50,7 +48,7 @@ static int remap_pages_start(struct vmki_plan *plan)
         .flags = VMK_MAP_SHARED | VMK_MAP_FIXED | VMK_MAP_POPULATE | (request.flags & VMK_MAP_NONBLOCK) |
                  ((vma->flags & VMK_VM_LOCKED) != 0 ? VMK_MAP_LOCKED : 0),
         .file = vma->file,
-        .offset = request.pgoff << mm->page_shift,
+        .offset = vmki_min(request.pgoff, UINT64_MAX >> mm->page_shift) << mm->page_shift, /* no file is larger */
     };
     return vmki_mmap_verb.start(plan);
 }

@@ -226,6 +226,24 @@ static void test_remap_file_pages(void **state)
     assert_ret(vt_return(&t, vmk_remap_file_pages(t.mm, &with_prot, &t.result)), -VMK_EINVAL);
 }
 
+/* The limit of locked memory is looked at before the file: an offset beyond all files comes second. */
+static void test_remap_file_pages_locked(void **state)
+{
+    struct vmk_rlimits rlimits;
+
+    (void)state;
+    map_file(&t, 0x10, 4, VT_RW, VMK_MAP_SHARED, 0);
+    vmk_mm_set_capabilities(t.mm, 0);
+    vmk_mm_get_rlimits(t.mm, &rlimits);
+    rlimits.memlock = (struct vmk_rlimit){.soft = P(5), .hard = P(5)};
+    vmk_mm_set_rlimits(t.mm, &rlimits);
+    assert_ret(vt_mlock(&t, A(0x10), P(4)), 0);
+    assert_ret(remap_pages(A(0x10), P(2), 1), -VMK_EAGAIN);
+    assert_ret(remap_pages(A(0x10), P(2), UINT64_C(1) << 52), -VMK_EAGAIN);
+    assert_ret(remap_pages(A(0x10), P(1), UINT64_C(1) << 52), -VMK_EOVERFLOW);
+    assert_ret(remap_pages(A(0x10), P(1), 1), 0);
+}
+
 static void test_remap_file_pages_flags(void **state)
 {
     (void)state;
@@ -596,6 +614,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_shmdt_sealed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shm_moves_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_remap_file_pages, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_remap_file_pages_locked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_remap_file_pages_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_aio, setup, teardown),
         cmocka_unit_test_setup_teardown(test_aio_partly_gone, setup, teardown),

@@ -19,7 +19,7 @@ _vmakit_options()
         echo --json --summary --settings --width --color --help --usage --version
         ;;
     fuzz)
-        echo --break --calls --check-recordings --kernel-only --length --max-divergences --minutes --no-shrink --ops \
+        echo --break --calls --cells --check-cells --check-recordings --kernel-only --length --max-divergences --minutes --no-shrink --ops \
             --output --record --replay-seq --seed --sequence --verbose --help --usage --version
         ;;
     *)
