@@ -12,7 +12,7 @@ export JOBS SEED MINUTES
 # What make leaves; the release folder holds more when tests were built there.
 PRODUCTS = vmakit_static vmakit_shared $(if $(wildcard tool/main.c),vmakit_command)
 
-.PHONY: all help run test quick unit bench bench-quick fuzz install amalgamation mutate coverage tidy format clean
+.PHONY: all help run test quick unit stress bench bench-quick fuzz install amalgamation mutate coverage tidy format clean
 all: build/build.ninja
 	@cmake --build build -j $(JOBS) --target $(PRODUCTS)
 
@@ -20,6 +20,7 @@ help:
 	@echo 'make               build/vmakit, build/libvmakit.a, build/libvmakit.so'
 	@echo 'make run           trace some programs and compare every map with the kernel'
 	@echo 'make test          all checks and tests (quick: without sanitizers, arm64, clang-tidy; unit: ctest only)'
+	@echo 'make stress        threads and interleavings, N times as long as in make test'
 	@echo 'make bench         benchmarks (bench-quick: short; FILTER=regex)'
 	@echo 'make fuzz          the oracle (OPS, SEED) and the libFuzzer targets (MINUTES each)'
 	@echo 'make install       PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
@@ -48,6 +49,10 @@ unit:
 	@cmake --preset release >/dev/null
 	@cmake --build build -j $(JOBS) -- -k 0
 	@ctest --test-dir build -j $(JOBS) --output-on-failure -L unit
+
+stress:
+	@scripts/deps.sh test
+	@N=$(N) scripts/stress.sh
 
 bench bench-quick:
 	@scripts/deps.sh bench

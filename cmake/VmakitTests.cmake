@@ -10,6 +10,7 @@
 # qemu), _alone (changes the host: no other test beside it); cmocka programs without one are also `portable`, and so
 # are scripts named _portable: these run under qemu-aarch64 too. tests/support/*.c and tests/unit/support*.c are linked to
 # every cmocka program.
+#   tests/models/test_*.sh  models of protocols under Spin                          label model
 #   tests/mock/test_*.c     cmocka programs with a core of their own, compiled for the mock port     label mock
 set(VMAKIT_TEST_DIR ${PROJECT_BINARY_DIR}/tests)
 
@@ -123,6 +124,7 @@ endif()
 if(TARGET vmakit_command)
   vmakit_script_tests(tests/tool tool)
   vmakit_script_tests(tests/oracle oracle)
+  vmakit_script_tests(tests/models model)
 endif()
 
 file(GLOB singles CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/examples/*.c)
