@@ -51,6 +51,7 @@ struct world {
     struct vmk_file *lent[2]; /* files 4 and 5 once more, for a call that takes a new one: shm, an aio ring */
     long opened;              /* driver areas: opens less closes */
     int64_t noticed;          /* bytes mapped less bytes unmapped, as the notices have it */
+    struct vt_text log;       /* the notices themselves, and trace events */
 };
 
 /* The tests have one world at a time, since hooks know no context of their own. */
@@ -125,12 +126,17 @@ static VT_UNUSED int world_mmap(struct vmk_file *file, struct vmk_mmap_descripti
 
 static VT_UNUSED void world_notice(void *context, struct vmk_mm *mm, const struct vmk_change *change)
 {
+    static const char *const kinds[] = {"map", "unmap", "protect", "move", "fork"};
+
     (void)context;
     (void)mm;
     if (change->kind == VMK_CHANGE_MAP)
         the_world.noticed += (int64_t)(change->end - change->start);
     if (change->kind == VMK_CHANGE_UNMAP)
         the_world.noticed -= (int64_t)(change->end - change->start);
+    vt_print(&the_world.log, "notice %s %llx-%llx from %llx flags %llx to %llx\n", kinds[change->kind],
+             (unsigned long long)change->start, (unsigned long long)change->end, (unsigned long long)change->from,
+             (unsigned long long)change->old_flags, (unsigned long long)change->new_flags);
 }
 
 /* ---- Files: 1 regular, 2 the driver's, 3 a memfd, 4 a segment, 5 a ring, 8 the vdso's operations ---- */
