@@ -334,18 +334,10 @@ size_t vmk_vma_name(const struct vmk_vma *vma, char *buffer, size_t size)
 size_t vmk_mm_for_each(struct vmk_mm *mm, vmk_addr start, vmk_addr end,
                        bool (*visit)(void *context, vmk_addr start, vmk_addr end, vmk_vm_flags flags), void *context)
 {
-    struct vmki_cursor cursor;
-    struct vmki_tree_entry entry;
-    size_t nr = 0;
+    size_t nr;
 
     vmk_sync_read_lock(&mm->lock);
-    vmki_cursor_seek(&cursor, &mm->tree, start);
-    while (vmki_cursor_entry(&cursor, &entry) && entry.start < end) {
-        nr++;
-        if (!visit(context, entry.start, entry.end, entry.flags & VMKI_VM_PUBLIC))
-            break;
-        vmki_cursor_advance(&cursor);
-    }
+    nr = vmki_tree_each(&mm->tree, start, end, VMKI_VM_PUBLIC, visit, context);
     vmk_sync_read_unlock(&mm->lock);
     return nr;
 }

@@ -447,6 +447,33 @@ static bool prev_leaf(struct vmki_cursor *cursor)
     return true;
 }
 
+size_t vmki_tree_each(struct vmki_tree *tree, vmk_addr start, vmk_addr end, uint64_t flags_mask,
+                      bool (*visit)(void *context, vmk_addr start, vmk_addr end, uint64_t flags), void *context)
+{
+    struct vmki_cursor cursor;
+    size_t nr = 0;
+
+    if (!vmki_cursor_seek(&cursor, tree, start))
+        return 0;
+    do {
+        const struct vmki_tree_leaf *leaf = cursor_leaf(&cursor);
+        uint64_t order = leaf->order >> (4 * cursor.slot[0] + 4);
+        unsigned left = vmki_order_count(leaf->order) - cursor.slot[0];
+
+        for (; left > 0; left--, order >>= 4) {
+            const struct vmki_tree_slot *slot = &leaf->slot[order & 15];
+            uint64_t from = leaf->start[order & 15];
+
+            if (from >= end)
+                return nr;
+            nr++;
+            if (!visit(context, from, slot->end, slot->flags & flags_mask))
+                return nr;
+        }
+    } while (next_leaf(&cursor));
+    return nr;
+}
+
 bool vmki_cursor_advance(struct vmki_cursor *cursor)
 {
     unsigned next = cursor->slot[0] + 1u, count;

@@ -136,6 +136,13 @@ bool vmki_cursor_after(const struct vmki_cursor *cursor, struct vmki_tree_entry 
 bool vmki_cursor_advance(struct vmki_cursor *cursor);
 bool vmki_cursor_retreat(struct vmki_cursor *cursor);
 
+/*
+ * Calls `visit` for the entries that end above `start` and start below `end`, ascending, until it returns false; flags
+ * without those outside the mask.  Returns the number of calls.  For those who hold writers off; visit must not splice.
+ */
+size_t vmki_tree_each(struct vmki_tree *tree, vmk_addr start, vmk_addr end, uint64_t flags_mask,
+                      bool (*visit)(void *context, vmk_addr start, vmk_addr end, uint64_t flags), void *context);
+
 /* ---- Writers ---- */
 
 /*

@@ -185,6 +185,36 @@ static void check_valid(const struct world *world)
     assert_int_equal(world->tree.nr_nodes_bytes, (world->memory.nr_live - world->memory.nr_kept) * VMKI_NODE_SIZE);
 }
 
+/* A walk that has come to the model's entry `next` and is to end after `left` more. */
+struct walk {
+    const struct world *world;
+    size_t next, left;
+};
+
+static bool visit(void *context, vmk_addr start, vmk_addr end, uint64_t flags)
+{
+    struct walk *walk = context;
+    const struct vmki_tree_entry *want = &walk->world->model[walk->next++];
+
+    assert_true(start == want->start && end == want->end && flags == (want->flags & 5));
+    return --walk->left > 0;
+}
+
+/* The entries from one index up to another, by their borders and by borders inside them; and one that ends early. */
+static void check_each(struct world *world, size_t from, size_t to)
+{
+    const struct vmki_tree_entry *first = &world->model[from], *last = &world->model[to - 1];
+    struct walk walk = {world, from, SIZE_MAX};
+
+    assert_int_equal(vmki_tree_each(&world->tree, first->start, last->end, 5, visit, &walk), to - from);
+    walk = (struct walk){world, from, SIZE_MAX};
+    assert_int_equal(vmki_tree_each(&world->tree, first->end - 1, last->start + 1, 5, visit, &walk), to - from);
+    walk = (struct walk){world, from, SIZE_MAX};
+    assert_int_equal(vmki_tree_each(&world->tree, first->start, last->start, 5, visit, &walk), to - from - 1);
+    walk = (struct walk){world, from, (to - from + 1) / 2};
+    assert_int_equal(vmki_tree_each(&world->tree, first->start, last->end, 5, visit, &walk), (to - from + 1) / 2);
+}
+
 /* Everything, in both directions. */
 static void check_all(struct world *world)
 {
@@ -207,6 +237,9 @@ static void check_all(struct world *world)
         check_entry(&entry, &world->model[i]);
     }
     assert_false(vmki_cursor_retreat(&cursor));
+    assert_int_equal(vmki_tree_each(&world->tree, VMKI_TREE_MAX_END, UINT64_MAX, 5, visit, NULL), 0);
+    for (i = 0; i + i / 2 < world->nr; i += 1 + i / 4)
+        check_each(world, i, world->nr - i / 2);
 }
 
 /* What stands under the cursor and beside it. */
@@ -230,7 +263,11 @@ static void check_lookups(const struct world *world, uint64_t address)
     size_t index = model_seek(world, address), before = index;
     struct vmki_tree_entry mark = {1, 2, 3, NULL}, entry = mark;
     bool found = index < world->nr && world->model[index].start <= address;
+    uint64_t flags;
 
+    assert_int_equal(vmki_tree_find_flags(&world->tree, address, &flags), found);
+    if (found)
+        assert_int_equal(flags, world->model[index].flags);
     assert_int_equal(vmki_tree_find(&world->tree, address, &entry), found);
     check_entry(&entry, found ? &world->model[index] : &mark);
     entry = mark;
@@ -939,7 +976,10 @@ static bool same_answers(const struct world *world)
         size_t index = model_seek(world, address);
         bool next = index < world->nr, find = next && world->model[index].start <= address, prev;
         struct vmki_tree_entry entry;
+        uint64_t flags;
 
+        if (vmki_tree_find_flags(tree, address, &flags) != find || (find && flags != world->model[index].flags))
+            return false;
         if (vmki_tree_find(tree, address, &entry) != find || (find && !entry_equal(&entry, &world->model[index])))
             return false;
         if (vmki_tree_next(tree, address, &entry) != next || (next && !entry_equal(&entry, &world->model[index])))
