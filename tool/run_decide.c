@@ -163,16 +163,22 @@ static void use_place(struct trace_task *task, const struct vmk_edit *edits, uns
     }
 }
 
+/* Can the kernel be brought to fail where the engine does? Its map count and its commit charge cannot be changed here. */
+static bool can_fail_alike(const struct run *run)
+{
+    return !run->other_areas_limit && !run->other_charge;
+}
+
 /*
  * The call ends after a cut that Linux leaves behind. The kernel does the same where its limits are the engine's; where
- * they are not there is no call that cuts alone: the cut is left out, so that both stay equal.
+ * they cannot be, there is no call that cuts alone: the cut is left out, so that both stay equal.
  */
 static bool leave_cut(struct tracer *tracer, struct trace_task *task)
 {
     struct trace_call *call = &task->call;
     struct trace_apply *apply = &task->apply;
     int error = call->part_error != 0 ? call->part_error : -VMK_ENOMEM;
-    if (tracer->run->other_areas_limit || tracer->run->other_charge) {
+    if (!can_fail_alike(tracer->run)) {
         abort_part(task, error);
         return false;
     }
@@ -184,6 +190,18 @@ static bool leave_cut(struct tracer *tracer, struct trace_task *task)
     apply->is_cut = true;
     return true;
 }
+
+/* The engine is done before the kernel begins, which runs the call as a whole. */
+static void commit_early(struct trace_task *task)
+{
+    struct trace_call *call = &task->call;
+    struct vmk_edit edits[EDITS_MAX];
+    unsigned nr = read_edits(task, edits);
+    if (nr != 0 && !goes_part_by_part(call->kind))
+        use_place(task, edits, nr);
+    call->touched = true;
+    commit_all(task);
+    }
 
 /* Goes on until the kernel has something to do (true: apply.args are its arguments) or the call is over. */
 static bool next_action(struct tracer *tracer, struct trace_task *task)
@@ -293,7 +311,7 @@ static enum trace_way enter_memory(struct tracer *tracer, struct trace_task *tas
         call->result.error = error;
         return skip(tracer, task, failed_value(task, error));
     }
-    call->two_phase = !task->space->uses_uffd;
+    call->two_phase = true;
     if (!trace_call_ask(tracer, task)) {
         abort_part(task, -VMK_ENOMEM);
         return TRACE_GO_ON;
@@ -302,9 +320,11 @@ static enum trace_way enter_memory(struct tracer *tracer, struct trace_task *tas
         return TRACE_WAIT;
     if (!call->mirrored)
         return TRACE_SEE_END;
-    if (call->open && next_action(tracer, task))
+    if (call->open && task->space->uses_uffd)
+        commit_early(task);
+    if (call->touched || (call->open && next_action(tracer, task)))
         return run_apply_send(task);
-    if (call->result.error != 0 || (call->two_phase && is_nothing(call)))
+    if (call->result.error != 0 || is_nothing(call))
         return skip(tracer, task, trace_call_value(call));
     return TRACE_SEE_END;
 }
@@ -356,7 +376,7 @@ static enum trace_way refused(struct tracer *tracer, struct trace_task *task, in
 {
     const struct trace_call *call = &task->call;
     bool is_of_pages =
-        call->page_error == got || (call->kind == TRACE_CALL_MADVISE && call->args[2] == VMK_MADV_COLLAPSE);
+        (call->page_error != 0 && call->page_error == got) || (call->kind == TRACE_CALL_MADVISE && call->args[2] == VMK_MADV_COLLAPSE);
     int64_t wanted = task->apply.wanted;
     abort_part(task, got < 0 && got > -4096 ? (int)got : -VMK_ENOMEM);
     trace_call_count(tracer, task);
@@ -376,7 +396,7 @@ static enum trace_way leave_whole(struct tracer *tracer, struct trace_task *task
         trace_read_memory(task, call->args[1], &value, sizeof(value));
         wanted = (int64_t)call->result.value;
     }
-    if (value != wanted && got != call->page_error)
+    if (value != wanted && (call->page_error == 0 || got != call->page_error))
         diverged(tracer, task, wanted, value);
     return end(tracer, task, got, got);
 }
@@ -389,9 +409,17 @@ static bool may_end_early(const struct trace_call *call)
            (call->kind == TRACE_CALL_MREMAP && (call->args[3] & VMK_MREMAP_FIXED) != 0);
 }
 
-/* mlock sets the flags and then populates, which may fail: the flags stay. */
+static bool only_populates(const struct trace_call *call)
+{
+    return call->kind == TRACE_CALL_MADVISE &&
+           (call->args[2] == VMK_MADV_POPULATE_READ || call->args[2] == VMK_MADV_POPULATE_WRITE);
+}
+
+/* mlock sets the flags and then populates, which may fail: the flags stay. Where it stops the commit says, too. */
 static bool is_late_failure(const struct trace_call *call, int64_t got)
 {
+    if (only_populates(call))
+        return got < 0;
     return (call->kind == TRACE_CALL_MLOCK || call->kind == TRACE_CALL_MLOCK2) &&
            (got == -VMK_ENOMEM || got == -VMK_EAGAIN);
 }
@@ -407,6 +435,8 @@ static enum trace_way leave_part(struct tracer *tracer, struct trace_task *task,
     else if (got != 0)
         return refused(tracer, task, got);
     commit_part(task);
+    if (apply->kernel_error != 0 && only_populates(call))
+        abort_part(task, 0); /* the engine would have gone on: see below */
     if (next_action(tracer, task))
         return run_apply_repeat(task);
     int64_t value = trace_call_value(call);

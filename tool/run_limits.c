@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * run_limits.c - the limits of memory as the program sees and sets them. They live in the engine; the kernel's own are
- * made as wide as they may be, so that only the engine refuses. The stack's limit is the kernel's too: it grows stacks
- * at a fault, when nobody is asked.
+ * run_limits.c - the limits of memory as the program sees and sets them. They live in the engine, which answers; the
+ * kernel's soft limits follow them as far as its hard ones allow: it grows stacks and executes programs by itself, and
+ * where a call fails half-way both are to fail at the same place.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -96,23 +96,23 @@ void run_limits_read(struct run *run)
     }
 }
 
-/* The stack's limit goes to the kernel, the others become as wide as the hard limit allows. */
+/* The kernel's own soft limit: the engine's, as far as its hard limit goes. */
+static void tell_kernel(pid_t tid, const struct vmk_rlimits *rlimits, enum run_limit which)
+{
+    __rlimit_resource_t resource = (__rlimit_resource_t)limit_names[which].resource;
+    struct vmk_rlimits copy = *rlimits;
+    struct rlimit now;
+    if (prlimit(tid, resource, NULL, &now) != 0)
+        return;
+    uint64_t soft = limit_of(&copy, which)->soft;
+    now.rlim_cur = soft == VMK_RLIM_INFINITY || soft > now.rlim_max ? now.rlim_max : soft;
+    prlimit(tid, resource, &now, NULL);
+}
+
 void run_limits_in_child(const struct tracer *tracer)
 {
-    const struct run *run = tracer->run;
-    for (unsigned i = 0; i < RUN_LIMITS; i++) {
-        struct rlimit now;
-        getrlimit(limit_names[i].resource, &now);
-        if (i != RUN_LIMIT_STACK) {
-            now.rlim_cur = now.rlim_max;
-        } else if (run->options.has_limit[i]) {
-            now.rlim_cur = run->rlimits.stack.soft == VMK_RLIM_INFINITY ? RLIM_INFINITY : run->rlimits.stack.soft;
-            if (now.rlim_max != RLIM_INFINITY && now.rlim_cur > now.rlim_max)
-                now.rlim_max = now.rlim_cur;
-        }
-        if (setrlimit(limit_names[i].resource, &now) != 0)
-            perror("vmakit: run: the stack's limit cannot be set");
-    }
+    for (unsigned i = 0; i < RUN_LIMITS; i++)
+        tell_kernel(0, &tracer->run->rlimits, (enum run_limit)i);
 }
 
 /* ---- The program's calls ---- */
@@ -141,11 +141,6 @@ static int check_change(const struct trace_task *task, const struct vmk_rlimit *
     return new->hard > old->hard && !may_raise ? -VMK_EPERM : 0;
 }
 
-static void change(struct trace_process *process, struct vmk_rlimit *limit, const struct limit_abi *new)
-{
-    *limit = (struct vmk_rlimit){new->soft, new->hard};
-    process->limits_generation++;
-}
 
 /* Reads `address`, writes the old limit to `old_address`: either may be 0. The result of the call. */
 static int answer(struct trace_task *task, struct trace_process *process, enum run_limit which, uint64_t address,
@@ -159,7 +154,9 @@ static int answer(struct trace_task *task, struct trace_process *process, enum r
         int error = check_change(task, limit, &new);
         if (error != 0)
             return error;
-        change(process, limit, &new);
+        *limit = (struct vmk_rlimit){new.soft, new.hard};
+        process->limits_generation++;
+        tell_kernel(process->tgid, &process->rlimits, which);
     }
     return old_address != 0 && !run_write_memory(task, old_address, &old, sizeof(old)) ? -VMK_EFAULT : 0;
 }
@@ -183,8 +180,5 @@ enum trace_way run_limits_enter(struct tracer *tracer, struct trace_task *task)
         if (call->args[1] == 0)
             return run_apply_skip(task, -VMK_EFAULT);
     }
-    int error = answer(task, target->process, which, new, old);
-    if (error == 0 && new != 0 && which == RUN_LIMIT_STACK)
-        return TRACE_GO_ON; /* the kernel's own, too */
-    return run_apply_skip(task, error);
+    return run_apply_skip(task, answer(task, target->process, which, new, old));
 }

@@ -122,6 +122,7 @@ struct trace_call {
     bool drawn;    /* only the kernel can know the address: the engine runs the call when it has ended */
     enum trace_expect expect;
     bool two_phase; /* asked for: the engine only prepares the call, in task->plan */
+    bool touched;   /* run: the engine has changed something already, whatever the result */
     bool open;      /* a part is prepared there: otherwise the result is there */
     int part_error; /* of vmk_plan_part */
     int page_error; /* what a guard page in the way makes the kernel return */

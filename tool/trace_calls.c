@@ -352,7 +352,6 @@ static void enter_io_setup(struct tracer *tracer, struct trace_task *task, struc
     call->placed = true;
     call->file = vmk_file_id(request.file);
     call->file_size = request.len;
-    call->two_phase = false;
     engine_aio_setup(task, call, &request);
     trace_record_file(tracer, task, request.file);
     vmk_file_put(request.file);
@@ -403,6 +402,16 @@ static int check_ranges(const struct vmk_settings *settings, const struct iovec 
     return 0;
 }
 
+/* One range; all its parts. The plan is the caller's own, in the target's address space. */
+static void advise(struct trace_task *task, struct trace_task *target, const struct vmk_madvise_request *request)
+{
+    struct trace_call *call = &task->call;
+    vmk_madvise_prepare(target->space->mm, request, &task->plan);
+    call->touched |= vmk_plan_part(&task->plan, NULL);
+    while (vmk_plan_commit(&task->plan, &call->result) == VMK_PLAN_MORE)
+        ;
+}
+
 static void enter_process_madvise(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
 {
     struct iovec ranges[64];
@@ -429,7 +438,7 @@ static void enter_process_madvise(struct tracer *tracer, struct trace_task *task
             .advice = (int)call->args[3],
             .remote = target->space != task->space || settings->process_madvise_self == 0,
         };
-        vmk_madvise(target->space->mm, &request, &call->result);
+        advise(task, target, &request);
         trace_record_advice(tracer, target, &request, call->result.error);
         if (call->result.error != 0)
             break;
@@ -600,7 +609,6 @@ static void enter_ioctl(struct tracer *tracer, struct trace_task *task, struct t
     note_uffd(task->space, request.context, task->process->tgid, (int)call->args[0]);
     call->uffd_context = request.context;
     memcpy(call->uffd, words, sizeof(call->uffd));
-    call->two_phase = false; /* the space is one with a userfaultfd now */
     engine_uffd(task, call, &request);
     expect(call, TRACE_EXPECT_STATUS);
 }
