@@ -1,13 +1,13 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
 #
-# mutate.pl N SEED [--skip REGEX] [--only REGEX] [--ops OPS] [--jobs N] [--list] - do the tests notice mistakes?
+# mutate.pl N SEED [--skip REGEX] [--only REGEX] [--ops OPS] [--jobs N] [--list] [--again] - do the tests notice mistakes?
 #
 # Takes N places in src/**.c at random (the same ones for the same seed and sources), makes one small mistake in each, in
 # private copies of the tree, compiles that file, and runs the unit tests, those first that are likely to notice, then
 # `vmakit fuzz --ops OPS`, up to the first failure. A mutant is killed when one of them fails or takes too long. Not
 # counted: what does not compile, and what compiles to the very same code. Prints each survivor; exit status 1 under
-# 90 % killed.
+# 90 % killed. --again: only those that survived the last run, after more tests were written.
 use strict;
 use warnings;
 use Cwd ();
@@ -21,7 +21,7 @@ my @plain;
 while (@ARGV) {
     my $arg = shift;
     if ($arg =~ /^--(skip|only|ops|jobs)$/) { $option{$1} = shift; }
-    elsif ($arg eq '--list') { $option{list} = 1; }
+    elsif ($arg =~ /^--(list|again)$/) { $option{$1} = 1; }
     else { push @plain, $arg; }
 }
 $n = $plain[0] if defined $plain[0];
@@ -123,9 +123,10 @@ sub describe {
     my ($site) = @_;
     my ($file, $at, $len, $new, $what) = @$site;
     my $line = 1 + (substr($text{$file}, 0, $at) =~ tr/\n//);
+    my $column = $at - rindex($text{$file}, "\n", $at);
     my $old = substr $text{$file}, $at, $len;
     s/\s+/ /g for $old, $new;
-    return "$file:$line: $what: `$old` -> `" . (length $new ? $new : '(nothing)') . '`';
+    return "$file:$line:$column: $what: `$old` -> `" . (length $new ? $new : '(nothing)') . '`';
 }
 if ($option{list}) {
     print describe($_), "\n" for grep { defined } @all[0 .. ($n < @all ? $n : scalar @all) - 1];
@@ -233,6 +234,11 @@ sub in_order {
     return sort { $score{$b->{name}} <=> $score{$a->{name}} } @$tests;
 }
 
+if ($option{again}) {
+    my %survived = map { /^SURVIVED (.*)/ ? ($1 => 1) : () } split /\n/, read_file("$work/result");
+    @all = grep { $survived{describe($_)} } @all;
+    $n = @all;
+}
 my $jobs = $option{jobs};
 $jobs = 1 if $jobs < 1;
 print "preparing $jobs copies below $work\n";
