@@ -12,6 +12,7 @@
 #ifndef VMAKIT_TOOL_REPORT_H
 #define VMAKIT_TOOL_REPORT_H
 
+#include "caller.h"
 #include "record.h"
 
 struct report;
@@ -34,7 +35,7 @@ struct report_call {
     const struct record_event *event; /* its arguments, addresses as numbers; NULL: not known */
     int64_t result;
     bool placed, predicted; /* the kernel chose the address; the engine knew it */
-    uint64_t ip;            /* the instruction of the call; 0: not known */
+    struct caller caller;
 };
 
 /* Creates the file. 0, or -errno: nothing is open then. */
@@ -53,6 +54,8 @@ void report_exit(struct report *report, uint64_t pid, struct vmk_mm *mm);
 void report_divergence(struct report *report, uint64_t pid, const char *text);
 /* Something that the reader must know to read the page rightly. */
 void report_notice(struct report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* The run is judged by the rules of such pages. */
+void report_note_page_size(struct report *report, uint64_t page_size);
 /* What a call would have come to with pages of another size. `page_size` in bytes. */
 void report_finding(struct report *report, struct vmk_mm *mm, const struct report_call *call, uint64_t page_size,
                     const char *text);

@@ -445,22 +445,16 @@ static void write_args(struct report *report, FILE *out, struct vmk_mm *mm, cons
 }
 
 /* The number of who called, + 1; 0 when it is not known. */
-static size_t caller_of(struct report *report, struct vmk_mm *mm, uint64_t ip)
+static size_t caller_of(struct report *report, struct vmk_mm *mm, const struct caller *by)
 {
-    struct vmk_vma_info info = {.size = sizeof(info)};
-    struct report_caller caller = {.offset = ip};
-    const char *name = "[no area]";
-    if (ip == 0 || mm == NULL)
+    if (by->ip == 0 || mm == NULL)
         return 0;
-    if (vmk_mm_lookup(mm, ip, &info) == 0) {
-        caller.offset = ip - info.start + (info.file != NULL ? info.pgoff << report->page_shift : 0);
-        name = info.file != NULL ? vmk_file_name(info.file) : info.is_special ? "[kernel's own]" : "[anonymous]";
-    }
-    if (report->callers.nr >= CALLERS_MAX) { /* a program that makes its code as it runs */
-        caller.offset = 0;
-        name = "[others]";
-    }
-    caller.name = text_number(report, name != NULL ? name : "[no name]");
+    struct caller_place place = caller_place_of(mm, by->from != 0 ? by->from : by->ip);
+    if (report->callers.nr >= CALLERS_MAX) /* a program that makes its code as it runs */
+        place = (struct caller_place){"[others]", 0};
+    struct report_caller caller = {.offset = place.offset, .name = text_number(report, place.name)};
+    if (by->from != 0)
+        caller.through = text_number(report, caller_place_of(mm, by->ip).name) + 1;
     return table_number(report, &report->callers, &caller, sizeof(caller)) + 1;
 }
 
@@ -482,7 +476,7 @@ static struct report_use use_of(struct report *report, const struct report_proce
 {
     return (struct report_use){.process = (uint32_t)process->number,
                                .kind = kind_number(report, call->name),
-                               .caller = caller_of(report, mm, call->ip)};
+                               .caller = caller_of(report, mm, &call->caller)};
 }
 
 /* Some calls change names alone. */
@@ -554,6 +548,12 @@ void report_notice(struct report *report, const char *format, ...)
     table_number(report, &report->notices, text, strlen(text));
 }
 
+void report_note_page_size(struct report *report, uint64_t page_size)
+{
+    if (report != NULL)
+        report->judged_page_size = page_size;
+}
+
 void report_finding(struct report *report, struct vmk_mm *mm, const struct report_call *call, uint64_t page_size,
                     const char *text)
 {
@@ -564,7 +564,7 @@ void report_finding(struct report *report, struct vmk_mm *mm, const struct repor
     struct report_found found = {.process = (uint32_t)process->number,
                                  .kind = kind_number(report, call->name),
                                  .text = text_number(report, text),
-                                 .caller = (uint32_t)caller_of(report, mm, call->ip),
+                                 .caller = (uint32_t)caller_of(report, mm, &call->caller),
                                  .page_size = page_size};
     table_count(report, &report->findings, &found, sizeof(found), false);
 }

@@ -18,8 +18,10 @@ enum {
     OPTION_MAX_MAP_COUNT,
     OPTION_OVERCOMMIT,
     OPTION_OVERCOMMIT_RATIO,
+    OPTION_PAGE_SIZE,
     OPTION_RAM,
     OPTION_RANDOM,
+    OPTION_REPORT,
     OPTION_RLIMIT,
     OPTION_SEED,
     OPTION_UNTOUCHED
@@ -37,9 +39,12 @@ static const struct argp_option run_option_table[] = {
     {"max-map-count", OPTION_MAX_MAP_COUNT, "N", 0, "Areas that an address space may have (vm.max_map_count)", 0},
     {"overcommit", OPTION_OVERCOMMIT, "0|1|2", 0, "vm.overcommit_memory of the pretended machine", 0},
     {"overcommit-ratio", OPTION_OVERCOMMIT_RATIO, "PERCENT", 0, "vm.overcommit_ratio, for mode 2", 0},
+    {"page-size", OPTION_PAGE_SIZE, "16K|64K", 0,
+     "Say which calls would fail on a kernel with larger pages, and where; nothing else changes", 0},
     {"quiet", 'q', NULL, 0, "Print only divergences", 0},
     {"ram", OPTION_RAM, "SIZE", 0, "Memory of the pretended machine, without swap: 512M, 16G", 0},
     {"random", OPTION_RANDOM, NULL, 0, "Leave the layout randomised", 0},
+    {"report", OPTION_REPORT, "FILE", 0, "Write a page that shows the whole run (HTML, one file)", 0},
     {"rlimit", OPTION_RLIMIT, "NAME=SIZE,...", 0,
      "Limits that CMD has: AS, DATA, STACK, MEMLOCK; SIZE as in 64K, 1G, or unlimited", 0},
     {"seed", OPTION_SEED, "N", 0, "Of what is drawn at random (default: 1)", 0},
@@ -123,6 +128,16 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case OPTION_CHECK:
         if (!parse_check(argument, &tracer->options))
             argp_error(state, "--check=%s: it is every, a number of calls from 1, exit or none", argument);
+        return 0;
+    case OPTION_PAGE_SIZE:
+        tracer->options.page_shift = shadow_parse_page_size(argument);
+        if (tracer->options.page_shift == 0)
+            argp_error(state, "--page-size=%s: it is 16K or 64K", argument);
+        return 0;
+    case OPTION_REPORT:
+        if (!VMAKIT_HAVE_JANSSON)
+            argp_error(state, "--report: this vmakit was built without jansson");
+        tracer->options.report = argument;
         return 0;
     case OPTION_FAIL:
     case OPTION_MAX_MAP_COUNT:
@@ -232,16 +247,17 @@ static void summary(struct tracer *tracer, FILE *out)
     if (run->nr_mirrored != 0)
         fprintf(out, "; %" PRIu64 " placed by the kernel, which alone can place them", run->nr_mirrored);
     fputc('\n', out);
+    trace_report_summary(tracer, out);
     if (tracer->nr_unmirrored != 0)
         fprintf(out, "%" PRIu64 " address spaces were left to the kernel, as said above\n", tracer->nr_unmirrored);
     fprintf(out, "%" PRIu64 " calls decided, %" PRIu64 " divergences\n", tracer->nr_calls, tracer->divergences);
 }
 
-/* The status stays the program's own: what it did is what counts. */
+/* The status stays the program's own: what it did is what counts. Only a page that cannot be written says otherwise. */
 static int finish(struct tracer *tracer, int status)
 {
     summary(tracer, stderr);
-    return status;
+    return trace_report_close(tracer) == 0 ? status : EXIT_NO_RESOURCE;
 }
 
 static void process_begins(struct tracer *tracer, struct trace_process *process)
@@ -274,5 +290,9 @@ int cmd_run(int argc, char **argv)
     tracer.has_places = run.options.guard;
     if (trace_create_system(&tracer, adjust_sysctl) != 0)
         return EXIT_TRACE_FAILED;
+    if (trace_report_open(&tracer) != 0) {
+        trace_free(&tracer);
+        return EXIT_NO_RESOURCE;
+    }
     return trace_live(&tracer, finish);
 }

@@ -259,7 +259,7 @@ static enum trace_way skip(struct tracer *tracer, struct trace_task *task, int64
         run->nr_refused++;
     run->nr_skipped++;
     trace_call_count(tracer, task);
-    trace_call_report(tracer, task, value, true);
+    trace_report_call(tracer, task, value, true);
     return run_apply_skip(task, value);
 }
 
@@ -365,7 +365,7 @@ enum trace_way run_enter_again(struct tracer *tracer, struct trace_task *task)
 static enum trace_way end(struct tracer *tracer, struct trace_task *task, int64_t got, int64_t value)
 {
     trace_call_count(tracer, task);
-    trace_call_report(tracer, task, value, true);
+    trace_report_call(tracer, task, value, true);
     if (!task->space->lost)
         trace_check_after_call(tracer, task);
     return run_apply_return(task, got, value);
@@ -380,7 +380,7 @@ static enum trace_way refused(struct tracer *tracer, struct trace_task *task, in
     int64_t wanted = task->apply.wanted;
     abort_part(task, got < 0 && got > -4096 ? (int)got : -VMK_ENOMEM);
     trace_call_count(tracer, task);
-    trace_call_report(tracer, task, got, is_of_pages);
+    trace_report_call(tracer, task, got, is_of_pages);
     if (!is_of_pages)
         diverged(tracer, task, wanted, got);
     return run_apply_return(task, got, got);

@@ -15,6 +15,7 @@ enum {
     OPTION_RANDOM = 0x100,
     OPTION_RECORD,
     OPTION_REPORT,
+    OPTION_PAGE_SIZE,
     OPTION_JSON,
     OPTION_MAP,
     OPTION_FOLLOW,
@@ -38,6 +39,8 @@ static const struct argp_option trace_option_table[] = {
     {"quiet", 'q', NULL, 0, "Print only divergences and the last line", 0},
     {"random", OPTION_RANDOM, NULL, 0, "Leave the layout randomised", 0},
     {"record", OPTION_RECORD, "FILE", 0, "Write a trace that vmakit replay reads (-: standard output)", 0},
+    {"page-size", OPTION_PAGE_SIZE, "16K|64K", 0,
+     "Say which calls would fail on a kernel with larger pages, and where", 0},
     {"report", OPTION_REPORT, "FILE", 0, "Write a page that shows the whole run (HTML, one file)", 0},
     {"bare", OPTION_BARE, NULL, 0, "Leave results out of the record", 0},
     {0},
@@ -73,6 +76,11 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case OPTION_RECORD:
         options->record = argument;
+        return 0;
+    case OPTION_PAGE_SIZE:
+        options->page_shift = shadow_parse_page_size(argument);
+        if (options->page_shift == 0)
+            argp_error(state, "--page-size=%s: it is 16K or 64K", argument);
         return 0;
     case OPTION_REPORT:
         if (!VMAKIT_HAVE_JANSSON)
@@ -169,18 +177,6 @@ static int open_record(struct tracer *tracer)
     return 0;
 }
 
-static int open_report(struct tracer *tracer)
-{
-    const struct report_options options = {
-        .path = tracer->options.report, .verb = "trace", .argv = tracer->options.command, .has_clock = true};
-    if (options.path == NULL)
-        return 0;
-    int error = report_open(&options, &tracer->report);
-    if (error != 0)
-        fprintf(stderr, "vmakit: trace: %s: %s\n", options.path, strerror(-error));
-    return error;
-}
-
 static void choose_interval(struct tracer *tracer)
 {
     switch (tracer->options.check) {
@@ -195,7 +191,7 @@ static void choose_interval(struct tracer *tracer)
     }
 }
 
-static void free_all(struct tracer *tracer)
+void trace_free(struct tracer *tracer)
 {
     while (tracer->tasks != NULL)
         trace_task_free(tracer, tracer->tasks);
@@ -207,7 +203,7 @@ static void free_all(struct tracer *tracer)
     }
     if (tracer->record != NULL)
         record_close(tracer->record);
-    report_drop(tracer->report);
+    trace_report_free(tracer);
     kview_free(&tracer->view);
     kview_free(&tracer->at_exec);
     kview_free(&tracer->at_exit);
@@ -226,15 +222,12 @@ static int finish(struct tracer *tracer, int status)
             failed = EXIT_NO_RESOURCE;
         }
     }
-    int error = report_close(tracer->report);
-    tracer->report = NULL;
-    if (error != 0) {
-        fprintf(stderr, "vmakit: trace: %s: %s\n", tracer->options.report, strerror(-error));
+    if (trace_report_close(tracer) != 0)
         failed = EXIT_NO_RESOURCE;
-    }
     if (tracer->options.json != NULL && trace_write_json(tracer, tracer->options.json) != 0)
         failed = EXIT_NO_RESOURCE;
     trace_draw(tracer, stderr);
+    trace_report_summary(tracer, stderr);
     trace_summary(tracer, stderr);
     if (tracer->divergences != 0)
         return EXIT_TRACE_DIVERGED;
@@ -253,7 +246,7 @@ int trace_live(struct tracer *tracer, int (*finish_with)(struct tracer *tracer, 
         int failed = trace_start_failed(tracer);
         status = failed != 0 ? failed : finish_with(tracer, status);
     }
-    free_all(tracer);
+    trace_free(tracer);
     return status;
 }
 
@@ -278,8 +271,8 @@ int cmd_trace(int argc, char **argv)
     choose_interval(&tracer);
     if (trace_create_system(&tracer, NULL) != 0)
         return EXIT_TRACE_FAILED;
-    if (open_record(&tracer) != 0 || open_report(&tracer) != 0) {
-        free_all(&tracer);
+    if (open_record(&tracer) != 0 || trace_report_open(&tracer) != 0) {
+        trace_free(&tracer);
         return EXIT_NO_RESOURCE;
     }
     return trace_live(&tracer, finish);

@@ -12,6 +12,7 @@
  *   trace_files.c    open file descriptions and what they open
  *   trace_pages.c    what the engine cannot know: written pages, grown stacks
  *   trace_check.c    comparing with the kernel, reporting a divergence
+ *   trace_report.c   the page of --report, the shadow of --page-size
  *   trace_record.c   the record, and the last calls for a divergence's report
  *   trace_ARCH.c     what differs between architectures: registers, numbers of calls
  *
@@ -26,9 +27,11 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "caller.h"
 #include "kview.h"
 #include "record.h"
 #include "report.h"
+#include "shadow.h"
 #include "trace_arch.h"
 #include "vmakit/vmakit.h"
 
@@ -111,7 +114,7 @@ enum trace_expect {
 struct trace_call {
     enum trace_call_kind kind;
     uint64_t args[6];
-    uint64_t ip; /* of the instruction that made it */
+    struct caller caller; /* --report, --page-size */
     uint64_t clone_flags, uffd_features;
     uint64_t file, file_size; /* for the record: id of the file, size of a segment or ring */
     int file_error;
@@ -231,6 +234,7 @@ struct trace_options {
     enum trace_check check;
     uint64_t check_interval;
     const char *record, *json, *report;
+    unsigned page_shift; /* --page-size; 0: none */
     char **command;
 };
 
@@ -285,6 +289,7 @@ struct tracer {
     struct kview at_exec, at_exit; /* --map: CMD's areas, as the engine has them */
     struct record_writer *record;
     struct report *report; /* --report */
+    struct shadow *shadow; /* --page-size */
     uint64_t nr_calls, divergences, nr_unmirrored, nr_checks, areas_read;
     uint64_t interval;         /* compare every so many calls; 0: only at the end */
     struct rlimit descriptors; /* RLIMIT_NOFILE as CMD is to have it */
@@ -300,6 +305,7 @@ struct tracer {
 /* The system with the running kernel's settings; `adjust` (may be NULL) changes its knobs first. 0 or negative. */
 int trace_create_system(struct tracer *tracer, void (*adjust)(struct tracer *tracer, struct vmk_sysctl *sysctl));
 /* From here to the end of CMD: an exit status. Frees what the tracer holds. */
+void trace_free(struct tracer *tracer);
 int trace_live(struct tracer *tracer, int (*finish)(struct tracer *tracer, int status));
 int trace_parse_check(const char *text, struct trace_options *options);
 
@@ -361,8 +367,6 @@ void trace_call_tell(struct tracer *tracer, struct trace_task *task, int64_t val
 int64_t trace_call_value(const struct trace_call *call); /* what the engine says that the call returns */
 const char *trace_call_text(struct trace_call *call);    /* "mmap(0x0, ...)" */
 void trace_call_count(struct tracer *tracer, struct trace_task *task);
-/* For --report: the call has ended with this value. */
-void trace_call_report(struct tracer *tracer, struct trace_task *task, int64_t value, bool predicted);
 void trace_say_value(char *text, size_t size, int64_t value); /* "0x..." or "error 12 (...)" */
 void trace_call_leave(struct tracer *tracer, struct trace_task *task, int64_t value);
 bool trace_call_is_memory(enum trace_call_kind kind);
@@ -410,6 +414,18 @@ bool trace_record_event_of(const struct trace_task *task, struct record_event *e
 void trace_record_space_end(struct trace_space *space);
 /* The last calls of an address space, with its areas before them, as a record. */
 void trace_record_print_recent(struct trace_task *task, const struct kview *kernel, FILE *out);
+
+/* ---- trace_report.c ---- */
+int trace_report_open(struct tracer *tracer); /* 0, or after a message another number */
+int trace_report_close(struct tracer *tracer);
+void trace_report_free(struct tracer *tracer); /* without a page */
+void trace_report_summary(const struct tracer *tracer, FILE *out);
+bool trace_report_is_wanted(const struct tracer *tracer);
+void trace_report_exec(struct tracer *tracer, const struct trace_task *task);
+void trace_report_child(struct tracer *tracer, const struct trace_task *parent, const struct trace_task *child);
+/* A call has ended with this value; `predicted`: it is the engine's. */
+void trace_report_call(struct tracer *tracer, struct trace_task *task, int64_t value, bool predicted);
+void trace_report_exit(struct tracer *tracer, const struct trace_task *task, bool with_areas);
 
 /* ---- trace_pages.c ---- */
 void trace_pages_feed(struct tracer *tracer, struct trace_task *task);

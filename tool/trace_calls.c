@@ -876,24 +876,6 @@ void trace_say_value(char *text, size_t size, int64_t value)
         snprintf(text, size, "0x%" PRIx64, (uint64_t)value);
 }
 
-void trace_call_report(struct tracer *tracer, struct trace_task *task, int64_t value, bool predicted)
-{
-    const struct trace_call *call = &task->call;
-    struct record_event event = {.has_result = true, .result = value};
-    if (tracer->report == NULL)
-        return;
-    const struct report_call reported = {
-        .pid = (uint64_t)task->process->tgid,
-        .name = trace_call_name(call->kind),
-        .event = trace_record_event_of(task, &event) ? &event : NULL,
-        .result = value,
-        .placed = call->placed,
-        .predicted = predicted,
-        .ip = call->ip,
-    };
-    report_call(tracer->report, task->space->mm, &reported);
-}
-
 static bool compare_result(struct tracer *tracer, struct trace_task *task, int64_t value)
 {
     struct trace_call *call = &task->call;
@@ -903,7 +885,7 @@ static bool compare_result(struct tracer *tracer, struct trace_task *task, int64
         wanted = (int64_t)call->result.value;
     }
     trace_record_call(tracer, task, got);
-    trace_call_report(tracer, task, got, got == wanted);
+    trace_report_call(tracer, task, got, got == wanted);
     if (call->placed && (value >= 0 || value < -4095)) {
         task->process->nr_placed++;
         task->process->nr_predicted += got == wanted;

@@ -187,6 +187,7 @@ static void space_free(struct tracer *tracer, struct trace_space *space)
     if (space->pagemap_fd >= 0)
         close(space->pagemap_fd);
     trace_record_space_end(space);
+    shadow_end(tracer->shadow, space->mm);
     vmk_mm_put(space->mm);
     free(space);
 }
@@ -373,26 +374,12 @@ int trace_space_exec(struct tracer *tracer, struct trace_task *task)
     space->personality = options.personality;
     space->imported_peak = tracer->view.status.peak;
     trace_record_exec(tracer, task);
-    report_exec(tracer->report, (uint64_t)task->process->tgid, task->process->name, mm);
+    trace_report_exec(tracer, task);
     trace_keep_first_map(tracer, task);
     space->changed = true;
     if (tracer->interval == 1)
         trace_check_map(tracer, task, "after execve");
     return 0;
-}
-
-static void report_birth(struct tracer *tracer, const struct trace_task *parent, const struct trace_task *child)
-{
-    const struct report_call call = {
-        .pid = (uint64_t)parent->process->tgid,
-        .name = trace_call_name(parent->call.kind),
-        .result = child->tid,
-        .ip = parent->call.ip,
-    };
-    if (tracer->report == NULL)
-        return;
-    report_call(tracer->report, parent->space->mm, &call);
-    report_child(tracer->report, (uint64_t)parent->process->tgid, (uint64_t)child->process->tgid, child->space->mm);
 }
 
 /* A thread, or a child between vfork and execve. */
@@ -402,7 +389,7 @@ void trace_space_share(struct tracer *tracer, struct trace_task *parent, struct 
     if (child->process == parent->process || parent->space->lost)
         return;
     trace_record_child(tracer, parent, child, true);
-    report_birth(tracer, parent, child);
+    trace_report_child(tracer, parent, child);
 }
 
 /* At the event of fork: the child's copy is made, and nobody has run since the parent's pages were looked at. */
@@ -427,7 +414,7 @@ int trace_space_fork(struct tracer *tracer, struct trace_task *parent, struct tr
     trace_space_enter(space, child);
     trace_record_child(tracer, parent, child, false);
     if (!space->lost)
-        report_birth(tracer, parent, child);
+        trace_report_child(tracer, parent, child);
     trace_call_count(tracer, parent);
     return 0;
 }

@@ -200,6 +200,11 @@ static void go(struct tracer *tracer, struct trace_task *task, enum trace_way wa
     }
 }
 
+static bool read_for_caller(void *task, uint64_t address, void *buffer, size_t len)
+{
+    return trace_read_memory(task, address, buffer, len);
+}
+
 static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
 {
     struct __ptrace_syscall_info info;
@@ -218,7 +223,6 @@ static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
     call->kind = (enum trace_call_kind)info.seccomp.ret_data;
     for (int i = 0; i < 6; i++)
         call->args[i] = info.seccomp.args[i];
-    call->ip = info.instruction_pointer;
     bool is_first_exec = tracer->mode->decides && call->kind == TRACE_CALL_EXECVE;
     if ((task->space == NULL && !is_first_exec) || task->process->ignored) {
         go_on(task);
@@ -228,6 +232,9 @@ static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
         take_space(tracer, task);
         trace_pages_feed(tracer, task);
     }
+    if (!tracer->stop && trace_report_is_wanted(tracer) && is_mirrored(task))
+        call->caller =
+            caller_find(task->space->mm, info.instruction_pointer, info.stack_pointer, read_for_caller, task);
     if (!tracer->stop)
         go(tracer, task, tracer->mode->enter(tracer, task), status);
 }
@@ -345,7 +352,7 @@ static void on_exit_event(struct tracer *tracer, struct trace_task *task)
         trace_record_exit(tracer, task);
     }
     if (last || task->process->nr_tasks == 1)
-        report_exit(tracer->report, (uint64_t)task->process->tgid, last && is_mirrored(task) ? task->space->mm : NULL);
+        trace_report_exit(tracer, task, last && is_mirrored(task));
     if (!tracer->stop)
         ask(PTRACE_CONT, task->tid, 0, 0);
 }

@@ -146,7 +146,7 @@ static void call(struct fixture *f, enum record_call kind, const uint64_t *args,
     for (size_t i = 0; i < nr; i++)
         event.args[i].number = args[i];
     const struct report_call reported = {
-        .pid = 1, .name = record_call_name(kind), .event = &event, .result = result, .ip = (uint64_t)result};
+        .pid = 1, .name = record_call_name(kind), .event = &event, .result = result, .caller = {.ip = (uint64_t)result}};
     report_call(f->report, f->mm, &reported);
 }
 

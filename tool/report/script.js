@@ -631,8 +631,9 @@ function showCalls() {
   bars($("by-kind"), "Call", sort(kinds).map(([kind, sum]) => ({name: D.calls[kind], ...sum})));
   const wanted = $("find").value.toLowerCase();
   const named = sort(callers).filter(([number]) => number !== 0).map(([number, sum]) => ({
-    name: callerText(number), path: text(D.callers[number - 1][0]), nr: sum.nr, failed: sum.failed,
+    name: callerText(number), path: text(D.callers[number - 1][0]), through: D.callers[number - 1][2], nr: sum.nr, failed: sum.failed,
     more: [...sum.kinds].sort((a, b) => b[1] - a[1]).slice(0, 4).map(([kind, nr]) => D.calls[kind] + " " + group(nr)).join(", ")}))
+    .map((row) => ({...row, more: row.more + (row.through ? ", through " + base(text(row.through - 1)) : "")}))
     .filter((row) => (row.name + " " + row.path).toLowerCase().includes(wanted));
   bars($("by-caller"), "File + offset", allCallers ? named : named.slice(0, 15));
   $("more-callers").hidden = allCallers || named.length <= 15;
@@ -666,7 +667,7 @@ const processName = (process) => process.pid + " " + text(process.name);
 function showFindings() {
   if (!D.findings.length) {
     $("pages").replaceChildren(el("p", {className: "plain"}, M.page_check ?
-      "Every call would have gone the same way with pages of " + M.page_check.map(size).join(" or ") + "." :
+      "Every call would have gone the same way with pages of " + size(M.page_check) + "." :
       "This run was not judged by the rules of larger pages: vmakit run --page-size 16K or 64K does."));
     return;
   }
