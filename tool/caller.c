@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-enum { WORDS = 8, LONGEST_CALL = 7 };
+enum { WORDS = 16, LONGEST_CALL = 7 }; /* mremap keeps 11 words below its return address */
 
 struct caller_place caller_place_of(struct vmk_mm *mm, uint64_t address)
 {

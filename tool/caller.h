@@ -6,7 +6,7 @@
 #include "vmakit/vmakit.h"
 
 struct caller {
-    uint64_t ip; /* the instruction of the call; 0: not known */
+    uint64_t ip;   /* the instruction of the call; 0: not known */
     uint64_t from; /* where the function that holds it returns to; 0: not known, or ip is not in a shared library */
 };
 

@@ -29,9 +29,9 @@ struct report_look { /* of an area, but for its place */
     uint32_t kind; /* enum draw_kind */
 };
 struct report_caller {
-    uint64_t offset;    /* in the file */
-    uint32_t name;      /* of the file, or of what else is there; in texts */
-    uint32_t through;   /* the file that made the call for it, + 1; 0: it made the call itself */
+    uint64_t offset;  /* in the file */
+    uint32_t name;    /* of the file, or of what else is there; in texts */
+    uint32_t through; /* the file that made the call for it, + 1; 0: it made the call itself */
 };
 struct report_use { /* who called what, in which process */
     uint32_t process, kind;
@@ -82,7 +82,7 @@ struct report {
     struct report_said *divergences;
     size_t nr_divergences, divergence_room;
     struct report_table notices;
-    uint64_t judged_page_size; /* --page-size; 0: none */
+    uint64_t judged_page_size;          /* --page-size; 0: none */
     uint64_t page_shift, max_map_count; /* 0: no address space was seen yet */
     uint64_t seq, nr_calls, nr_failed, nr_skipped;
     uint64_t start;                      /* of the clock, in microseconds */

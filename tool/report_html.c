@@ -89,7 +89,8 @@ static json_t *json_callers(const struct report *report)
     json_t *array = json_array();
     for (size_t i = 0; i < report->callers.nr; i++) {
         const struct report_caller *caller = report_key(&report->callers, i);
-        json_array_append_new(array, json_pack("[i, o, i]", (int)caller->name, json_hex(caller->offset), (int)caller->through));
+        json_array_append_new(
+            array, json_pack("[i, o, i]", (int)caller->name, json_hex(caller->offset), (int)caller->through));
     }
     return array;
 }
@@ -173,11 +174,12 @@ static json_t *json_meta(const struct report *report)
     return json_pack("{s:s, s:s, s:o, s:s, s:s, s:s, s:I, s:I, s:I, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I}", "version",
                      VMAKIT_VERSION, "verb", report->options.verb, "command", json_command(report->options.argv),
                      "kernel", host.release, "machine", host.machine, "when", when, "page_shift",
-                     (json_int_t)report->page_shift, "page_check", (json_int_t)report->judged_page_size, "max_map_count", (json_int_t)report->max_map_count, "clock",
-                     (int)report->options.has_clock, "what_if", (int)report->options.is_what_if, "events",
-                     (json_int_t)report->seq, "calls", (json_int_t)report->nr_calls, "failed",
-                     (json_int_t)report->nr_failed, "skipped", (json_int_t)report->nr_skipped, "thinned_at",
-                     (json_int_t)report->thinned_at, "every", (json_int_t)report->every);
+                     (json_int_t)report->page_shift, "page_check", (json_int_t)report->judged_page_size,
+                     "max_map_count", (json_int_t)report->max_map_count, "clock", (int)report->options.has_clock,
+                     "what_if", (int)report->options.is_what_if, "events", (json_int_t)report->seq, "calls",
+                     (json_int_t)report->nr_calls, "failed", (json_int_t)report->nr_failed, "skipped",
+                     (json_int_t)report->nr_skipped, "thinned_at", (json_int_t)report->thinned_at, "every",
+                     (json_int_t)report->every);
 }
 
 /* An object with the list of events, which is text already, as its last member. */

@@ -470,7 +470,8 @@ static void judge_mmap(const struct judge *judge)
     bool known = vmk_mm_lookup(judge->real, real, &info) == 0 && (anonymous || info.file != NULL);
     if (known && !anonymous)
         request.file = is_judged(info.file) ? file_of(judge->shadow, info.file) : NULL;
-    if (!known || (request.flags & (VMK_MAP_HUGETLB | VMK_MAP_GROWSDOWN)) != 0 || (!anonymous && request.file == NULL)) {
+    if (!known || (request.flags & (VMK_MAP_HUGETLB | VMK_MAP_GROWSDOWN)) != 0 ||
+        (!anonymous && request.file == NULL)) {
         pieces_set(judge->space, (struct piece){.start = real, .end = end, .unjudged = true});
         return;
     }
@@ -505,10 +506,9 @@ static void judge_mremap(const struct judge *judge)
     if ((a[3] & VMK_MREMAP_DONTUNMAP) == 0)
         pieces_clear(judge->space, a[0], a[0] + old_len);
     bool lost = old.unjudged || error != 0;
-    pieces_set(judge->space, (struct piece){.start = real,
-                                            .end = real + new_len,
-                                            .delta = lost ? 0 : result.value - real,
-                                            .unjudged = lost});
+    pieces_set(judge->space,
+               (struct piece){
+                   .start = real, .end = real + new_len, .delta = lost ? 0 : result.value - real, .unjudged = lost});
 }
 
 static void judge_brk(const struct judge *judge)
@@ -530,9 +530,8 @@ static void judge_shmat(const struct judge *judge)
     vmk_addr wanted = judge->a[2] == 0 ? 0 : judge->a[2] + piece_at(judge->space, judge->a[2]).delta;
     if ((wanted & mask_of(judge->shadow)) != 0 && (judge->a[3] & RND) == 0)
         found_misaligned(judge, -VMK_EINVAL, "address");
-    const struct vmk_mmap_request request = {.len = judge->a[1],
-                                             .prot = VMK_PROT_READ | VMK_PROT_WRITE,
-                                             .flags = VMK_MAP_SHARED | VMK_MAP_ANONYMOUS};
+    const struct vmk_mmap_request request = {
+        .len = judge->a[1], .prot = VMK_PROT_READ | VMK_PROT_WRITE, .flags = VMK_MAP_SHARED | VMK_MAP_ANONYMOUS};
     struct vmk_result result;
     bool lost = vmk_mmap(judge->space->mm, &request, &result) != 0;
     pieces_set(judge->space, (struct piece){.start = real,
@@ -801,6 +800,8 @@ void shadow_summary(const struct shadow *shadow, FILE *out, size_t most)
     }
     fprintf(out, "With pages of %s: %" PRIu64 " findings in %" PRIu64 " calls judged\n", size_name(shadow),
             shadow->nr_found, shadow->nr_judged);
+    if (most == 0)
+        return;
     say_places(shadow, false, out, most);
     if (of_libc != 0)
         fprintf(out,

@@ -28,7 +28,7 @@ void shadow_exec(struct shadow *shadow, uint64_t pid, struct vmk_mm *mm);
 void shadow_fork(struct shadow *shadow, const struct vmk_mm *parent, const struct vmk_mm *child);
 void shadow_call(struct shadow *shadow, struct vmk_mm *mm, const struct report_call *call);
 void shadow_end(struct shadow *shadow, const struct vmk_mm *mm);
-/* What was found: one line, then one for each place (at most `most` of them). */
+/* What was found: one line, then one for each place (at most `most` of them; 0: only that line). */
 void shadow_summary(const struct shadow *shadow, FILE *out, size_t most);
 void shadow_close(struct shadow *shadow);
 

@@ -27,8 +27,7 @@ int trace_report_open(struct tracer *tracer)
         return cannot(tracer, -error);
     if (options->page_shift == 0)
         return 0;
-    error =
-        shadow_open(options->page_shift, vmk_system_settings(tracer->system), tracer->report, &tracer->shadow);
+    error = shadow_open(options->page_shift, vmk_system_settings(tracer->system), tracer->report, &tracer->shadow);
     if (error != 0)
         fprintf(stderr, "vmakit: %s: --page-size: error %d\n", tracer->mode->name, -error);
     return error;

@@ -23,6 +23,10 @@ sed 's/^100 munmap addr=r3 len=0 = .*/100 munmap addr=r3 len=0 = 0/' "$data/smal
 expect 1 'a divergence' replay --report "$work/wrong.html" "$work/wrong"
 grep -q 'the engine gives -EINVAL, recorded was 0' "$work/wrong.html" || fail 'the divergence is on the page'
 
+expect 0 'run' run --report "$work/run.html" -- sh -c 'exit 0'
+grep -q '"verb":"run"' "$work/run.html" || fail 'a page of run'
+expect 7 'run passes the status on' run --report "$work/run.html" -- sh -c 'exit 7'
+
 # What a page cannot be written to.
 expect 4 'no such folder' trace --report "$work/none/page.html" -- true
 says err 'No such file or directory'

@@ -145,8 +145,11 @@ static void call(struct fixture *f, enum record_call kind, const uint64_t *args,
     struct record_event event = {.call = kind};
     for (size_t i = 0; i < nr; i++)
         event.args[i].number = args[i];
-    const struct report_call reported = {
-        .pid = 1, .name = record_call_name(kind), .event = &event, .result = result, .caller = {.ip = (uint64_t)result}};
+    const struct report_call reported = {.pid = 1,
+                                         .name = record_call_name(kind),
+                                         .event = &event,
+                                         .result = result,
+                                         .caller = {.ip = (uint64_t)result}};
     report_call(f->report, f->mm, &reported);
 }
 

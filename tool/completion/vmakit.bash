@@ -5,11 +5,11 @@ _vmakit_options()
 {
     case $1 in
     trace)
-        echo --bare --check --follow --json --keep-going --map --quiet --random --record --report --help --usage --version
+        echo --bare --check --follow --json --keep-going --map --page-size --quiet --random --record --report --help --usage --version
         ;;
     run)
-        echo --check --fail --guard --max-map-count --overcommit --overcommit-ratio --quiet --ram --random --rlimit \
-            --seed --untouched --help --usage --version
+        echo --check --fail --guard --max-map-count --overcommit --overcommit-ratio --page-size --quiet --ram --random \
+            --report --rlimit --seed --untouched --help --usage --version
         ;;
     replay)
         echo --break --max-map-count --rlimit --va-bits --page-size --set --map --json --report --quiet --color --help --usage \

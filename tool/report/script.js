@@ -633,7 +633,7 @@ function showCalls() {
   const named = sort(callers).filter(([number]) => number !== 0).map(([number, sum]) => ({
     name: callerText(number), path: text(D.callers[number - 1][0]), through: D.callers[number - 1][2], nr: sum.nr, failed: sum.failed,
     more: [...sum.kinds].sort((a, b) => b[1] - a[1]).slice(0, 4).map(([kind, nr]) => D.calls[kind] + " " + group(nr)).join(", ")}))
-    .map((row) => ({...row, more: row.more + (row.through ? ", through " + base(text(row.through - 1)) : "")}))
+    .map((row) => ({...row, more: row.more + (row.through && !row.name.startsWith(base(text(row.through - 1)) + "+") ? ", through " + base(text(row.through - 1)) : "")}))
     .filter((row) => (row.name + " " + row.path).toLowerCase().includes(wanted));
   bars($("by-caller"), "File + offset", allCallers ? named : named.slice(0, 15));
   $("more-callers").hidden = allCallers || named.length <= 15;
@@ -664,17 +664,45 @@ function goButton(process, seq) {
 }
 const processName = (process) => process.pid + " " + text(process.name);
 
+const OF_LIBC = /^(libc[.-]|ld-|libpthread)/;
+// Findings of all processes, the same ones together, in three heaps.
+function sortFindings() {
+  const all = new Map();
+  for (const [process, kind, caller, words, pageSize, nr, seq] of D.findings) {
+    const isFile = text(words).includes(" cannot be loaded"), key = [isFile ? "" : kind, isFile ? "" : caller, words].join();
+    if (!all.has(key))
+      all.set(key, {process, kind, caller, words: text(words), pageSize, seq, nr: 0, heap: isFile ? "files" :
+        caller && OF_LIBC.test(callerText(caller)) ? "libc" : "calls"});
+    all.get(key).nr += nr;
+  }
+  return [...all.values()];
+}
+function findingCard(finding) {
+  return el("div", {className: "said"}, el("strong", {}, D.calls[finding.kind]), finding.caller ? " from " : "",
+    finding.caller ? el("code", {}, callerText(finding.caller)) : "", el("p", {}, finding.words),
+    el("p", {className: "quiet small"}, plural(finding.nr, "time") + ", first in process " + processName(D.processes[finding.process])),
+    goButton(finding.process, finding.seq));
+}
 function showFindings() {
   if (!D.findings.length) {
-    $("pages").replaceChildren(el("p", {className: "plain"}, M.page_check ?
+    $("pages").replaceChildren(el("p", {className: M.page_check ? "none" : "plain"}, M.page_check ?
       "Every call would have gone the same way with pages of " + size(M.page_check) + "." :
-      "This run was not judged by the rules of larger pages: vmakit run --page-size 16K or 64K does."));
+      "This run was not judged by the rules of larger pages: --page-size 16K or 64K does that."));
     return;
   }
-  $("pages").replaceChildren(...D.findings.map(([process, kind, caller, words, pageSize, nr, seq]) => el("div", {className: "said"},
-    el("strong", {}, "With pages of " + size(pageSize) + ": " + D.calls[kind]), el("pre", {}, text(words)),
-    el("p", {className: "quiet small"}, plural(nr, "time") + " in " + processName(D.processes[process]) +
-      (caller ? ", from " + callerText(caller) : "")), goButton(process, seq))));
+  const all = sortFindings(), heap = (name) => all.filter((finding) => finding.heap === name);
+  const parts = [el("p", {}, "What this run would have met on a kernel with pages of " + size(M.page_check) +
+    ". After each finding it was judged as if it had got what comes closest to its wish.")];
+  if (heap("calls").length) parts.push(el("h3", {}, "Calls of the program"), ...heap("calls").map(findingCard));
+  else parts.push(el("p", {className: "none"}, "No call of the program itself would have gone another way."));
+  if (heap("files").length)
+    parts.push(el("details", {className: "card"}, el("summary", {}, plural(heap("files").length, "file") + " that cannot be loaded"),
+      el("ul", {}, ...heap("files").map((finding) => el("li", {}, finding.words)))));
+  if (heap("libc").length)
+    parts.push(el("details", {className: "card"}, el("summary", {}, plural(heap("libc").length, "place") + " in the C library"),
+      el("p", {className: "quiet"}, "It asks for the page size, and would have called otherwise there."),
+      ...heap("libc").map(findingCard)));
+  $("pages").replaceChildren(...parts);
 }
 function showDivergences() {
   if (!D.divergences.length) {
@@ -702,13 +730,15 @@ function showHead() {
       ...notices.slice(3)));
   const peak = Math.max(0, ...D.processes.map((process) => process.peak));
   const sum = (name) => D.processes.reduce((all, process) => all + process[name], 0);
+  const ownFindings = sortFindings().filter((finding) => finding.heap === "calls").reduce((all, finding) => all + finding.nr, 0);
   const tiles = [["Processes", group(D.processes.length), plural(M.events, "event")],
     ["Memory calls", group(M.calls), plural(M.failed, "failure")],
     ["Areas at peak", group(peak), M.max_map_count ? "of " + group(M.max_map_count) + " allowed" : ""],
     sum("placed") ? ["Addresses foretold", group(sum("predicted")), "of " + group(sum("placed")) + " chosen"] : null,
     [M.what_if ? "Other outcomes" : "Divergences", group(bad), bad ? "listed below" :
       M.what_if ? "all as recorded" : M.verb === "replay" ? "all as recorded" : "engine and kernel agree", bad ? "bad" : ""],
-    D.findings.length ? ["With larger pages", group(D.findings.length), "findings", "bad"] : null];
+    M.page_check ? ["Pages of " + size(M.page_check), group(ownFindings), ownFindings === 1 ? "call of the program fails" :
+      "calls of the program fail", ownFindings ? "bad" : ""] : null];
   $("tiles").replaceChildren(...tiles.filter(Boolean).map(([name, value, more, className]) =>
     el("div", {className: className || ""}, el("dt", {}, name), el("dd", {}, value, el("small", {}, more)))));
   $("footer").textContent = "Written by vmakit " + M.version + ". This file is complete in itself: it loads nothing and sends nothing.";
