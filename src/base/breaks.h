@@ -60,8 +60,10 @@ enum vmki_break {
 
 extern enum vmki_break vmki_broken;
 #define VMKI_BROKEN(rule) VMKI_UNLIKELY(vmki_broken == VMKI_BREAK_##rule)
+#define VMKI_ANY_BROKEN   VMKI_UNLIKELY(vmki_broken != VMKI_BREAK_NONE)
 #else
 #define VMKI_BROKEN(rule) false
+#define VMKI_ANY_BROKEN   false
 #endif
 
 #endif

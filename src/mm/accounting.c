@@ -16,21 +16,6 @@ static uint64_t limit_pages(const struct vmk_mm *mm, uint64_t limit)
     return limit == VMK_RLIM_INFINITY ? UINT64_MAX : limit >> mm->page_shift;
 }
 
-static bool is_data(vmk_vm_flags flags)
-{
-    return (flags & (VMK_VM_WRITE | VMK_VM_SHARED | VMK_VM_STACK | VMK_VM_SHADOW_STACK)) == VMK_VM_WRITE;
-}
-
-static bool is_stack(vmk_vm_flags flags)
-{
-    return (flags & (VMK_VM_STACK | VMK_VM_SHADOW_STACK)) != 0;
-}
-
-static bool is_exec(vmk_vm_flags flags)
-{
-    return (flags & (VMK_VM_EXEC | VMK_VM_WRITE | VMK_VM_STACK)) == VMK_VM_EXEC;
-}
-
 bool vmki_may_expand(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, uint64_t overlap)
 {
     const struct vmk_rlimit *data = &mm->rlimits.data;
@@ -41,7 +26,7 @@ bool vmki_may_expand(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages
         overlap = 0;
     if (mm->total_vm + pages - overlap > limit_pages(mm, mm->rlimits.as.soft))
         return false;
-    if (!is_data(flags) || VMKI_BROKEN(limit_data) || mm->data_vm + pages - overlap <= limit_pages(mm, data->soft))
+    if (!vmki_is_data(flags) || VMKI_BROKEN(limit_data) || mm->data_vm + pages - overlap <= limit_pages(mm, data->soft))
         return true;
     /* A soft limit of 0 is checked against the hard one (facts: Limits and accounting). */
     return data->soft == 0 && mm->data_vm + pages - overlap <= limit_pages(mm, data->hard);
@@ -76,23 +61,4 @@ void vmki_uncharge(struct vmk_mm *mm, uint64_t pages)
 {
     if (pages != 0)
         vmki_commit_uncharge(mm->system, pages);
-}
-
-void vmki_count_area(struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, int sign)
-{
-    uint64_t change = sign > 0 ? pages : 0 - pages;
-
-    mm->total_vm += change;
-    if (is_exec(flags))
-        mm->exec_vm += change;
-    else if (is_stack(flags))
-        mm->stack_vm += change;
-    else if (is_data(flags))
-        mm->data_vm += change;
-    if ((flags & VMK_VM_LOCKED) != 0)
-        mm->locked_vm += change;
-    if ((flags & VMK_VM_MAYSHARE) != 0)
-        mm->shared_vm += change;
-    if ((flags & VMK_VM_ACCOUNT) != 0)
-        mm->accounted_vm += change;
 }

@@ -344,8 +344,42 @@ uint64_t vmki_max_map_count(const struct vmk_mm *mm);
 /* 0 or -VMK_ENOMEM; the commit charge of a private area that is accountable. */
 int vmki_charge(struct vmk_mm *mm, uint64_t pages);
 void vmki_uncharge(struct vmk_mm *mm, uint64_t pages);
+
+/* What RLIMIT_DATA counts, and the two other kinds that statistics tell apart. */
+static inline bool vmki_is_data(vmk_vm_flags flags)
+{
+    return (flags & (VMK_VM_WRITE | VMK_VM_SHARED | VMK_VM_STACK | VMK_VM_SHADOW_STACK)) == VMK_VM_WRITE;
+}
+
+static inline bool vmki_is_stack(vmk_vm_flags flags)
+{
+    return (flags & (VMK_VM_STACK | VMK_VM_SHADOW_STACK)) != 0;
+}
+
+static inline bool vmki_is_exec(vmk_vm_flags flags)
+{
+    return (flags & (VMK_VM_EXEC | VMK_VM_WRITE | VMK_VM_STACK)) == VMK_VM_EXEC;
+}
+
 /* Adds an area of these flags to the counters (sign 1), or takes it away (-1). */
-void vmki_count_area(struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, int sign);
+static inline void vmki_count_area(struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, int sign)
+{
+    uint64_t change = sign > 0 ? pages : 0 - pages;
+
+    mm->total_vm += change;
+    if (vmki_is_exec(flags))
+        mm->exec_vm += change;
+    else if (vmki_is_stack(flags))
+        mm->stack_vm += change;
+    else if (vmki_is_data(flags))
+        mm->data_vm += change;
+    if ((flags & VMK_VM_LOCKED) != 0)
+        mm->locked_vm += change;
+    if ((flags & VMK_VM_MAYSHARE) != 0)
+        mm->shared_vm += change;
+    if ((flags & VMK_VM_ACCOUNT) != 0)
+        mm->accounted_vm += change;
+}
 
 /* ---- placement.c ---- */
 

@@ -6,6 +6,7 @@
  * populates it.
  */
 #include "base/atomic.h"
+#include "mm/quick.h"
 #include "mm/range.h"
 
 /* What mmap(2) had before flags were checked: the rest is ignored for MAP_SHARED, refused for MAP_SHARED_VALIDATE. */
@@ -597,4 +598,4 @@ const struct vmki_verb vmki_mmap_verb = {
     .has_counter = true,
 };
 
-VMKI_DEFINE_VERB(mmap, vmki_mmap_verb)
+VMKI_DEFINE_QUICK_VERB(mmap, vmki_mmap_verb)

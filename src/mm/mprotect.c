@@ -4,6 +4,7 @@
  */
 #include "base/breaks.h"
 #include "mm/plan.h"
+#include "mm/quick.h"
 
 /* The bits that the architecture knows. */
 static bool prot_is_valid(const struct vmk_mm *mm, uint64_t prot)
@@ -110,8 +111,8 @@ static int may_protect(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr start, v
  * Memory that becomes writable is charged and checked against RLIMIT_DATA. What becomes read-only keeps its charge unless
  * it is anonymous and was never written (facts: Merging 6).
  */
-static int adjust_account(struct vmk_mm *mm, const struct vmk_vma *vma, uint64_t pages, vmk_vm_flags *flags,
-                          uint64_t *charged)
+int vmki_protect_account(struct vmk_mm *mm, const struct vmk_vma *vma, uint64_t pages, vmk_vm_flags *flags,
+                         uint64_t *charged)
 {
     const vmk_vm_flags exempt = VMK_VM_ACCOUNT | VMK_VM_WRITE | VMK_VM_HUGETLB | VMK_VM_SHARED | VMK_VM_NORESERVE;
 
@@ -161,7 +162,7 @@ static enum vmki_step mprotect_area(struct vmki_plan *plan, struct vmk_vma *vma,
     vmk_vm_flags old_flags = vma->flags;
     uint64_t charged;
     enum vmki_step step;
-    int error = adjust_account(mm, vma, vmki_pages(mm, end - start), &flags, &charged);
+    int error = vmki_protect_account(mm, vma, vmki_pages(mm, end - start), &flags, &charged);
 
     if (error != 0)
         return vmki_plan_end(plan, error, 0);
@@ -216,7 +217,7 @@ static const struct vmki_verb mprotect_verb = {
     .has_counter = true,
 };
 
-VMKI_DEFINE_VERB(mprotect, mprotect_verb)
+VMKI_DEFINE_QUICK_VERB(mprotect, mprotect_verb)
 
 int vmki_mprotect_locked(struct vmk_mm *mm, const struct vmk_mprotect_request *request)
 {

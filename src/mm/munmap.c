@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* munmap.c - munmap(2). */
 #include "mm/plan.h"
+#include "mm/quick.h"
 
 static int munmap_start(struct vmki_plan *plan)
 {
@@ -38,4 +39,4 @@ static const struct vmki_verb munmap_verb = {
     .has_counter = true,
 };
 
-VMKI_DEFINE_VERB(munmap, munmap_verb)
+VMKI_DEFINE_QUICK_VERB(munmap, munmap_verb)

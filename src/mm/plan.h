@@ -134,6 +134,23 @@ int vmki_mprotect_locked(struct vmk_mm *mm, const struct vmk_mprotect_request *r
         return vmki_plan_open(mm, &(verb), request, plan);                                                             \
     }
 
+/* The same for a verb that has a short way (quick.h). */
+#define VMKI_DEFINE_QUICK_VERB(name, verb)                                                                             \
+    int vmk_##name(struct vmk_mm *mm, const struct vmk_##name##_request *request, struct vmk_result *result)           \
+    {                                                                                                                  \
+        int error = 0;                                                                                                 \
+                                                                                                                       \
+        vmki_mm_lock(mm);                                                                                              \
+        if (!vmki_quick_##name(mm, request, result))                                                                   \
+            error = vmki_call_locked(mm, &(verb), request, result);                                                    \
+        vmki_mm_unlock(mm);                                                                                            \
+        return error;                                                                                                  \
+    }                                                                                                                  \
+    int vmk_##name##_prepare(struct vmk_mm *mm, const struct vmk_##name##_request *request, struct vmk_plan *plan)     \
+    {                                                                                                                  \
+        return vmki_plan_open(mm, &(verb), request, plan);                                                             \
+    }
+
 /*
  * Prepares the part that unmaps what is mapped in [start, end), page aligned, with plan->area. 1: the part is prepared; 0:
  * nothing is mapped there; negative: refused. Where Linux leaves a first cut visible, the part is that cut alone and

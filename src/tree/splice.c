@@ -28,6 +28,9 @@ enum { PART_SIBLING_BEFORE, PART_LEFT, PART_NEW, PART_RIGHT, PART_SIBLING_AFTER,
 
 enum { MADE_MAX = 3 };
 
+/* The most entries of a leaf in which one can be split in three without writing the leaf anew. */
+enum { LEAF_LOOSE = VMKI_LEAF_MAX - 3 };
+
 /* Two nodes share only if this many more would fit into them; else they would be full again at once. */
 enum { ROOM_TO_SHARE = 2 };
 
@@ -390,6 +393,24 @@ static unsigned divide(struct rebuild *rebuild, unsigned level, unsigned total, 
     return nr;
 }
 
+/*
+ * A leaf in which entries were replaced fits into one node, but is so full that the next replacement, which needs free
+ * slots beside those of the entries that go, would have to write it anew as well: what is split is often joined again, and
+ * the other way round. Divides it in two, or shares with a sibling that has room.
+ */
+static unsigned loosen(struct rebuild *rebuild, unsigned total, unsigned size[MADE_MAX])
+{
+    struct vmki_tree_node *before = sibling_before(rebuild, 0), *after = sibling_after(rebuild, 0);
+
+    if (before && total + vmki_node_count(before) <= 2 * LEAF_LOOSE)
+        total += absorb_before(rebuild, 0, before);
+    else if (after && total + vmki_node_count(after) <= 2 * LEAF_LOOSE)
+        total += absorb_after(rebuild, 0, after);
+    size[0] = total / 2;
+    size[1] = total - total / 2;
+    return 2;
+}
+
 /* ---- Rebuild: writing the new nodes of a level ---- */
 
 /* The place in the parts from which the next entry or child is taken. */
@@ -515,9 +536,12 @@ static void write_inners(struct rebuild *rebuild, unsigned level, const unsigned
 static void rewrite_level(struct rebuild *rebuild, unsigned level, unsigned nr_new)
 {
     unsigned size[MADE_MAX], nr = 1, total = gather(rebuild, level, nr_new);
+    bool replaces = nr_new > 0 && (rebuild->left.node[0] != rebuild->right.node[0] || rebuild->to > rebuild->from);
 
     if (total > node_max(level)) {
         nr = divide(rebuild, level, total, size);
+    } else if (level == 0 && replaces && total > LEAF_LOOSE) {
+        nr = loosen(rebuild, total, size);
     } else {
         if (total <= node_low(level))
             total = join_siblings(rebuild, level, total);
@@ -824,4 +848,146 @@ void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct
         splice_leaf(cursor, until, new_entries, nr_new);
     else if (nr_new)
         splice_empty(cursor, new_entries, nr_new);
+}
+
+/* ---- Edits inside one leaf ---- */
+
+bool vmki_cursor_touching(const struct vmki_cursor *cursor, bool want_before, bool want_after,
+                          struct vmki_tree_entry *before, struct vmki_tree_entry *after)
+{
+    const struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    unsigned rank = cursor->slot[0];
+
+    before->item = NULL;
+    after->item = NULL;
+    if (want_before) {
+        if (rank == 0)
+            return false;
+        if (vmki_leaf_end(leaf, rank - 1) == vmki_leaf_start(leaf, rank))
+            vmki_leaf_entry(leaf, rank - 1, before);
+    }
+    if (want_after && rank + 1 < vmki_order_count(leaf->order)) {
+        if (vmki_leaf_start(leaf, rank + 1) == vmki_leaf_end(leaf, rank))
+            vmki_leaf_entry(leaf, rank + 1, after);
+    } else if (want_after && vmki_cursor_leaf_limit(cursor) == vmki_leaf_end(leaf, rank)) {
+        return false;
+    }
+    return true;
+}
+
+/* Whether a leaf of `old` entries may come to have `count`: it never joins a sibling here, nor runs empty. */
+static bool keeps_filled(const struct vmki_tree *tree, unsigned old, unsigned count)
+{
+    return count > 0 && (count > VMKI_LEAF_LOW || count >= old || tree->height == 1);
+}
+
+bool vmki_cursor_tile_fits(const struct vmki_cursor *cursor, unsigned nr_old, unsigned nr_new)
+{
+    unsigned count = vmki_order_count(vmki_leaf(cursor->node[0])->order), rest = count - nr_old + nr_new;
+
+    return count + nr_new <= VMKI_LEAF_MAX && keeps_filled(cursor->tree, count, rest);
+}
+
+void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct vmki_tree_entry *new_entries,
+                      unsigned nr_new)
+{
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    uint64_t old = leaf->order, order;
+    unsigned rank = cursor->slot[0], i;
+
+    cursor->tree->nr_entries += nr_new;
+    cursor->tree->nr_entries -= nr_old;
+    order = vmki_order_splice(old, rank, rank + nr_old, nr_new);
+    begin_edit(leaf);
+    for (i = 0; i < nr_new; i++)
+        fill_slot(leaf, vmki_order_slot(order, rank + i), &new_entries[i]);
+    vmki_store_release(&leaf->order, order);
+    for (i = 0; i < nr_old; i++) /* who sees one of these sees the new order */
+        vmki_store_release(&leaf->start[vmki_order_slot(old, rank + i)], VMKI_NO_KEY);
+    end_edit(leaf);
+}
+
+/* The end of the gap below the cursor's entry; VMKI_NO_KEY above all entries. */
+static uint64_t next_start(const struct vmki_tree_leaf *leaf, unsigned rank)
+{
+    return rank < vmki_order_count(leaf->order) ? vmki_leaf_start(leaf, rank) : VMKI_NO_KEY;
+}
+
+bool vmki_cursor_insert_fits(const struct vmki_cursor *cursor, vmk_addr start, vmk_addr end)
+{
+    const struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    unsigned rank = cursor->slot[0];
+
+    return leaf != NULL && rank > 0 && vmki_order_count(leaf->order) < VMKI_LEAF_MAX &&
+           vmki_leaf_end(leaf, rank - 1) < start && next_start(leaf, rank) > end;
+}
+
+/* The order with the first free slot put at the rank; and with the slot of the rank made the first free one. */
+static uint64_t order_insert(uint64_t order, unsigned rank)
+{
+    unsigned from = 4 * rank + 4, count = vmki_order_count(order), to = 4 * count + 4;
+    uint64_t below = order & ((UINT64_C(1) << from) - 1), moved = order & ((UINT64_C(1) << to) - 1);
+    uint64_t slot = order >> to & 15, above = to < 60 ? order >> (to + 4) << (to + 4) : 0;
+
+    return (above | (moved ^ below) << 4 | slot << from | below) + 1;
+}
+
+static uint64_t order_erase(uint64_t order, unsigned rank)
+{
+    unsigned from = 4 * rank + 4, count = vmki_order_count(order), to = 4 * count + 4;
+    uint64_t below = order & ((UINT64_C(1) << from) - 1), slot = order >> from & 15;
+    uint64_t kept = to < 64 ? order & ((UINT64_C(1) << to) - 1) : order, moved = kept >> (from + 3) >> 1 << from;
+
+    return ((order ^ kept) | slot << (to - 4) | moved | below) - 1;
+}
+
+void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry *new_entry)
+{
+    struct vmki_tree *tree = cursor->tree;
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    unsigned rank = cursor->slot[0], count = vmki_order_count(leaf->order);
+    uint64_t end = vmki_leaf_end(leaf, rank - 1), next = next_start(leaf, rank), largest, gap = new_entry->start - end;
+
+    begin_edit(leaf);
+    fill_slot(leaf, vmki_order_slot(leaf->order, count), new_entry);
+    vmki_store_release(&leaf->order, order_insert(leaf->order, rank));
+    end_edit(leaf);
+    tree->nr_entries++;
+    if (next == VMKI_NO_KEY)
+        tree->last_end = new_entry->end;
+    if (tree->height == 1)
+        return;
+    largest = vmki_inner(cursor->node[1])->gap[cursor->slot[1]];
+    if (next == VMKI_NO_KEY) { /* the gap behind the last entry counted for nothing */
+        if (gap > largest)
+            set_gap(cursor, 0, gap);
+    } else if (next - end == largest) {
+        set_gap(cursor, 0, vmki_leaf_gap(leaf, vmki_cursor_leaf_limit(cursor)));
+    }
+}
+
+bool vmki_cursor_erase_fits(const struct vmki_cursor *cursor)
+{
+    unsigned rank = cursor->slot[0], count = vmki_order_count(vmki_leaf(cursor->node[0])->order);
+
+    return rank > 0 && keeps_filled(cursor->tree, count, count - 1) &&
+           (rank + 1 < count || vmki_cursor_leaf_limit(cursor) != VMKI_NO_KEY);
+}
+
+void vmki_cursor_erase(struct vmki_cursor *cursor)
+{
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    unsigned rank = cursor->slot[0], count = vmki_order_count(leaf->order), slot = vmki_order_slot(leaf->order, rank);
+    uint64_t end = vmki_leaf_end(leaf, rank - 1);
+    uint64_t next = rank + 1 < count ? vmki_leaf_start(leaf, rank + 1) : vmki_cursor_leaf_limit(cursor);
+
+    begin_edit(leaf);
+    vmki_store_release(&leaf->order, order_erase(leaf->order, rank));
+    vmki_store_release(&leaf->start[slot], VMKI_NO_KEY); /* who sees this sees the new order */
+    end_edit(leaf);
+    cursor->tree->nr_entries--;
+    if (cursor->tree->height > 1 && next - end > vmki_inner(cursor->node[1])->gap[cursor->slot[1]])
+        set_gap(cursor, 0, next - end);
+    if (rank + 1 == count)
+        cursor->node[0] = NULL;
 }

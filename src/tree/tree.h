@@ -168,6 +168,31 @@ void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct
                         unsigned nr_new);
 
 /*
+ * ---- Edits inside one leaf, for who has looked where they go. Each `fits` is false when another leaf would have to
+ * change, or to be asked: then the splice is the way. They need no reservation, and leave the cursor on the first new entry.
+ */
+
+/*
+ * The entries that touch the cursor's own, each where wanted; item is NULL where none does. False when only another leaf
+ * knows.
+ */
+bool vmki_cursor_touching(const struct vmki_cursor *cursor, bool want_before, bool want_after,
+                          struct vmki_tree_entry *before, struct vmki_tree_entry *after);
+/*
+ * Tiling: the cursor's entry and the nr_old - 1 after it, which touch one another, give way to nr_new that touch one
+ * another and cover the same addresses. No gap changes.
+ */
+bool vmki_cursor_tile_fits(const struct vmki_cursor *cursor, unsigned nr_old, unsigned nr_new);
+void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct vmki_tree_entry *new_entries,
+                      unsigned nr_new);
+/* A new entry in the gap below the cursor's own entry, or above all; it may touch neither neighbour. */
+bool vmki_cursor_insert_fits(const struct vmki_cursor *cursor, vmk_addr start, vmk_addr end);
+void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry *new_entry);
+/* The cursor's entry goes; afterwards the cursor stands on what followed it, if that is in the leaf, else nowhere. */
+bool vmki_cursor_erase_fits(const struct vmki_cursor *cursor);
+void vmki_cursor_erase(struct vmki_cursor *cursor);
+
+/*
  * Fills an empty tree with `nr` ascending entries that `next` delivers one by one, leaves packed full. False when
  * memory is short; the tree is then empty again. `next` must not fail.
  */

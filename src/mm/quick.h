@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * quick.h - the short way of the three commonest calls, for plain anonymous memory in one leaf of the tree.
+ *
+ * Each does the whole call and returns true, or does nothing at all and returns false: then the call takes the long way
+ * (plan.h), which knows every rule. Both ways have the same results, counters included; tests/unit/test_quick.c takes both
+ * and compares. mm.lock exclusive.
+ */
+#ifndef VMKI_QUICK_H
+#define VMKI_QUICK_H
+
+#include "mm/mm.h"
+
+bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, struct vmk_result *result);
+bool vmki_quick_munmap(struct vmk_mm *mm, const struct vmk_munmap_request *request, struct vmk_result *result);
+bool vmki_quick_mprotect(struct vmk_mm *mm, const struct vmk_mprotect_request *request, struct vmk_result *result);
+
+/*
+ * mprotect.c: what new flags of an area mean for the commit charge and RLIMIT_DATA. 0, with VMK_VM_ACCOUNT as it will be and
+ * the pages charged; or the error.
+ */
+int vmki_protect_account(struct vmk_mm *mm, const struct vmk_vma *vma, uint64_t pages, vmk_vm_flags *flags,
+                         uint64_t *charged);
+
+#endif
