@@ -1,37 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "inject.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 
+#include "trace_arch.h"
+
 static long ask(unsigned request, pid_t tid, uintptr_t address, void *data)
 {
     return ptrace((enum __ptrace_request)request, tid, (void *)address, data);
 }
 
-bool inject_read_regs(pid_t tid, struct user_regs_struct *regs)
-{
-    struct iovec iov = {.iov_base = regs, .iov_len = sizeof(*regs)};
-
-    return ask(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov) == 0 && iov.iov_len == sizeof(*regs);
-}
-
-bool inject_write_regs(pid_t tid, const struct user_regs_struct *regs)
-{
-    struct user_regs_struct copy = *regs;
-    struct iovec iov = {.iov_base = &copy, .iov_len = sizeof(copy)};
-
-    return ask(PTRACE_SETREGSET, tid, NT_PRSTATUS, &iov) == 0;
-}
-
 uint64_t inject_find(pid_t tid, uint64_t start, uint64_t end)
 {
     unsigned char buffer[4096];
-    size_t len = inject_instruction_len;
+    size_t len = trace_call_instruction_len;
 
     for (uint64_t at = start; at < end; at += sizeof(buffer) - len) {
         struct iovec local = {.iov_base = buffer, .iov_len = sizeof(buffer)};
@@ -40,7 +26,7 @@ uint64_t inject_find(pid_t tid, uint64_t start, uint64_t end)
             remote.iov_len = end - at;
         ssize_t got = process_vm_readv(tid, &local, 1, &remote, 1, 0);
         for (ssize_t i = 0; i + (ssize_t)len <= got; i++)
-            if (memcmp(buffer + i, inject_instruction, len) == 0)
+            if (memcmp(buffer + i, trace_call_instruction, len) == 0)
                 return at + (uint64_t)i;
     }
     return 0;
@@ -73,15 +59,17 @@ static bool go_to_end(pid_t tid)
 
 bool inject_call(pid_t tid, uint64_t at, int64_t number, const uint64_t args[6], int64_t *result)
 {
-    struct user_regs_struct saved, regs;
+    struct trace_regs saved, regs;
+    uint64_t signals = 0, all = UINT64_MAX; /* a signal would be delivered before the call is made */
 
-    if (!inject_read_regs(tid, &saved))
+    if (!trace_regs_read(tid, &saved) || ask(PTRACE_GETSIGMASK, tid, sizeof(signals), &signals) != 0 ||
+        ask(PTRACE_SETSIGMASK, tid, sizeof(all), &all) != 0)
         return false;
     regs = saved;
-    inject_set_pc(&regs, at);
-    inject_set_call(&regs, number, args);
-    if (!inject_write_regs(tid, &regs) || !go_to_end(tid) || !inject_read_regs(tid, &regs))
+    trace_regs_set_pc(&regs, at);
+    trace_regs_begin_call(&regs, number, args);
+    if (!trace_regs_write(tid, &regs) || !go_to_end(tid) || !trace_regs_read(tid, &regs))
         return false;
-    *result = inject_result(&regs);
-    return inject_write_regs(tid, &saved);
+    *result = trace_regs_result(&regs);
+    return trace_regs_write(tid, &saved) && ask(PTRACE_SETSIGMASK, tid, sizeof(signals), &signals) == 0;
 }

@@ -9,6 +9,16 @@
 /* What a window may not be smaller than: a program, its loader, a stack and some room. */
 #define SMALLEST_WINDOW MIB(64)
 
+/* splitmix64 */
+uint64_t layout_draw(uint64_t *state)
+{
+    uint64_t x = *state += UINT64_C(0x9e3779b97f4a7c15);
+
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
 bool layout_is_wanted(const struct layout_policy *policy)
 {
     return policy->seeded || policy->bottom_up || policy->base != 0 || policy->va_bits != 0 || policy->high != 0;
@@ -132,16 +142,6 @@ struct planner {
     uint64_t page, span, state;
 };
 
-/* splitmix64 */
-static uint64_t draw_number(struct planner *planner)
-{
-    uint64_t x = planner->state += UINT64_C(0x9e3779b97f4a7c15);
-
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
 static vmk_addr page_down(const struct planner *planner, vmk_addr address)
 {
     return address & ~(planner->page - 1);
@@ -152,7 +152,7 @@ static uint64_t draw_bytes(struct planner *planner, uint64_t bytes)
 {
     uint64_t pages = bytes / planner->page;
 
-    return planner->policy->seeded && pages != 0 ? draw_number(planner) % pages * planner->page : 0;
+    return planner->policy->seeded && pages != 0 ? layout_draw(&planner->state) % pages * planner->page : 0;
 }
 
 /* Room kept for the stack: its limit and a guard gap, as Linux does, and in a small window not more than a quarter. */

@@ -53,6 +53,8 @@ struct layout {
     const char *problem; /* why there is no layout */
 };
 
+/* The next number of a seed: of a child's layouts, or of one layout. */
+uint64_t layout_draw(uint64_t *state);
 bool layout_is_wanted(const struct layout_policy *policy);
 /* What the settings of the address space become. */
 void layout_settings(const struct layout_policy *policy, struct vmk_settings *settings);

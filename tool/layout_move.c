@@ -16,7 +16,7 @@
 /* The image of a stopped task. */
 struct image {
     pid_t tid;
-    struct user_regs_struct regs;
+    struct trace_regs regs;
     uint64_t *words; /* from the stack pointer up: argc, argv, environment, auxiliary vector, strings */
     size_t nr_words, arguments_end, environment_end, auxv, auxv_end; /* indices */
     uint64_t sp;
@@ -95,9 +95,9 @@ static void find_call(struct image *image, const struct kview *view)
 
 static int read_image(struct image *image, struct kview *view, struct layout_image *facts)
 {
-    if (!inject_read_regs(image->tid, &image->regs) || kview_read(view, image->tid, 0) != 0)
+    if (!trace_regs_read(image->tid, &image->regs) || kview_read(view, image->tid, 0) != 0)
         return -EIO;
-    image->sp = inject_sp(&image->regs);
+    image->sp = trace_regs_sp(&image->regs);
     int error = read_stack(image, view);
     if (error != 0)
         return error;
@@ -207,9 +207,9 @@ static int fix_pointers(struct image *image, struct layout *layout, const struct
         layout->problem = "the kernel does not let its marks be set (PR_SET_MM_MAP)";
         return -EPERM;
     }
-    inject_set_sp(&image->regs, image->sp);
-    inject_set_pc(&image->regs, layout_translate(layout, inject_pc(&image->regs)));
-    return inject_write_regs(image->tid, &image->regs) ? 0 : -EIO;
+    trace_regs_set_sp(&image->regs, image->sp);
+    trace_regs_set_pc(&image->regs, layout_translate(layout, trace_regs_pc(&image->regs)));
+    return trace_regs_write(image->tid, &image->regs) ? 0 : -EIO;
 }
 
 int layout_move(pid_t tid, struct vmk_system *system, const struct layout_policy *policy, uint64_t stack_limit,

@@ -12,7 +12,9 @@
 #include "commands.h"
 
 enum {
-    OPTION_CHECK = 0x100,
+    OPTION_BASE = 0x100,
+    OPTION_BOTTOM_UP,
+    OPTION_CHECK,
     OPTION_FAIL,
     OPTION_GUARD,
     OPTION_MAX_MAP_COUNT,
@@ -24,10 +26,14 @@ enum {
     OPTION_REPORT,
     OPTION_RLIMIT,
     OPTION_SEED,
-    OPTION_UNTOUCHED
+    OPTION_UNTOUCHED,
+    OPTION_VA_BITS,
+    OPTION_WINDOW
 };
 
 static const struct argp_option run_option_table[] = {
+    {"base", OPTION_BASE, "ADDRESS", 0, "Where free placement ends (with --bottom-up: begins); hexadecimal", 0},
+    {"bottom-up", OPTION_BOTTOM_UP, NULL, 0, "Free placement from below", 0},
     {"check", OPTION_CHECK, "every|N|exit|none", 0,
      "Compare the engine's areas with the kernel's after every call, every N calls, at the end of each process "
      "(default), "
@@ -47,9 +53,12 @@ static const struct argp_option run_option_table[] = {
     {"report", OPTION_REPORT, "FILE", 0, "Write a page that shows the whole run (HTML, one file)", 0},
     {"rlimit", OPTION_RLIMIT, "NAME=SIZE,...", 0,
      "Limits that CMD has: AS, DATA, STACK, MEMLOCK; SIZE as in 64K, 1G, or unlimited", 0},
-    {"seed", OPTION_SEED, "N", 0, "Of what is drawn at random (default: 1)", 0},
+    {"seed", OPTION_SEED, "N", 0,
+     "A layout at random, the same for the same N; N also draws the calls of --fail (default: 1)", 0},
     {"untouched", OPTION_UNTOUCHED, NULL, 0,
      "Run setuid and 32-bit programs that CMD executes, the kernel deciding for them, instead of refusing them", 0},
+    {"va-bits", OPTION_VA_BITS, "N", 0, "Width of an address: 39 for that of small arm64 kernels", 0},
+    {"window", OPTION_WINDOW, "LOW-HIGH", 0, "Everything lies in this range; hexadecimal, as in maps", 0},
     {0},
 };
 
@@ -77,6 +86,14 @@ static bool parse_ram(const char *text, uint64_t *ram)
     return run_parse_size(text, ram) && *ram != 0 && *ram != VMK_RLIM_INFINITY;
 }
 
+static bool parse_base(const char *text, vmk_addr *base)
+{
+    char *end;
+    errno = 0;
+    *base = strtoull(text, &end, 16);
+    return errno == 0 && *text != '-' && end != text && *end == '\0' && *base != 0;
+}
+
 static bool parse_own(int key, const char *argument, struct run_options *options)
 {
     uint64_t number;
@@ -95,7 +112,17 @@ static bool parse_own(int key, const char *argument, struct run_options *options
     case OPTION_RLIMIT:
         return run_parse_limits(argument, options);
     case OPTION_SEED:
+        options->layout.seeded = true;
         return parse_number(argument, 0, UINT64_MAX, &options->seed);
+    case OPTION_BASE:
+        return parse_base(argument, &options->layout.base);
+    case OPTION_VA_BITS:
+        if (!parse_number(argument, 1, 64, &number))
+            return false;
+        options->layout.va_bits = (unsigned)number;
+        return true;
+    case OPTION_WINDOW:
+        return run_parse_window(argument, &options->layout);
     default:
         return run_parse_fail(argument, options);
     }
@@ -122,6 +149,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case OPTION_GUARD:
         tracer->run->options.guard = true;
         return 0;
+    case OPTION_BOTTOM_UP:
+        tracer->run->options.layout.bottom_up = true;
+        return 0;
     case OPTION_UNTOUCHED:
         tracer->run->options.untouched = true;
         return 0;
@@ -139,6 +169,7 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
             argp_error(state, "--report: this vmakit was built without jansson");
         tracer->options.report = argument;
         return 0;
+    case OPTION_BASE:
     case OPTION_FAIL:
     case OPTION_MAX_MAP_COUNT:
     case OPTION_OVERCOMMIT:
@@ -146,6 +177,8 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case OPTION_RAM:
     case OPTION_RLIMIT:
     case OPTION_SEED:
+    case OPTION_VA_BITS:
+    case OPTION_WINDOW:
         if (!parse_own(key, argument, &tracer->run->options))
             argp_error(state, "--%s=%s: not understood; see --help", name_of(key), argument);
         return 0;
@@ -264,6 +297,7 @@ static void process_begins(struct tracer *tracer, struct trace_process *process)
 {
     process->rlimits = tracer->run->rlimits;
     process->limits_generation = 1;
+    process->seed = tracer->run->options.seed;
 }
 
 static const struct trace_mode mode = {
@@ -276,6 +310,7 @@ static const struct trace_mode mode = {
     .in_child = run_limits_in_child,
     .process_begins = process_begins,
     .place = run_place,
+    .arrange = run_arrange,
 };
 
 int cmd_run(int argc, char **argv)
@@ -290,6 +325,15 @@ int cmd_run(int argc, char **argv)
     tracer.has_places = run.options.guard;
     if (trace_create_system(&tracer, adjust_sysctl) != 0)
         return EXIT_TRACE_FAILED;
+    if (layout_is_wanted(&run.options.layout)) {
+        const char *problem = layout_check(&run.options.layout, vmk_system_settings(tracer.system));
+        if (problem != NULL) {
+            fprintf(stderr, "vmakit: run: %s\n", problem);
+            trace_free(&tracer);
+            return EXIT_USAGE;
+        }
+        tracer.layout = &run.options.layout;
+    }
     if (trace_report_open(&tracer) != 0) {
         trace_free(&tracer);
         return EXIT_NO_RESOURCE;

@@ -9,6 +9,7 @@
  *   run_fail.c     calls that fail on purpose
  *   run_limits.c   the limits as the program sees them
  *   run_exec.c     programs that cannot be run here
+ *   run_layout.c   where their images lie
  *
  * The rest is the tracer's (trace.h): this is its mode trace_mode_run. docs/run.md tells how it works.
  */
@@ -28,6 +29,7 @@ struct run_options {
     uint64_t fail_nth;       /* 0: none */
     double fail_probability; /* 0: none */
     uint64_t seed;
+    struct layout_policy layout;
 };
 
 struct run {
@@ -77,5 +79,12 @@ enum trace_way run_limits_enter(struct tracer *tracer, struct trace_task *task);
 
 /* ---- run_exec.c ---- */
 enum trace_way run_exec_enter(struct tracer *tracer, struct trace_task *task);
+
+/* ---- run_layout.c ---- */
+bool run_parse_window(const char *text, struct layout_policy *policy); /* "LOW-HIGH" */
+/* At the end of io_setup: the ring goes where the engine has put it. False: it stays where the kernel put it. */
+bool run_move_ring(struct trace_task *task, vmk_addr from, vmk_addr to);
+/* trace_mode's arrange. */
+bool run_arrange(struct tracer *tracer, struct trace_task *task, struct layout *layout);
 
 #endif

@@ -201,7 +201,7 @@ static void commit_early(struct trace_task *task)
         use_place(task, edits, nr);
     call->touched = true;
     commit_all(task);
-    }
+}
 
 /* Goes on until the kernel has something to do (true: apply.args are its arguments) or the call is over. */
 static bool next_action(struct tracer *tracer, struct trace_task *task)
@@ -375,8 +375,8 @@ static enum trace_way end(struct tracer *tracer, struct trace_task *task, int64_
 static enum trace_way refused(struct tracer *tracer, struct trace_task *task, int64_t got)
 {
     const struct trace_call *call = &task->call;
-    bool is_of_pages =
-        (call->page_error != 0 && call->page_error == got) || (call->kind == TRACE_CALL_MADVISE && call->args[2] == VMK_MADV_COLLAPSE);
+    bool is_of_pages = (call->page_error != 0 && call->page_error == got) ||
+                       (call->kind == TRACE_CALL_MADVISE && call->args[2] == VMK_MADV_COLLAPSE);
     int64_t wanted = task->apply.wanted;
     abort_part(task, got < 0 && got > -4096 ? (int)got : -VMK_ENOMEM);
     trace_call_count(tracer, task);
@@ -395,6 +395,8 @@ static enum trace_way leave_whole(struct tracer *tracer, struct trace_task *task
     if (call->expect == TRACE_EXPECT_AIO && got == 0 && wanted == 0) {
         trace_read_memory(task, call->args[1], &value, sizeof(value));
         wanted = (int64_t)call->result.value;
+        if (value != wanted && tracer->layout != NULL && run_move_ring(task, (vmk_addr)value, (vmk_addr)wanted))
+            value = wanted;
     }
     if (value != wanted && (call->page_error == 0 || got != call->page_error))
         diverged(tracer, task, wanted, value);

@@ -141,7 +141,6 @@ static int check_change(const struct trace_task *task, const struct vmk_rlimit *
     return new->hard > old->hard && !may_raise ? -VMK_EPERM : 0;
 }
 
-
 /* Reads `address`, writes the old limit to `old_address`: either may be 0. The result of the call. */
 static int answer(struct trace_task *task, struct trace_process *process, enum run_limit which, uint64_t address,
                   uint64_t old_address)

@@ -29,6 +29,7 @@
 
 #include "caller.h"
 #include "kview.h"
+#include "layout.h"
 #include "record.h"
 #include "report.h"
 #include "shadow.h"
@@ -176,7 +177,8 @@ struct trace_process {
     pid_t tgid;
     char name[32];
     unsigned nr_tasks;
-    bool ignored; /* --follow=no: a child that only has to be kept going */
+    uint64_t seed; /* of the next layout */
+    bool ignored;  /* --follow=no: a child that only has to be kept going */
     struct vmk_rlimits rlimits;
     unsigned limits_generation;
     uint64_t calls[TRACE_CALL_COUNT], nr_calls;
@@ -202,8 +204,9 @@ struct trace_apply {
 enum trace_state {
     TRACE_NEW, /* stopped at its first stop, its parent's event has not come yet */
     TRACE_RUNNING,
-    TRACE_HELD,    /* stopped; its stop waits until the owner of its space is done */
-    TRACE_IN_CALL, /* the owner, on its way to the end of a call */
+    TRACE_HELD,     /* stopped; its stop waits until the owner of its space is done */
+    TRACE_IN_CALL,  /* the owner, on its way to the end of a call */
+    TRACE_EXECUTED, /* on its way to the end of execve: its image is moved there */
     TRACE_EXITING,
     TRACE_ENDED
 };
@@ -265,6 +268,8 @@ struct trace_mode {
     enum trace_way (*leave)(struct tracer *tracer, struct trace_task *task, int64_t value);
     /* The task dies inside a call, or the call ended without an end (fork's event). May be NULL. */
     void (*give_up)(struct tracer *tracer, struct trace_task *task);
+    /* At the end of execve, where tracer.layout is set: moves the image. False: the task is as good as dead. */
+    bool (*arrange)(struct tracer *tracer, struct trace_task *task, struct layout *layout);
     void (*in_child)(const struct tracer *tracer); /* before CMD is executed; may be NULL */
     void (*process_begins)(struct tracer *tracer, struct trace_process *process); /* CMD's; may be NULL */
     /* Another place for a mapping than Linux's; false: none. NULL unless tracer.has_places. */
@@ -277,8 +282,9 @@ struct run;
 
 struct tracer {
     const struct trace_mode *mode;
-    struct run *run; /* run: what it holds beside this */
-    bool has_places; /* mode->place is to be asked */
+    struct run *run;                    /* run: what it holds beside this */
+    bool has_places;                    /* mode->place is to be asked */
+    const struct layout_policy *layout; /* NULL: programs stay where the kernel lays them */
     struct trace_options options;
     struct vmk_system *system;
     struct trace_files files;
@@ -348,7 +354,8 @@ void trace_process_note_areas(struct tracer *tracer, struct trace_process *proce
 void trace_space_enter(struct trace_space *space, struct trace_task *task);
 void trace_space_share(struct tracer *tracer, struct trace_task *parent, struct trace_task *child);
 void trace_space_leave(struct tracer *tracer, struct trace_task *task);
-int trace_space_exec(struct tracer *tracer, struct trace_task *task);
+/* `moved`: where the image lies now; NULL: where the kernel laid it. */
+int trace_space_exec(struct tracer *tracer, struct trace_task *task, const struct layout *moved);
 int trace_space_fork(struct tracer *tracer, struct trace_task *parent, struct trace_task *child);
 void trace_space_use_limits(struct trace_space *space, const struct trace_process *process);
 void trace_space_read_capabilities(struct trace_space *space, pid_t tid);

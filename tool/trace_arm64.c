@@ -3,7 +3,6 @@
  * trace_arm64.c - what tracing needs to know of arm64: it has no fork, vfork and arch_prctl calls; x0 is both the first
  * argument and the result, x8 the number, which a tracer changes through a register set of its own.
  */
-#include "inject.h"
 #include "trace.h"
 
 #if defined(__aarch64__)
@@ -30,45 +29,43 @@ const struct trace_arch trace_arch_native = {
         },
 };
 
+enum { CALL_INSTRUCTION_BYTES = 4, NUMBER_REGISTER = 8 };
+
 /* svc #0 */
-const unsigned char inject_instruction[] = {0x01, 0x00, 0x00, 0xd4};
-const size_t inject_instruction_len = sizeof(inject_instruction);
+const unsigned char trace_call_instruction[] = {0x01, 0x00, 0x00, 0xd4};
+const size_t trace_call_instruction_len = sizeof(trace_call_instruction);
 
-enum { X_ARGUMENT = 0, X_NUMBER = 8 };
-
-uint64_t inject_pc(const struct user_regs_struct *regs)
+uint64_t trace_regs_pc(const struct trace_regs *regs)
 {
     return regs->pc;
 }
 
-void inject_set_pc(struct user_regs_struct *regs, uint64_t pc)
+void trace_regs_set_pc(struct trace_regs *regs, uint64_t pc)
 {
     regs->pc = pc;
 }
 
-uint64_t inject_sp(const struct user_regs_struct *regs)
+uint64_t trace_regs_sp(const struct trace_regs *regs)
 {
     return regs->sp;
 }
 
-void inject_set_sp(struct user_regs_struct *regs, uint64_t sp)
+void trace_regs_set_sp(struct trace_regs *regs, uint64_t sp)
 {
     regs->sp = sp;
 }
 
-void inject_set_call(struct user_regs_struct *regs, int64_t number, const uint64_t args[6])
+void trace_regs_begin_call(struct trace_regs *regs, int64_t number, const uint64_t args[6])
 {
-    regs->regs[X_NUMBER] = (uint64_t)number;
+    regs->x[NUMBER_REGISTER] = (uint64_t)number;
     for (size_t i = 0; i < 6; i++)
-        regs->regs[X_ARGUMENT + i] = args[i];
+        regs->x[i] = args[i];
 }
 
-int64_t inject_result(const struct user_regs_struct *regs)
+int64_t trace_regs_result(const struct trace_regs *regs)
 {
-    return (int64_t)regs->regs[X_ARGUMENT];
+    return (int64_t)regs->x[0];
 }
-
-enum { CALL_INSTRUCTION_BYTES = 4, NUMBER_REGISTER = 8 };
 
 _Static_assert(offsetof(struct trace_regs, number) == 34 * sizeof(uint64_t), "the general registers come first");
 

@@ -344,8 +344,9 @@ static int import(struct tracer *tracer, struct trace_task *task, struct vmk_mm 
 }
 
 /* A fresh address space: the only time that areas are read from the kernel into the mirror. */
-int trace_space_exec(struct tracer *tracer, struct trace_task *task)
+int trace_space_exec(struct tracer *tracer, struct trace_task *task, const struct layout *moved)
 {
+    struct vmk_settings settings = *vmk_system_settings(tracer->system);
     struct vmk_mm_options options;
     struct vmk_mm_layout layout;
     char status[8192];
@@ -355,6 +356,9 @@ int trace_space_exec(struct tracer *tracer, struct trace_task *task)
         return 0; /* it vanished; its death is reported next */
     if ((options.personality & VMK_ADDR_NO_RANDOMIZE) == 0)
         options.mmap_base = observed_mmap_base(&tracer->view);
+    if (tracer->layout != NULL)
+        layout_settings(tracer->layout, &settings);
+    options.settings = &settings;
     struct vmk_mm *mm;
     int error = vmk_mm_create(tracer->system, &options, &mm);
     if (error != 0) {
@@ -368,7 +372,7 @@ int trace_space_exec(struct tracer *tracer, struct trace_task *task)
         layout.mmap_legacy_base = observed_legacy_base(&tracer->view, layout.task_size);
     if (trace_read_marks(task->tid, &layout))
         vmk_mm_set_layout(mm, &layout);
-    if (import(tracer, task, mm) != 0)
+    if (import(tracer, task, mm) != 0 || (moved != NULL && layout_take_over(moved, tracer->layout, mm) != 0))
         return EXIT_NO_RESOURCE;
     import_switches(mm, status);
     space->personality = options.personality;

@@ -63,7 +63,7 @@ static long ask(enum __ptrace_request request, pid_t tid, uintptr_t address, uin
 /* A task that vanished meanwhile reports its death through waitpid. */
 static void resume(struct trace_task *task, int signal)
 {
-    bool at_end = task->state == TRACE_IN_CALL && !task->again;
+    bool at_end = (task->state == TRACE_IN_CALL && !task->again) || task->state == TRACE_EXECUTED;
     ask(at_end ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, 0, (uintptr_t)signal);
 }
 
@@ -284,6 +284,7 @@ static void on_new_child(struct tracer *tracer, struct trace_task *parent)
         memcpy(child->process->name, parent->process->name, sizeof(child->process->name));
         child->process->rlimits = parent->process->rlimits;
         child->process->limits_generation = 1;
+        child->process->seed = layout_draw(&parent->process->seed);
         child->process->ignored = parent->process->ignored || tracer->options.no_follow;
     }
     child->process->nr_tasks++;
@@ -300,6 +301,23 @@ static void on_new_child(struct tracer *tracer, struct trace_task *parent)
     go_on(parent);
     if (child->stopped_early)
         start_child(tracer, child);
+}
+
+static void begin_program(struct tracer *tracer, struct trace_task *task, const struct layout *moved)
+{
+    int status = trace_space_exec(tracer, task, moved);
+    if (status != 0)
+        trace_end(tracer, status);
+    else if (!tracer->stop)
+        go_on(task);
+}
+
+/* The end of execve, before the first instruction. */
+static void on_executed(struct tracer *tracer, struct trace_task *task)
+{
+    struct layout layout;
+    if (tracer->mode->arrange(tracer, task, &layout))
+        begin_program(tracer, task, layout.nr_blocks != 0 ? &layout : NULL);
 }
 
 static void on_exec(struct tracer *tracer, struct trace_task *task)
@@ -323,11 +341,12 @@ static void on_exec(struct tracer *tracer, struct trace_task *task)
         go_on(task);
         return;
     }
-    int status = trace_space_exec(tracer, task);
-    if (status != 0)
-        trace_end(tracer, status);
-    else if (!tracer->stop)
-        go_on(task);
+    if (tracer->layout == NULL) {
+        begin_program(tracer, task, NULL);
+        return;
+    }
+    task->state = TRACE_EXECUTED;
+    resume(task, 0);
 }
 
 /* The address space is still there: the last moment to compare it. */
@@ -370,6 +389,12 @@ static void on_death(struct tracer *tracer, struct trace_task *task, int status)
 
 /* ---- The loop ---- */
 
+/* On the way to the end of a call: what comes between does not change that. */
+static bool is_inside(const struct trace_task *task)
+{
+    return task->state == TRACE_IN_CALL || task->state == TRACE_EXECUTED;
+}
+
 static void on_event(struct tracer *tracer, struct trace_task *task, int event, int status)
 {
     int signal = WSTOPSIG(status);
@@ -387,12 +412,12 @@ static void on_event(struct tracer *tracer, struct trace_task *task, int event, 
         break;
     case PTRACE_EVENT_STOP:
         if (signal == SIGSTOP || signal == SIGTSTP || signal == SIGTTIN || signal == SIGTTOU) {
-            if (task->state != TRACE_IN_CALL)
+            if (!is_inside(task))
                 task->state = TRACE_RUNNING;
             ask(PTRACE_LISTEN, task->tid, 0, 0);
             break;
         }
-        if (task->state != TRACE_IN_CALL)
+        if (!is_inside(task))
             task->state = TRACE_RUNNING;
         resume(task, 0);
         break;
@@ -432,9 +457,12 @@ static void on_stop(struct tracer *tracer, struct trace_task *task, int status)
     if (event != 0) {
         on_event(tracer, task, event, status);
     } else if (signal == (SIGTRAP | 0x80)) {
-        on_leave(tracer, task);
+        if (task->state == TRACE_EXECUTED)
+            on_executed(tracer, task);
+        else
+            on_leave(tracer, task);
     } else {
-        if (task->state != TRACE_IN_CALL)
+        if (!is_inside(task))
             task->state = TRACE_RUNNING;
         if (signal == SIGSEGV || signal == SIGBUS)
             trace_pages_feed_signal(tracer, task);

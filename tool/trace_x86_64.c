@@ -3,7 +3,6 @@
  * trace_x86_64.c - what tracing needs to know of x86-64. The arguments of a call come from PTRACE_GET_SYSCALL_INFO. Whether
  * a fault that ended in a signal was a write is told by the instruction alone: the kernel's error code is not shown.
  */
-#include "inject.h"
 #include "trace.h"
 
 #if defined(__x86_64__)
@@ -89,44 +88,44 @@ const struct trace_arch trace_arch_native = {
 };
 
 /* syscall */
-const unsigned char inject_instruction[] = {0x0f, 0x05};
-const size_t inject_instruction_len = sizeof(inject_instruction);
+const unsigned char trace_call_instruction[] = {0x0f, 0x05};
+const size_t trace_call_instruction_len = sizeof(trace_call_instruction);
 
-uint64_t inject_pc(const struct user_regs_struct *regs)
+uint64_t trace_regs_pc(const struct trace_regs *regs)
 {
-    return regs->rip;
+    return regs->native.rip;
 }
 
-void inject_set_pc(struct user_regs_struct *regs, uint64_t pc)
+void trace_regs_set_pc(struct trace_regs *regs, uint64_t pc)
 {
-    regs->rip = pc;
+    regs->native.rip = pc;
 }
 
-uint64_t inject_sp(const struct user_regs_struct *regs)
+uint64_t trace_regs_sp(const struct trace_regs *regs)
 {
-    return regs->rsp;
+    return regs->native.rsp;
 }
 
-void inject_set_sp(struct user_regs_struct *regs, uint64_t sp)
+void trace_regs_set_sp(struct trace_regs *regs, uint64_t sp)
 {
-    regs->rsp = sp;
+    regs->native.rsp = sp;
 }
 
-void inject_set_call(struct user_regs_struct *regs, int64_t number, const uint64_t args[6])
+void trace_regs_begin_call(struct trace_regs *regs, int64_t number, const uint64_t args[6])
 {
-    regs->rax = (uint64_t)number;
-    regs->orig_rax = UINT64_MAX; /* nothing to restart */
-    regs->rdi = args[0];
-    regs->rsi = args[1];
-    regs->rdx = args[2];
-    regs->r10 = args[3];
-    regs->r8 = args[4];
-    regs->r9 = args[5];
+    regs->native.rax = (uint64_t)number;
+    regs->native.orig_rax = UINT64_MAX; /* nothing to restart */
+    regs->native.rdi = args[0];
+    regs->native.rsi = args[1];
+    regs->native.rdx = args[2];
+    regs->native.r10 = args[3];
+    regs->native.r8 = args[4];
+    regs->native.r9 = args[5];
 }
 
-int64_t inject_result(const struct user_regs_struct *regs)
+int64_t trace_regs_result(const struct trace_regs *regs)
 {
-    return (int64_t)regs->rax;
+    return (int64_t)regs->native.rax;
 }
 
 enum { CALL_INSTRUCTION_BYTES = 2 }; /* syscall: 0f 05 */

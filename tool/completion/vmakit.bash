@@ -8,8 +8,8 @@ _vmakit_options()
         echo --bare --check --follow --json --keep-going --map --page-size --quiet --random --record --report --help --usage --version
         ;;
     run)
-        echo --check --fail --guard --max-map-count --overcommit --overcommit-ratio --page-size --quiet --ram --random \
-            --report --rlimit --seed --untouched --help --usage --version
+        echo --base --bottom-up --check --fail --guard --max-map-count --overcommit --overcommit-ratio --page-size --quiet \
+            --ram --random --report --rlimit --seed --untouched --va-bits --window --help --usage --version
         ;;
     replay)
         echo --break --max-map-count --rlimit --va-bits --page-size --set --map --json --report --quiet --color --help --usage \
