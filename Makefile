@@ -12,7 +12,8 @@ export JOBS SEED MINUTES
 # What make leaves; the release folder holds more when tests were built there.
 PRODUCTS = vmakit_static vmakit_shared $(if $(wildcard tool/main.c),vmakit_command)
 
-.PHONY: all help run test quick unit stress bench bench-quick fuzz install amalgamation mutate coverage tidy format clean
+.PHONY: all help run test quick unit stress bench bench-quick fuzz breaks install amalgamation mutate coverage tidy format \
+	clean
 all: build/build.ninja
 	@cmake --build build -j $(JOBS) --target $(PRODUCTS)
 
@@ -23,6 +24,7 @@ help:
 	@echo 'make stress        threads and interleavings, N times as long as in make test'
 	@echo 'make bench         benchmarks (bench-quick: short; FILTER=regex)'
 	@echo 'make fuzz          the oracle (OPS, SEED) and the libFuzzer targets (MINUTES each)'
+	@echo 'make breaks        breaks each rule of the engine: does the oracle notice, for three seeds of three?'
 	@echo 'make install       PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
 	@echo 'make amalgamation  build/amalgamation/vmakit.c and vmakit.h'
 	@echo 'make mutate        N mutants (SEED); make coverage, make tidy, make format, make clean'
@@ -66,6 +68,12 @@ fuzz:
 	@cmake --preset fuzz >/dev/null
 	@cmake --build --preset fuzz -j $(JOBS)
 	@scripts/fuzz.sh
+
+breaks:
+	@scripts/deps.sh test
+	@cmake --preset testing >/dev/null
+	@cmake --build --preset testing -j $(JOBS) --target vmakit_command
+	@scripts/check-breaks.sh
 
 install: all
 	@DESTDIR=$(DESTDIR) cmake --install build --prefix $(PREFIX)

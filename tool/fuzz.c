@@ -2,11 +2,13 @@
 /* fuzz.c - vmakit fuzz: options, the loop, the summary. */
 #include <argp.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/personality.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -255,6 +257,38 @@ static void on_alarm(int signo)
     _exit(EXIT_DIFFERENT);
 }
 
+/* ---- The host's settings ---- */
+
+/*
+ * tests/oracle/test_host_settings_alone.sh changes settings of the whole host. It holds both files' locks; a sequence
+ * holds the second, and waits at the first, so that it does not keep that test waiting for ever. -1 where there is no
+ * such file to be had, and in that test's own runs.
+ */
+static int lock_host(void)
+{
+    int turn, held;
+
+    if (getenv("VMAKIT_HOST_LOCKED") != NULL)
+        return -1;
+    turn = open("/tmp/vmakit-host-settings.turn", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    held = open("/tmp/vmakit-host-settings.lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0666);
+    if (turn >= 0 && held >= 0) {
+        while (!stopped && flock(turn, LOCK_EX) != 0 && errno == EINTR)
+            continue;
+        while (!stopped && flock(held, LOCK_SH) != 0 && errno == EINTR)
+            continue;
+    }
+    if (turn >= 0)
+        close(turn);
+    return held;
+}
+
+static void unlock_host(int held)
+{
+    if (held >= 0)
+        close(held);
+}
+
 /* ---- The loop ---- */
 
 struct session {
@@ -335,6 +369,7 @@ static void report(struct session *session, uint64_t index)
     struct fuzz_table *table = run->table;
     uint64_t nr_ops = run->nr_ops;
     bool verbose = run->verbose;
+    int lock = lock_host();
 
     run->table = NULL;
     session->nr_divergences++;
@@ -353,6 +388,7 @@ static void report(struct session *session, uint64_t index)
     run->verbose = false;
     write_sequence(session, index);
     write_recording(session, index);
+    unlock_host(lock);
     run->verbose = verbose;
     run->table = table;
     run->nr_ops = nr_ops;
@@ -364,12 +400,14 @@ static int run_generated(struct session *session, uint64_t index, size_t nr_ops)
     struct fuzz_run *run = session->run;
     uint64_t nr_different = 0;
     char path[512];
-    int outcome, error = 0;
+    int outcome, error = 0, lock;
 
     path_of(session, index, "trace", path, sizeof(path));
     if (session->options->check_recordings)
         error = fuzz_record_open(path, &run->record);
+    lock = lock_host();
     outcome = fuzz_run_sequence(run, session->sequence, &session->generator, nr_ops);
+    unlock_host(lock);
     if (run->record != NULL)
         error = fuzz_record_close(run->record);
     run->record = NULL;
@@ -520,7 +558,7 @@ static int replay(struct session *session)
 {
     FILE *file = fopen(session->options->replay, "re");
     size_t bad;
-    int outcome;
+    int outcome, lock;
 
     if (file == NULL) {
         fprintf(stderr, "vmakit fuzz: %s: %s\n", session->options->replay, strerror(errno));
@@ -533,9 +571,11 @@ static int replay(struct session *session)
         return EXIT_CANNOT_READ;
     }
     session->run->verbose = true;
+    lock = lock_host();
     outcome = session->options->record == NULL
                   ? fuzz_run_sequence(session->run, session->sequence, NULL, 0)
                   : run_recorded(session->run, session->sequence, session->options->record);
+    unlock_host(lock);
     if (outcome != 0)
         printf("%s\n", session->run->difference.what);
     for (size_t i = 0; session->options->kernel_only && i < session->run->view.nr_areas; i++)
@@ -563,7 +603,10 @@ static int begin(struct session *session)
     session->generator.start_brk = session->child.start_brk;
     session->generator.enabled = session->options->calls_given ? session->options->calls : NULL;
     if (!session->options->kernel_only) {
+        int lock = lock_host(); /* the engine asks for the settings */
+
         session->run->engine = fuzz_engine_create(&session->files);
+        unlock_host(lock);
         if (session->run->engine == NULL) {
             fprintf(stderr, "vmakit fuzz: the engine cannot be created\n");
             return EXIT_NO_RESOURCE;

@@ -78,7 +78,8 @@
     X(FORK_CHILD, "fork_child", 0, "")   /* the child goes on */                                                       \
     X(FORK_PARENT, "fork_parent", 0, "") /* the child exits at once, the parent goes on */                             \
     X(FTRUNCATE, "ftruncate", 2, "fl")                                                                                 \
-    X(CAPSET, "drop_cap_ipc_lock", 0, "")
+    X(CAPSET, "drop_cap_ipc_lock", 0, "")                                                                              \
+    X(SPLIT, "split_areas", 2, "pd") /* many mprotects: every second page becomes read-only; the result is how many */
 
 enum fuzz_call {
 #define FUZZ_CALL_ID(id, name, nr, format) FUZZ_##id,

@@ -465,6 +465,16 @@ static int64_t run_io_destroy(struct fuzz_child *child, const struct fuzz_op *op
     return result;
 }
 
+/* For sequences that are written by hand: one comparison for all of it. */
+static int64_t run_split(struct fuzz_child *child, const uint64_t *arg)
+{
+    uint64_t i = 0;
+
+    while (i < arg[1] && CALL(child, SYS_mprotect, arg[0] + (2 * i + 1) * FUZZ_PAGE, FUZZ_PAGE, 1) == 0)
+        i++;
+    return (int64_t)i;
+}
+
 static int64_t run_with_buffer(struct fuzz_child *child, const struct fuzz_op *op)
 {
     uint64_t *buffer = (uint64_t *)((char *)child->comm + 0x1000);
@@ -541,6 +551,8 @@ static int64_t run_other(struct fuzz_child *child, const struct fuzz_op *op)
         return CALL(child, SYS_ftruncate, fd_of(child, arg[0]), arg[1]);
     case FUZZ_CAPSET:
         return drop_ipc_lock(child);
+    case FUZZ_SPLIT:
+        return run_split(child, arg);
     case FUZZ_IO_DESTROY:
         return run_io_destroy(child, op);
     default:

@@ -16,6 +16,7 @@ struct fuzz_engine {
     struct vmk_object *objects[FUZZ_NR_FILES], *segments[FUZZ_NR_SEGMENTS], *aio_object, *comm_object, *program_object;
     struct vmk_file *file[FUZZ_NR_FILES], *comm_file, *program_file;
     struct vmk_mm *mm[FUZZ_MAX_DEPTH + 1]; /* the last one runs */
+    struct vmk_mm *others;                 /* what the rest of the machine has charged, where that matters */
     unsigned depth;
     uint64_t uffd[FUZZ_NR_UFFD], next_uffd, next_file; /* identities */
     uint32_t capabilities, personality;
@@ -228,6 +229,48 @@ static int make_mm(struct fuzz_engine *engine, const struct fuzz_config *config)
     return vmk_mm_create(engine->system, &options, &engine->mm[0]);
 }
 
+/* Pages of /proc/meminfo's Committed_AS. */
+static uint64_t committed_pages(void)
+{
+    FILE *file = fopen("/proc/meminfo", "re");
+    unsigned long long kb = 0;
+    char line[128];
+
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        if (sscanf(line, "Committed_AS: %llu", &kb) == 1)
+            break;
+    if (file != NULL)
+        fclose(file);
+    return kb / (FUZZ_PAGE / 1024);
+}
+
+/* Overcommit mode 2 counts what all processes have charged: an address space of its own stands for the others. */
+static int charge_others(struct fuzz_engine *engine)
+{
+    struct vmk_mmap_request request = {.prot = 3, .flags = VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS};
+    struct vmk_mm_options options;
+    struct vmk_sysctl sysctl, open;
+    struct vmk_result result;
+    int error;
+
+    vmk_system_sysctl(engine->system, &sysctl);
+    if (sysctl.overcommit_memory != VMK_OVERCOMMIT_NEVER)
+        return 0;
+    open = sysctl;
+    open.overcommit_memory = VMK_OVERCOMMIT_ALWAYS;
+    request.len = committed_pages() * FUZZ_PAGE;
+    vmk_mm_options_init(&options);
+    options.rlimits.as = options.rlimits.data = limit_of(VMK_RLIM_INFINITY, VMK_RLIM_INFINITY);
+    error = vmk_mm_create(engine->system, &options, &engine->others);
+    if (error == 0)
+        error = vmk_system_set_sysctl(engine->system, &open);
+    if (error == 0)
+        error = vmk_mmap(engine->others, &request, &result);
+    if (error == 0)
+        error = vmk_system_set_sysctl(engine->system, &sysctl);
+    return error;
+}
+
 int fuzz_engine_begin(struct fuzz_engine *engine, const struct fuzz_config *config, struct fuzz_child *child,
                       const struct fuzz_view *view)
 {
@@ -242,7 +285,9 @@ int fuzz_engine_begin(struct fuzz_engine *engine, const struct fuzz_config *conf
             vmk_object_set_nr_bytes(engine->objects[id], engine->files->file[id].nr_bytes);
     memset(engine->uffd, 0, sizeof(engine->uffd));
     engine->depth = 0;
-    error = make_mm(engine, config);
+    error = charge_others(engine);
+    if (error == 0)
+        error = make_mm(engine, config);
     if (error != 0)
         return error;
     error = kview_read(&kernel, child->chain[0], KVIEW_FLAGS);
@@ -291,6 +336,9 @@ unsigned fuzz_engine_end(struct fuzz_engine *engine, char *why, size_t size)
         vmk_mm_put(engine->mm[i]);
         engine->mm[i] = NULL;
     }
+    if (engine->others != NULL)
+        vmk_mm_put(engine->others);
+    engine->others = NULL;
     engine->depth = 0;
     if (why != NULL)
         snprintf(why, size, "%s", text);
@@ -580,6 +628,21 @@ static fuzz_result run_truncate(struct fuzz_engine *engine, const uint64_t *arg)
     return 0;
 }
 
+static fuzz_result run_split(struct fuzz_engine *engine, const uint64_t *arg)
+{
+    struct vmk_result result;
+    uint64_t i = 0;
+
+    for (; i < arg[1]; i++) {
+        const struct vmk_mprotect_request request = {
+            .address = arg[0] + (2 * i + 1) * FUZZ_PAGE, .len = FUZZ_PAGE, .prot = 1, .pkey = -1};
+
+        if (vmk_mprotect(fuzz_engine_mm(engine), &request, &result) != 0)
+            break;
+    }
+    return (fuzz_result)i;
+}
+
 #define VERB(verb, ...)                                                                                                \
     do {                                                                                                               \
         const struct vmk_##verb##_request request = {__VA_ARGS__};                                                     \
@@ -620,6 +683,8 @@ static fuzz_result run_rare(struct fuzz_engine *engine, const struct fuzz_op *op
         return run_setrlimit(engine, arg);
     case FUZZ_FTRUNCATE:
         return run_truncate(engine, arg);
+    case FUZZ_SPLIT:
+        return run_split(engine, arg);
     case FUZZ_CAPSET:
         vmk_mm_set_capabilities(mm, vmk_mm_capabilities(mm) & ~(uint32_t)VMK_CAP_IPC_LOCK);
         return 0;

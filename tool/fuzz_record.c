@@ -274,6 +274,16 @@ static void write_fork(struct fuzz_record *record, const struct fuzz_op *op, fuz
     record->pid = parent;
 }
 
+/* Those that succeeded; what the next one failed with is not known. */
+static void write_split(struct fuzz_record *record, const uint64_t *arg, fuzz_result kernel)
+{
+    const fuzz_result zero = 0;
+
+    for (uint64_t i = 0; i < arg[1] && i <= (uint64_t)kernel; i++)
+        write_event(record, RECORD_mprotect, ARGS(arg[0] + (2 * i + 1) * FUZZ_PAGE, FUZZ_PAGE, 1),
+                    i < (uint64_t)kernel ? &zero : NULL);
+}
+
 static void write_other(struct fuzz_record *record, const struct fuzz_op *op, fuzz_result kernel)
 {
     const uint64_t *arg = op->arg;
@@ -292,6 +302,9 @@ static void write_other(struct fuzz_record *record, const struct fuzz_op *op, fu
         break;
     case FUZZ_CAPSET:
         write_event(record, RECORD_capabilities, ARGS(vmk_mm_capabilities(fuzz_engine_mm(record->engine))), &kernel);
+        break;
+    case FUZZ_SPLIT:
+        write_split(record, arg, kernel);
         break;
     case FUZZ_SETRLIMIT:
         write_limit(record, arg, kernel);

@@ -286,6 +286,7 @@ static const char *const reachable[FUZZ_NR_CALLS] = {
     [FUZZ_FORK_PARENT] = "ok",
     [FUZZ_FTRUNCATE] = "ok",
     [FUZZ_CAPSET] = "ok",
+    [FUZZ_SPLIT] = "", /* of sequences that are written by hand */
 };
 
 static bool is_reachable(uint32_t call, unsigned cell)
@@ -302,7 +303,8 @@ static bool is_reachable(uint32_t call, unsigned cell)
 void fuzz_cells_print(FILE *out)
 {
     for (uint32_t call = 0; call < FUZZ_NR_CALLS; call++)
-        fprintf(out, "| %s | %s |\n", fuzz_call_name(call), reachable[call]);
+        if (reachable[call][0] != '\0')
+            fprintf(out, "| %s | %s |\n", fuzz_call_name(call), reachable[call]);
 }
 
 unsigned fuzz_cells_check(FILE *out, const struct fuzz_table *table, uint64_t least)
