@@ -36,16 +36,33 @@ static bool fault_is_write(const struct vmk_fault *fault)
     return (fault->request.access & VMK_ACCESS_WRITE) != 0;
 }
 
+/*
+ * What a fault without a lock saw of an area, as an area; it links to itself. Where such a fault comes to something that
+ * needs the area itself it ends as FAULT_NEEDS_LOCK, and begins anew with mm.lock.
+ */
+static bool fault_is_copy(const struct vmk_vma *vma)
+{
+    return vma->link == vma;
+}
+
+enum { FAULT_NEEDS_LOCK = 0xff };
+
 /* The area gets its anon_vma (facts: Merging 2 and 3). False: memory is short, and the fault has ended. */
 static bool fault_prepare_anon(struct vmk_vma *vma, struct vmk_fault *fault)
 {
     bool had_one = vmki_load_acquire(&vma->anon_vma) != NULL;
 
+    if (had_one)
+        return true;
+    if (fault_is_copy(vma)) {
+        fault_end(fault, FAULT_NEEDS_LOCK, VMK_FAULT_RETRY);
+        return false;
+    }
     if (vmki_anon_vma_prepare(vma) != 0) {
         fault_end(fault, VMK_FAULT_CASE_7, VMK_FAULT_NO_MEMORY);
         return false;
     }
-    fault->anon_vma_new = fault->anon_vma_new || !had_one;
+    fault->anon_vma_new = true;
     return true;
 }
 
@@ -110,7 +127,7 @@ static bool fault_is_allowed(struct vmk_vma *vma, struct vmk_fault *fault)
         fault_signal(fault, VMK_FAULT_CASE_2B, VMK_SIGSEGV, VMK_SEGV_MAPERR); /* not ACCERR, as one might think */
         return false;
     }
-    tracked = fault_is_write(fault) ? vmki_overlay_written(vma->mm, request->address) : 0;
+    tracked = fault_is_write(fault) && !fault_is_copy(vma) ? vmki_overlay_written(vma->mm, request->address) : 0;
     if (tracked != 0)
         fault_end(fault, VMK_FAULT_CASE_7, tracked > 0 ? VMK_FAULT_TRACKED : VMK_FAULT_NO_MEMORY);
     return tracked == 0;
@@ -341,12 +358,100 @@ static void fault_begin(struct vmk_fault *fault, const struct vmk_fault_request 
     fault->request = copy;
 }
 
-/* Counts it: under mm.lock shared, hence not by VMKI_COUNT. */
+#if defined(VMK_SYNC_PROCESSOR)
+/* Several processors fault at once when the last fault was another one's time and again. */
+enum { STRIPES_AFTER_MOVES = 64 };
+
+/* Takes no lock; without memory all goes on counting in one place. */
+static void fault_add_stripes(struct vmk_mm *mm)
+{
+    const size_t size = VMKI_NR_STRIPES * sizeof(struct vmki_stripe);
+    struct vmki_stripe *stripes = vmki_alloc(mm->system, size, 64), *none = NULL;
+
+    if (stripes == NULL)
+        return;
+    memset(stripes, 0, size);
+    if (!__atomic_compare_exchange_n(&mm->fault_stripes, &none, stripes, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        vmki_free(mm->system, stripes, size);
+}
+
+/* The word that counts this processor's faults. */
+static uint64_t *fault_counter(struct vmk_mm *mm)
+{
+    uint32_t processor = VMK_SYNC_PROCESSOR();
+    struct vmki_stripe *stripes = vmki_load_acquire(&mm->fault_stripes);
+
+    if (stripes != NULL)
+        return &stripes[processor % VMKI_NR_STRIPES].nr_faults;
+    if (vmki_load_relaxed(&mm->fault_processor) != processor) {
+        uint32_t nr_moves = vmki_load_relaxed(&mm->nr_fault_moves) + 1;
+
+        vmki_store_relaxed(&mm->fault_processor, processor);
+        vmki_store_relaxed(&mm->nr_fault_moves, nr_moves);
+        if (nr_moves % STRIPES_AFTER_MOVES == 0)
+            fault_add_stripes(mm);
+    }
+    return &mm->counters.fault;
+}
+#else
+static uint64_t *fault_counter(struct vmk_mm *mm)
+{
+    return &mm->counters.fault;
+}
+#endif
+
+/* Counts it: beside others, hence not by VMKI_COUNT. */
 static void fault_count(struct vmk_mm *mm, vmk_addr address)
 {
-    __atomic_add_fetch(&mm->counters.fault, 1, __ATOMIC_RELAXED);
+    __atomic_add_fetch(fault_counter(mm), 1, __ATOMIC_RELAXED);
     if (VMKI_UNLIKELY(mm->system->trace != NULL))
         vmki_event(mm, VMK_EVENT_fault, address, address);
+}
+
+/*
+ * A copy of the area at the address, as it was at one moment. False: there is none, or it is changing. In a reader's
+ * section, which keeps what the copy points at.
+ */
+static bool fault_look(struct vmk_mm *mm, vmk_addr address, struct vmk_vma *seen)
+{
+    struct vmki_tree_entry entry;
+    struct vmki_tree_look look;
+    const struct vmk_vma *vma;
+
+    if (!vmki_tree_look_at(&mm->tree, address, &entry, &look))
+        return false;
+    vma = entry.item;
+    *seen = (struct vmk_vma){.start = entry.start,
+                             .end = entry.end,
+                             .flags = entry.flags,
+                             .bias = vmki_load_relaxed(&vma->bias),
+                             .mm = mm,
+                             .file = vmki_load_relaxed(&vma->file),
+                             .anon_vma = vmki_load_acquire(&vma->anon_vma),
+                             .ext = vmki_load_acquire(&vma->ext),
+                             .link = seen};
+    return vmki_tree_holds(&look);
+}
+
+/*
+ * The usual fault: no lock. The area is what it was when the look at it still held, and nothing of it changes. False: it
+ * must be tried with mm.lock: nothing is mapped there, an anon_vma is to come, a hook to be called, writes are tracked.
+ */
+static bool fault_without_lock(struct vmk_mm *mm, struct vmk_fault *fault)
+{
+    struct vmk_vma seen;
+    bool good;
+
+    vmk_sync_read_enter();
+    good = vmki_load_relaxed(&mm->overlay) == NULL && fault_look(mm, fault->request.address, &seen) &&
+           vmki_vma_ops(&seen) == NULL;
+    if (good)
+        fault_in_area(&seen, fault);
+    vmk_sync_read_exit();
+    if (good && fault->fault_case != FAULT_NEEDS_LOCK)
+        return true;
+    fault_begin(fault, &fault->request);
+    return false;
 }
 
 int vmk_mm_fault(struct vmk_mm *mm, const struct vmk_fault_request *request, struct vmk_fault *fault)
@@ -357,8 +462,10 @@ int vmk_mm_fault(struct vmk_mm *mm, const struct vmk_fault_request *request, str
     if (!fault_request_is_valid(request))
         return -VMK_ERR_MISUSE;
     fault_begin(fault, request);
-    vmk_sync_read_lock(&mm->lock);
     fault_count(mm, fault->request.address);
+    if (fault_without_lock(mm, fault))
+        return 0;
+    vmk_sync_read_lock(&mm->lock);
     vma = vmki_find(mm, fault->request.address);
     may_grow = vma == NULL && fault_stack_above(mm, fault) != NULL;
     if (vma != NULL)

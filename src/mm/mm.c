@@ -47,6 +47,20 @@ struct mm_block {
 };
 _Static_assert(sizeof(struct mm_block) <= 3072, "an empty address space stays small");
 
+void vmki_mm_add_counters(const struct vmk_mm *mm, struct vmk_counters *sum)
+{
+    const struct vmki_stripe *stripes = vmki_load_acquire(&mm->fault_stripes);
+
+    vmki_counters_add(sum, &mm->counters);
+    for (unsigned i = 0; stripes != NULL && i < VMKI_NR_STRIPES; i++)
+        sum->fault += vmki_load_relaxed(&stripes[i].nr_faults);
+}
+
+static void mm_add_counters(struct vmki_member *member, struct vmk_counters *sum)
+{
+    vmki_mm_add_counters(VMKI_CONTAINER_OF(member, struct vmk_mm, member), sum);
+}
+
 struct vmk_mm *vmki_mm_new(struct vmk_system *system, struct vmki_settings *settings)
 {
     struct mm_block *block = vmki_alloc(system, sizeof(*block), 64);
@@ -74,7 +88,7 @@ struct vmk_mm *vmki_mm_new(struct vmk_system *system, struct vmki_settings *sett
     mm->pkeys_allocated = 1;
     mm->pkey_exec_only = -1;
     mm->member = (struct vmki_member){
-        .lock = &mm->lock, .inner_lock = &mm->anon_lock, .counters = &mm->counters, .flush = vmki_mm_flush};
+        .lock = &mm->lock, .inner_lock = &mm->anon_lock, .add_counters = mm_add_counters, .flush = vmki_mm_flush};
     vmki_system_join(system, &mm->member);
     return mm;
 }
@@ -142,6 +156,8 @@ void vmk_mm_drop(struct vmk_mm *mm)
     vmk_sync_mutex_destroy(&mm->anon_lock);
     vmki_settings_put(system, mm->shared_settings);
     vmki_system_part(system, &mm->member);
+    if (mm->fault_stripes != NULL)
+        vmki_free(system, mm->fault_stripes, VMKI_NR_STRIPES * sizeof(struct vmki_stripe));
     vmki_free(system, mm, sizeof(struct mm_block));
 }
 
@@ -291,9 +307,9 @@ void vmk_mm_set_layout(struct vmk_mm *mm, const struct vmk_mm_layout *layout)
 /* Areas, their share of the tree, and what is kept for the next call; what is shared or waits for readers is not here. */
 static uint64_t mm_bytes(const struct vmk_mm *mm)
 {
-    return sizeof(struct mm_block) + mm->tree.nr_nodes_bytes + vmki_mm_carried_bytes(mm) +
-           mm->tree.nr_entries * sizeof(struct vmk_vma) + mm->nr_spare_anon * sizeof(struct vmk_vma) +
-           mm->nr_spare_file * sizeof(struct vmki_file_vma);
+    return sizeof(struct mm_block) + (mm->fault_stripes != NULL ? VMKI_NR_STRIPES * sizeof(struct vmki_stripe) : 0) +
+           mm->tree.nr_nodes_bytes + vmki_mm_carried_bytes(mm) + mm->tree.nr_entries * sizeof(struct vmk_vma) +
+           mm->nr_spare_anon * sizeof(struct vmk_vma) + mm->nr_spare_file * sizeof(struct vmki_file_vma);
 }
 
 void vmk_mm_get_stats(struct vmk_mm *mm, struct vmk_mm_stats *stats)
@@ -322,7 +338,8 @@ void vmk_mm_get_stats(struct vmk_mm *mm, struct vmk_mm_stats *stats)
 void vmk_mm_get_counters(struct vmk_mm *mm, struct vmk_counters *counters)
 {
     vmk_sync_read_lock(&mm->lock);
-    *counters = mm->counters;
+    *counters = (struct vmk_counters){0};
+    vmki_mm_add_counters(mm, counters);
     vmk_sync_read_unlock(&mm->lock);
 }
 

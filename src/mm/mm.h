@@ -119,6 +119,9 @@ struct vmk_mm {
     uint64_t locked_leak; /* part of locked_vm that no area has: Linux's DONTUNMAP moves leave it (mremap.c) */
     uint64_t unknown_merges;
     struct vmk_counters counters;
+    struct vmki_stripe *fault_stripes; /* counts of faults by processor; NULL until several fault at once */
+    uint32_t fault_processor;          /* of the last fault that was counted here, and how often it was another one */
+    uint32_t nr_fault_moves;
 
     /* Memory kept for the next call, and what waits for readers. */
     struct vmk_vma *spare_anon, *spare_file;
@@ -207,6 +210,15 @@ static inline bool vmki_is_accountable(vmk_vm_flags flags)
 {
     return (flags & (VMK_VM_NORESERVE | VMK_VM_SHARED | VMK_VM_WRITE)) == VMK_VM_WRITE;
 }
+
+/* Faults that take no lock are counted apart from each other, so that they share no memory that they write. */
+enum { VMKI_NR_STRIPES = 16 };
+struct vmki_stripe {
+    uint64_t nr_faults; /* atomic */
+    uint64_t unused[7];
+};
+/* Adds all that this address space has counted. */
+void vmki_mm_add_counters(const struct vmk_mm *mm, struct vmk_counters *sum);
 
 /* Counts an event and traces it. */
 void vmki_event(struct vmk_mm *mm, enum vmk_event event, vmk_addr start, vmk_addr end);

@@ -2,6 +2,7 @@
 /*
  * option.c - options of a whole address space: prctl(PR_SET_THP_DISABLE, PR_SET_MDWE, PR_SET_MEMORY_MERGE) and personality(2).
  */
+#include "base/atomic.h"
 #include "mm/range.h"
 
 static int option_check_mdwe(const struct vmk_mm *mm, uint64_t value)
@@ -49,7 +50,7 @@ static void option_commit(struct vmki_plan *plan)
 
     switch (request->option) {
     case VMK_OPTION_THP_DISABLE:
-        mm->thp_disable = (uint32_t)request->value;
+        vmki_store_relaxed(&mm->thp_disable, (uint32_t)request->value);
         break;
     case VMK_OPTION_MDWE:
         mm->mdwe = (uint32_t)request->value;

@@ -8,6 +8,7 @@
  * (and comes again), and an unmapped page stays tracked: a notice too many later, but never one too few.
  */
 #include "mm/overlay.h"
+#include "base/atomic.h"
 
 #include "tree/ranges.h"
 
@@ -55,7 +56,7 @@ void vmki_overlay_free(struct vmk_mm *mm)
 
     if (overlay == NULL)
         return;
-    mm->overlay = NULL;
+    vmki_store_relaxed(&mm->overlay, NULL);
     vmki_tree_destroy(&overlay->ranges);
     vmk_sync_mutex_destroy(&overlay->lock);
     vmki_free(overlay->system, overlay, sizeof(*overlay));
@@ -140,7 +141,7 @@ static int overlay_change(struct vmk_mm *mm, vmk_addr start, vmk_addr end, bool 
         overlay = overlay_new(mm->system);
         if (overlay == NULL)
             return -VMK_ERR_HOST_NOMEM;
-        mm->overlay = overlay;
+        vmki_store_release(&mm->overlay, overlay);
     }
     vmk_sync_mutex_lock(&overlay->lock);
     if (!vmki_tree_reserve(&overlay->ranges, OVERLAY_STOCK))

@@ -12,10 +12,11 @@ bool vmki_vma_wants_huge(const struct vmk_vma *vma)
 {
     const struct vmk_mm *mm = vma->mm;
     bool advised = (vma->flags & VMK_VM_HUGEPAGE) != 0;
+    uint32_t disabled = vmki_load_relaxed(&mm->thp_disable); /* a fault without a lock asks, too */
 
     if ((vma->flags & (VMK_VM_NOHUGEPAGE | VMK_VM_SPECIAL | VMK_VM_HUGETLB)) != 0)
         return false;
-    if (mm->thp_disable != 0 && (mm->thp_disable != VMK_THP_DISABLE_EXCEPT_ADVISED || !advised))
+    if (disabled != 0 && (disabled != VMK_THP_DISABLE_EXCEPT_ADVISED || !advised))
         return false;
     return mm->settings->thp == 2 || (mm->settings->thp == 1 && advised);
 }

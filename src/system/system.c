@@ -158,7 +158,7 @@ const char *vmk_event_name(enum vmk_event event)
 }
 
 /* Adds every counter of `more` to `sum`: the structure is nothing but 64-bit words. */
-static void counters_add(struct vmk_counters *sum, const struct vmk_counters *more)
+void vmki_counters_add(struct vmk_counters *sum, const struct vmk_counters *more)
 {
     uint64_t *to = (uint64_t *)(void *)sum;
     const uint64_t *from = (const uint64_t *)(const void *)more;
@@ -171,8 +171,8 @@ void vmk_system_counters(struct vmk_system *system, struct vmk_counters *counter
 {
     vmk_sync_mutex_lock(&system->lock);
     *counters = system->gone;
-    for (const struct vmki_member *member = system->members; member != NULL; member = member->next)
-        counters_add(counters, member->counters);
+    for (struct vmki_member *member = system->members; member != NULL; member = member->next)
+        member->add_counters(member, counters);
     vmk_sync_mutex_unlock(&system->lock);
 }
 
@@ -191,7 +191,7 @@ void vmki_system_join(struct vmk_system *system, struct vmki_member *member)
 void vmki_system_part(struct vmk_system *system, struct vmki_member *member)
 {
     vmk_sync_mutex_lock(&system->lock);
-    counters_add(&system->gone, member->counters);
+    member->add_counters(member, &system->gone);
     if (member->next != NULL)
         member->next->prev = member->prev;
     if (member->prev != NULL)

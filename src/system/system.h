@@ -18,7 +18,7 @@ struct vmki_member {
     struct vmki_member *next, *prev; /* system->lock */
     struct vmk_sync_rwlock *lock;    /* mm.lock, and the one inside it */
     struct vmk_sync_mutex *inner_lock;
-    const struct vmk_counters *counters;
+    void (*add_counters)(struct vmki_member *member, struct vmk_counters *sum);
     void (*flush)(struct vmki_member *member); /* hands what waits for readers to the deferral */
 };
 
@@ -82,6 +82,9 @@ uint64_t vmki_sysctl(const uint64_t *word);
 int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privileged, uint64_t total_vm,
                        unsigned page_shift, bool enforce);
 void vmki_commit_uncharge(struct vmk_system *system, uint64_t pages);
+
+/* Adds every counter of `more` to `sum`; `more` may be counting. */
+void vmki_counters_add(struct vmk_counters *sum, const struct vmk_counters *more);
 
 void vmki_system_join(struct vmk_system *system, struct vmki_member *member);
 void vmki_system_part(struct vmk_system *system, struct vmki_member *member);

@@ -7,6 +7,7 @@
  * VMAKIT_STRESS=N makes N times as many rounds.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -170,6 +171,53 @@ static void test_rounds(void **state)
         run_rounds(&kinds[i]);
 }
 
+/* ---- Faults are counted, whoever takes them ---- */
+
+enum { NR_FAULTS = 20000 };
+
+static void *fault_often(void *context)
+{
+    const struct vmk_fault_request request = {.address = LIN_BASE + 7, .access = VMK_ACCESS_WRITE};
+    struct vt *t = context;
+
+    vmk_thread_enter(t->system);
+    for (unsigned i = 0; i < NR_FAULTS; i++) {
+        struct vmk_fault fault;
+
+        if (vmk_mm_fault(t->mm, &request, &fault) != 0 || fault.outcome != VMK_FAULT_MINOR)
+            return t;
+        if (i % 64 == 0)
+            sched_yield(); /* to the other thread, on another processor or on this one */
+    }
+    vmk_thread_leave(t->system);
+    return NULL;
+}
+
+static void test_faults_are_counted(void **state)
+{
+    struct vmk_counters counters, all;
+    pthread_t threads[NR_THREADS];
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    vt_anon(&t, LIN_BASE, VT_PAGE, VT_RW);
+    for (unsigned i = 0; i < NR_THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, fault_often, &t), 0);
+    for (unsigned i = 0; i < NR_THREADS; i++) {
+        void *wrong;
+
+        assert_int_equal(pthread_join(threads[i], &wrong), 0);
+        assert_null(wrong);
+    }
+    vmk_mm_get_counters(t.mm, &counters);
+    assert_int_equal(counters.fault, NR_THREADS * NR_FAULTS);
+    assert_int_equal(counters.anon_vma_new, 1);
+    vmk_system_counters(t.system, &all);
+    assert_int_equal(all.fault, NR_THREADS * NR_FAULTS);
+    vt_teardown(&t);
+}
+
 /* The check itself: results that no order explains. */
 static void test_wrong_histories(void **state)
 {
@@ -194,6 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_wrong_histories),
+        cmocka_unit_test(test_faults_are_counted),
         cmocka_unit_test(test_rounds),
     };
 

@@ -10,6 +10,8 @@
  *   vmk_sync_read_enter/exit     a lock-free reader's section (RCU); nests; callable in a signal handler
  *   vmk_sync_defer(head, function)   calls function(head) when every section that was open at the call has ended
  *   vmk_sync_barrier()   returns when every deferred function has been called
+ *   VMK_SYNC_PROCESSOR() (may be missing)  a small number, most often another one for each thread that runs at the same
+ *                        time: for counters that threads would otherwise share
  *   vmk_sync_thread_enter/leave  a thread begins or ends using the library
  *
  * Each try function returns true when it took the lock.

@@ -7,6 +7,7 @@
 #define VMAKIT_SYNC_PTHREAD_H
 
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <urcu/static/urcu-bp.h>
@@ -31,6 +32,10 @@
 #else
 #define VMK_SYNC_TSAN_RELEASE(address) ((void)0)
 #define VMK_SYNC_TSAN_ACQUIRE(address) ((void)0)
+#endif
+
+#if defined(_GNU_SOURCE)
+#define VMK_SYNC_PROCESSOR() ((unsigned)sched_getcpu())
 #endif
 
 struct vmk_sync_rwlock {
