@@ -562,6 +562,8 @@ static fuzz_result run_process_madvise(struct fuzz_engine *engine, const uint64_
 
     if (error != 0)
         return error;
+    if (ranges[0].len == 0 && (nr == 1 || ranges[1].len == 0))
+        return 0; /* nothing to advise: not even the advice is looked at */
     for (size_t i = 0; i < nr; i++) {
         struct vmk_madvise_request request = {
             .address = ranges[i].address, .len = ranges[i].len, .advice = (int)arg[0]};

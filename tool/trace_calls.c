@@ -416,6 +416,7 @@ static void enter_process_madvise(struct tracer *tracer, struct trace_task *task
 {
     struct iovec ranges[64];
     uint64_t nr = call->args[2], total = 0;
+    bool any = false;
     struct trace_task *target = task_of_pidfd(tracer, task, (int)call->args[0]);
     if (target == NULL || target->space == NULL || nr == 0 || nr > 64 || call->args[4] != 0 ||
         !trace_read_memory(task, call->args[1], ranges, nr * sizeof(ranges[0])))
@@ -431,7 +432,9 @@ static void enter_process_madvise(struct tracer *tracer, struct trace_task *task
     if (nr == 1 && (ssize_t)ranges[0].iov_len >= 0 && ranges[0].iov_len > MAX_VECTOR)
         ranges[0].iov_len = MAX_VECTOR; /* one range is cut before it is checked, several are after */
     call->result.error = check_ranges(settings, ranges, nr);
-    for (uint64_t i = 0; i < nr && call->result.error == 0 && !target->space->lost; i++) {
+    for (uint64_t i = 0; i < nr; i++)
+        any |= ranges[i].iov_len != 0; /* a vector of nothing is good whatever the advice */
+    for (uint64_t i = 0; any && i < nr && call->result.error == 0 && !target->space->lost; i++) {
         struct vmk_madvise_request request = {
             .address = (uintptr_t)ranges[i].iov_base,
             .len = ranges[i].iov_len < MAX_VECTOR - total ? ranges[i].iov_len : MAX_VECTOR - total,

@@ -85,6 +85,8 @@ static void long_range(void)
     struct iovec range = {map((char *)0x200000000, 1, PROT_READ | PROT_WRITE, 0, -1), 1ul << 47};
     long fd = syscall(434 /* pidfd_open */, getpid(), 0);
     syscall(440 /* process_madvise */, fd, &range, 1, MADV_HUGEPAGE, 0);
+    range.iov_len = 0; /* nothing to advise: whatever the advice */
+    syscall(440, fd, &range, 1, 5, 0);
 }
 
 int main(void)
