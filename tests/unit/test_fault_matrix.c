@@ -7,6 +7,8 @@
 #include "vmakit/fault.h"
 #include "world.h"
 
+#define HUGE_UNRESERVED W(0x1000, 0) /* the next byte stands for a pool with a page */
+
 struct named {
     const char *name;
     unsigned value;
@@ -35,6 +37,8 @@ static const struct {
     {"reserved", W(Z_RESERVED, 0)},
     {"attached segment", W(Z_SHM, 3)},
     {"huge", W(Z_HUGE, 3)},
+    {"huge, not reserved, of an empty pool", HUGE_UNRESERVED},
+    {"huge, not reserved, of a pool with a page", HUGE_UNRESERVED + 1},
     {"stack", W(Z_STACK, 0)},
     {"below the stack", W(Z_STACK, -1)},
     {"far below the stack", W(Z_STACK, -0x40)},
@@ -73,8 +77,10 @@ static const struct named states[] = {
 #define NR(array) (sizeof(array) / sizeof((array)[0]))
 
 /* What the world lacks. */
-static void more_areas(struct vt *t)
+static void more_areas(struct vt *t, bool has_pool)
 {
+    struct vmk_sysctl sysctl;
+
     vt_anon(t, W(Z_FREE, 1), P(1), VMK_PROT_WRITE);
     vt_anon(t, W(Z_FREE, 2), P(1), VMK_PROT_EXEC);
     vt_anon(t, W(Z_FREE, 3), P(1), 0);
@@ -83,6 +89,14 @@ static void more_areas(struct vt *t)
     vt_anon(t, W(Z_FREE, 9), P(1), VT_RW);
     assert_ret(vt_register(t, 6, W(Z_FREE, 9), P(1), VMK_UFFD_MODE_WP), 0);
     vt_map_file(t, W(Z_FREE, 12), P(2), VT_RW, VMK_MAP_SHARED, t->files[2], 0);
+    vmk_system_sysctl(t->system, &sysctl);
+    sysctl.hugetlb_free_pages = 1;
+    assert_int_equal(vmk_system_set_sysctl(t->system, &sysctl), 0);
+    assert_ret(
+        vt_mmap_file(t, HUGE_UNRESERVED, 2 << 20, VT_RW, VT_FIXED | VMK_MAP_HUGETLB | VMK_MAP_NORESERVE, NULL, 0),
+        HUGE_UNRESERVED);
+    sysctl.hugetlb_free_pages = has_pool ? 1 : 0;
+    assert_int_equal(vmk_system_set_sysctl(t->system, &sysctl), 0);
     assert_ret(vt_register(t, 7, W(Z_FREE, 12), P(2), VMK_UFFD_MODE_MISSING | VMK_UFFD_MODE_MINOR), 0);
 }
 
@@ -107,7 +121,7 @@ static void run_fault(vmk_addr address, unsigned access, unsigned flags, char *t
     const struct vmk_fault_request request = {.address = address, .access = access, .flags = flags};
     struct vmk_fault fault;
 
-    more_areas(t);
+    more_areas(t, address % 2 == 0);
     assert_int_equal(vmk_mm_fault(t->mm, &request, &fault), 0);
     vt_validate(t);
     fault_text(&fault, text, size);

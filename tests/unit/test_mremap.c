@@ -276,6 +276,24 @@ static void test_move_shrinks(void **state)
                    "165000-168000 r--p\n");
 }
 
+/* Memory that is not charged may shrink from more than the machine has; at the very top the tail may end the space. */
+static void test_move_shrinks_far(void **state)
+{
+    const uint64_t huge = UINT64_C(1) << 40;
+    const vmk_addr top = UINT64_C(0x7ffffffff000);
+
+    (void)state;
+    assert_ret(vt_mmap_file(&t, huge, huge, VT_RW, VT_FIXED | VMK_MAP_NORESERVE, NULL, 0), huge);
+    assert_ret(vt_mremap(&t, huge, huge, P(2), FIXED, A(0x60)), A(0x60));
+    assert_map(&t, "160000-162000 rw-p nr\n");
+    assert_ret(vt_munmap(&t, A(0x60), P(2)), 0);
+    vt_anon(&t, top - P(8), P(8), VT_RW);
+    assert_ret(vt_mremap(&t, top - P(8), P(8), P(6), FIXED, A(0x60)), A(0x60));
+    assert_map(&t, "160000-166000 rw-p ac\n");
+    vt_anon(&t, top - P(8), P(8), VT_RW);
+    assert_ret(vt_mremap(&t, top - P(8), P(9), P(6), FIXED, A(0x60)), -VMK_EINVAL);
+}
+
 /* The parts: destination, tail, move. What came before the failure stays. */
 static void test_move_partly(void **state)
 {
@@ -1029,6 +1047,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_move_fixed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_move_page_offsets, setup, teardown),
         cmocka_unit_test_setup_teardown(test_move_shrinks, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_move_shrinks_far, setup, teardown),
         cmocka_unit_test_setup_teardown(test_move_partly, setup, teardown),
         cmocka_unit_test_setup_teardown(test_move_wraps, setup, teardown),
         cmocka_unit_test_setup_teardown(test_move_wraps_over_source, setup, teardown),

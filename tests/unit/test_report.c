@@ -162,6 +162,47 @@ static void json(void **state)
     vt_teardown(&t);
 }
 
+/* The first and the last sequence of each length, and those that stand just beside them. */
+static void json_utf8(void **state)
+{
+    static const struct {
+        const char *bytes;
+        unsigned nr_bad; /* bytes that are replaced; 0: the name stays as it is */
+    } names[] = {{"\x7f", 0},
+                 {"\x80", 1},
+                 {"\xc1\xbf", 2},
+                 {"\xc2\x80", 0},
+                 {"\xdf\xbf", 0},
+                 {"\xdf\xc0", 2},
+                 {"\xe0\x9f\xbf", 3},
+                 {"\xe0\xa0\x80", 0},
+                 {"\xed\x9f\xbf", 0},
+                 {"\xed\xa0\x80", 3},
+                 {"\xee\x80\x80", 0},
+                 {"\xef\xbf\xbf", 0},
+                 {"\xef\xbf", 2},
+                 {"\xf0\x8f\xbf\xbf", 4},
+                 {"\xf0\x90\x80\x80", 0},
+                 {"\xf4\x8f\xbf\xbf", 0},
+                 {"\xf4\x90\x80\x80", 4},
+                 {"\xf5\x80\x80\x80", 4}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char expected[64] = "\"name\":\"";
+
+        vt_setup(&t);
+        text.len = 0;
+        import(0x10000, 0x11000, "rd mr mw me", named_file(names[i].bytes, 1, 2, 3), 0, NULL);
+        vmk_report_json(t.mm, vt_sink, &text);
+        for (unsigned n = 0; n < names[i].nr_bad; n++)
+            strcat(expected, "\\ufffd");
+        strcat(strcat(expected, names[i].nr_bad == 0 ? names[i].bytes : ""), "\"}");
+        assert_non_null(strstr(text.text, expected));
+        vt_teardown(&t);
+    }
+}
+
 /* A name that is longer than any buffer inside. */
 static void long_names(void **state)
 {
@@ -317,6 +358,7 @@ int main(void)
         cmocka_unit_test(counters),
         cmocka_unit_test(text_is_capped),
         cmocka_unit_test(json),
+        cmocka_unit_test(json_utf8),
         cmocka_unit_test(long_names),
         cmocka_unit_test(empty),
         cmocka_unit_test(flags_round_trip),

@@ -203,6 +203,7 @@ static const struct row rows_msync[] = {
 };
 static const struct row rows_mincore[] = {
     ROW(mincore, "several", .address = W(Z_ANON, 2), .len = P(10)),
+    REFUSED(mincore, "over a hole", -VMK_ENOMEM, .address = W(Z_ANON, 8), .len = P(20)),
 };
 static const struct row rows_remap_file_pages[] = {
     ROW(remap_file_pages, "whole", .address = W(Z_FILE, 8), .size = P(4), .pgoff = 2),
