@@ -194,7 +194,6 @@ static void node_retire(void *context, void *node, size_t size)
 {
     struct vmk_mm *mm = context;
     struct vmki_retired *retired = mm->retired;
-    struct vmki_tree_tail *tail;
 
     retired->nr++;
     if (retired->nr_nodes < BATCH_NODES && (retired->nr_nodes == 0 || retired->node_size == size)) {
@@ -202,10 +201,7 @@ static void node_retire(void *context, void *node, size_t size)
         retired->node_size = (uint32_t)size;
         return;
     }
-    tail = vmki_tree_tail(node, size);
-    tail->next = retired->nodes;
-    tail->size = size;
-    retired->nodes = tail;
+    retired->nodes = vmki_tree_tail_link(node, size, retired->nodes);
 }
 
 struct vmki_tree_memory vmki_mm_tree_memory(struct vmk_mm *mm)

@@ -3,6 +3,7 @@
  * placement.c - where a new area goes: hints, the highest or lowest gap, guard gaps of stacks, huge-page alignment
  * (facts: Placement).
  */
+#include "base/atomic.h"
 #include "base/breaks.h"
 #include "mm/mm.h"
 #include "mm/reserve.h"
@@ -75,7 +76,23 @@ struct search {
 /* Skips a reserved range in the way of [at, at + len): false when none is. */
 static bool reserved_in_way(const struct vmk_mm *mm, vmk_addr at, uint64_t len, vmk_addr *start, vmk_addr *end)
 {
-    return VMKI_UNLIKELY(mm->reserved.nr_entries != 0) && vmki_reserved_next(mm, at, start, end) && *start < at + len;
+    return VMKI_UNLIKELY(vmki_load_relaxed(&mm->reserved.root) != NULL) && vmki_reserved_next(mm, at, start, end) &&
+           *start < at + len;
+}
+
+/* Where the entry above a hole begins with its guard gap; UINT64_MAX where there is none. */
+static inline vmk_addr guarded_above(const struct vmk_mm *mm, const struct vmki_gap *gap)
+{
+    if (VMKI_LIKELY((gap->flags & (VMK_VM_GROWSDOWN | VMK_VM_SHADOW_STACK)) == 0))
+        return gap->above;
+    return vmki_vma_start_gap(mm, gap->above, gap->flags);
+}
+
+static inline struct vmki_gap_query first_query(const struct vmk_mm *mm, const struct search *search)
+{
+    return (struct vmki_gap_query){.low = vmki_max(search->low, mm->settings->mmap_min_addr),
+                                   .high = search->high,
+                                   .len = search->len + (search->align != 0 ? search->align - mm->page_size : 0)};
 }
 
 /*
@@ -84,21 +101,19 @@ static bool reserved_in_way(const struct vmk_mm *mm, vmk_addr at, uint64_t len, 
  */
 static bool place_highest(struct vmk_mm *mm, const struct search *search, vmk_addr *found)
 {
-    struct vmki_gap_query query = {.low = vmki_max(search->low, mm->settings->mmap_min_addr),
-                                   .high = search->high,
-                                   .len = search->len + (search->align != 0 ? search->align - mm->page_size : 0)};
-    struct vmki_tree_entry above;
+    struct vmki_gap_query query = first_query(mm, search);
+    struct vmki_gap gap;
     vmk_addr at, start, end;
 
-    while (vmki_tree_gap_highest(&mm->tree, &query, &at)) {
-        vmk_addr gap_end = at + query.len;
+    while (vmki_tree_gap_highest(&mm->tree, &query, &gap)) {
+        vmk_addr gap_end = gap.start + query.len, above = guarded_above(mm, &gap);
 
-        if (reserved_in_way(mm, at, query.len, &start, &end)) {
+        if (reserved_in_way(mm, gap.start, query.len, &start, &end)) {
             query.high = start;
             continue;
         }
-        if (vmki_tree_next(&mm->tree, gap_end, &above) && vmki_vma_start_gap(mm, above.start, above.flags) < gap_end) {
-            query.high = vmki_vma_start_gap(mm, above.start, above.flags);
+        if (VMKI_UNLIKELY(above < gap_end)) {
+            query.high = above;
             continue;
         }
         at = gap_end - search->len;
@@ -112,22 +127,21 @@ static bool place_highest(struct vmk_mm *mm, const struct search *search, vmk_ad
 
 static bool place_lowest(struct vmk_mm *mm, const struct search *search, vmk_addr *found)
 {
-    struct vmki_gap_query query = {.low = vmki_max(search->low, mm->settings->mmap_min_addr),
-                                   .high = search->high,
-                                   .len = search->len + (search->align != 0 ? search->align - mm->page_size : 0)};
-    struct vmki_tree_entry above;
-    vmk_addr at, start, end;
+    struct vmki_gap_query query = first_query(mm, search);
+    struct vmki_gap gap;
+    vmk_addr start, end;
 
-    while (vmki_tree_gap_lowest(&mm->tree, &query, &at)) {
+    while (vmki_tree_gap_lowest(&mm->tree, &query, &gap)) {
+        vmk_addr at = gap.start;
+
         if (reserved_in_way(mm, at, query.len, &start, &end)) {
             query.low = end;
             continue;
         }
         if (search->align != 0)
             at += (search->offset - at) & (search->align - 1);
-        if (vmki_tree_next(&mm->tree, at, &above) &&
-            vmki_vma_start_gap(mm, above.start, above.flags) < at + query.len - 1) {
-            query.low = above.end;
+        if (VMKI_UNLIKELY(guarded_above(mm, &gap) < at + query.len - 1)) {
+            query.low = gap.above + 1; /* no hole begins before that entry's end */
             continue;
         }
         *found = at;
@@ -136,16 +150,42 @@ static bool place_lowest(struct vmk_mm *mm, const struct search *search, vmk_add
     return false;
 }
 
+/*
+ * Without mm.lock, unless the tree is edited meanwhile or there are reserved ranges: the answer is then that of one moment
+ * of the call, as it is with the lock.
+ */
+static bool search_unlocked(struct vmk_mm *mm, const struct search *search, bool highest, vmk_addr *address,
+                            bool *found)
+{
+    uint32_t edits;
+    bool holds = false;
+
+    vmk_sync_read_enter();
+    edits = vmki_load_acquire(&mm->tree.edits);
+    if (VMKI_LIKELY((edits & 1) == 0 && vmki_load_relaxed(&mm->reserved.root) == NULL)) {
+        *found = highest ? place_highest(mm, search, address) : place_lowest(mm, search, address);
+        holds = vmki_tree_unedited(&mm->tree, edits);
+    }
+    vmk_sync_read_exit();
+    return holds;
+}
+
 static int search_public(struct vmk_mm *mm, const struct search *search, bool highest, vmk_addr *address)
 {
+    vmk_addr at = 0;
     bool found;
 
     if (search->len == 0)
         return -VMK_EINVAL;
-    vmk_sync_read_lock(&mm->lock);
-    found = highest ? place_highest(mm, search, address) : place_lowest(mm, search, address);
-    vmk_sync_read_unlock(&mm->lock);
-    return found ? 0 : -VMK_ENOMEM;
+    if (VMKI_UNLIKELY(!search_unlocked(mm, search, highest, &at, &found))) {
+        vmk_sync_read_lock(&mm->lock);
+        found = highest ? place_highest(mm, search, &at) : place_lowest(mm, search, &at);
+        vmk_sync_read_unlock(&mm->lock);
+    }
+    if (!found)
+        return -VMK_ENOMEM;
+    *address = at;
+    return 0;
 }
 
 int vmk_mm_gap_highest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address)

@@ -12,7 +12,7 @@ bool vmki_reserved_next(const struct vmk_mm *mm, vmk_addr address, vmk_addr *sta
 {
     struct vmki_tree_entry entry;
 
-    if (mm->reserved.nr_entries == 0 || !vmki_tree_next(&mm->reserved, address, &entry))
+    if (!vmki_tree_next(&mm->reserved, address, &entry))
         return false;
     *start = entry.start;
     *end = entry.end;

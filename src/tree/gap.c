@@ -6,7 +6,12 @@
  * the first.  A subtree whose largest gap is too short is passed by.  So the search goes down once to the limit and, if
  * nothing fits there, up to the next subtree with a gap that is long enough, and down into it: that gap fits, unless
  * an alignment, or the other limit, forbids it.  With an alignment every gap of the length is looked at until one fits.
+ *
+ * WITHOUT A LOCK a search may meet nodes of different edits.  It then finds nonsense, but it ends, since it goes down a
+ * level or on to another child with each step, and it stays inside nodes: an order names slots of the leaf whatever its
+ * age, and a child is of the level that its parent says.  vmki_tree_unedited says afterwards whether that was so.
  */
+#include "base/base.h"
 #include "tree/node.h"
 
 uint64_t vmki_leaf_gap(const struct vmki_tree_leaf *leaf, uint64_t limit)
@@ -41,7 +46,7 @@ uint64_t vmki_inner_gap(const struct vmki_tree_inner *inner)
 /* ---- One candidate ---- */
 
 /* The part of [from, to) between the query's limits. False when it is too short. */
-static bool clip(const struct vmki_gap_query *query, uint64_t *from, uint64_t *to)
+static inline bool clip(const struct vmki_gap_query *query, uint64_t *from, uint64_t *to)
 {
     if (*from < query->low)
         *from = query->low;
@@ -50,13 +55,13 @@ static bool clip(const struct vmki_gap_query *query, uint64_t *from, uint64_t *t
     return *to > *from && *to - *from >= query->len;
 }
 
-static uint64_t align_mask(const struct vmki_gap_query *query)
+static inline uint64_t align_mask(const struct vmki_gap_query *query)
 {
     return query->align ? query->align - 1 : 0;
 }
 
 /* The highest place in [from, to). */
-static bool fit_highest(const struct vmki_gap_query *query, uint64_t from, uint64_t to, vmk_addr *start)
+static inline bool fit_highest(const struct vmki_gap_query *query, uint64_t from, uint64_t to, vmk_addr *start)
 {
     uint64_t down;
 
@@ -71,7 +76,7 @@ static bool fit_highest(const struct vmki_gap_query *query, uint64_t from, uint6
 }
 
 /* The lowest place in [from, to). */
-static bool fit_lowest(const struct vmki_gap_query *query, uint64_t from, uint64_t to, vmk_addr *start)
+static inline bool fit_lowest(const struct vmki_gap_query *query, uint64_t from, uint64_t to, vmk_addr *start)
 {
     uint64_t up;
 
@@ -85,154 +90,193 @@ static bool fit_lowest(const struct vmki_gap_query *query, uint64_t from, uint64
     return true;
 }
 
-/* ---- Leaves ---- */
-
-/* What a look at a leaf says. */
-enum outcome { FOUND, NOT_HERE, NOT_BEYOND };
-
-/* The end of the gap behind a rank; VMKI_NO_KEY behind the last entry of the tree. */
-static uint64_t gap_end(const struct vmki_tree_leaf *leaf, unsigned rank, uint64_t limit)
-{
-    return rank + 1 < vmki_order_count(leaf->order) ? vmki_leaf_start(leaf, rank + 1) : limit;
-}
-
-/* The gaps behind the ranks below `rank`, from the highest down. */
-static enum outcome leaf_highest(const struct vmki_gap_query *query, const struct vmki_tree_leaf *leaf, unsigned rank,
-                                 uint64_t limit, vmk_addr *start)
-{
-    uint64_t end = rank > 0 ? gap_end(leaf, rank - 1, limit) : 0;
-
-    while (rank-- > 0) {
-        uint64_t from = vmki_leaf_end(leaf, rank);
-
-        if (end <= query->low)
-            return NOT_BEYOND;
-        if (end != VMKI_NO_KEY && end - from >= query->len && fit_highest(query, from, end, start))
-            return FOUND;
-        end = vmki_leaf_start(leaf, rank);
-    }
-    return NOT_HERE;
-}
-
-/* The gaps behind the ranks from `rank` on. */
-static enum outcome leaf_lowest(const struct vmki_gap_query *query, const struct vmki_tree_leaf *leaf, unsigned rank,
-                                uint64_t limit, vmk_addr *start)
-{
-    unsigned count = vmki_order_count(leaf->order);
-
-    for (; rank < count; rank++) {
-        uint64_t end = gap_end(leaf, rank, limit), from = vmki_leaf_end(leaf, rank);
-
-        if (from >= query->high)
-            return NOT_BEYOND;
-        if (end != VMKI_NO_KEY && end - from >= query->len && fit_lowest(query, from, end, start))
-            return FOUND;
-    }
-    return NOT_HERE;
-}
-
 /* ---- The walk ---- */
 
 /*
- * The nodes above the one in hand, by level: the child to go on with when what is below the present one has failed, and
- * the start of the first entry behind the node.  Not initialised: only what is above the node in hand means something.
+ * The nodes above the one in hand, by level, and the child of each that the walk is in.  Not initialised: only what is
+ * above the node in hand means something.
  */
 struct walk {
-    uint64_t len;
+    const struct vmki_tree *tree;
+    const struct vmki_gap_query *query;
     unsigned height;
-    uint64_t limit; /* the start of the first entry behind the node in hand */
-    struct {
-        const struct vmki_tree_inner *node;
-        uint64_t limit;
-        int slot;
-    } above[VMKI_TREE_MAX_HEIGHT];
+    const struct vmki_tree_inner *above[VMKI_TREE_MAX_HEIGHT];
+    int slot[VMKI_TREE_MAX_HEIGHT];
 };
 
-/* Goes down to a child; the search will go on with `next` in this node. */
-static inline struct vmki_tree_node *go_down(struct walk *walk, const struct vmki_tree_inner *inner, uint64_t limit,
-                                             int slot, int next)
+static inline uint64_t gap_of(const struct vmki_tree_inner *inner, int slot)
 {
-    unsigned level = inner->head.level;
-
-    walk->above[level].node = inner;
-    walk->above[level].limit = limit;
-    walk->above[level].slot = next;
-    walk->limit = slot + 1 < inner->head.count ? inner->pivot[slot + 1] : limit;
-    return inner->child[slot];
+    return vmki_load_relaxed(&inner->gap[slot]);
 }
 
-/* The first child from the slot on, downwards or upwards, whose gap is long enough; -1 or `count` when there is none. */
+static inline const struct vmki_tree_node *child_of(const struct vmki_tree_inner *inner, int slot)
+{
+    return vmki_load_acquire(&inner->child[slot]);
+}
+
+/* The start of the first entry behind the leaf in hand; VMKI_NO_KEY when it is the last leaf. */
+static uint64_t leaf_limit(const struct walk *walk)
+{
+    unsigned level;
+
+    for (level = 1; level < walk->height; level++) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written on the way down */
+        const struct vmki_tree_inner *inner = walk->above[level];
+
+        if (walk->slot[level] + 1 < inner->head.count)
+            return vmki_load_relaxed(&inner->pivot[walk->slot[level] + 1]);
+    }
+    return VMKI_NO_KEY;
+}
+
+/* The first child before or behind the slot whose gap is long enough; -1 or `count` when there is none. */
 static inline int slot_below(const struct vmki_tree_inner *inner, int slot, uint64_t len)
 {
-    while (slot >= 0 && inner->gap[slot] < len)
+    do
         slot--;
+    while (slot >= 0 && gap_of(inner, slot) < len);
     return slot;
 }
 
 static inline int slot_above(const struct vmki_tree_inner *inner, int slot, uint64_t len)
 {
-    while (slot < inner->head.count && inner->gap[slot] < len)
+    do
         slot++;
+    while (slot < inner->head.count && gap_of(inner, slot) < len);
     return slot;
 }
 
-/* Goes on in the nodes of that level and above. NULL when the tree ends. */
-static struct vmki_tree_node *go_on_below(struct walk *walk, unsigned level)
+/* Goes on in the nodes of that level and above: beside the children that the walk is in. NULL when the tree ends. */
+static const struct vmki_tree_node *go_on_below(struct walk *walk, unsigned level)
 {
     for (; level < walk->height; level++) {
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written on the way down */
-        const struct vmki_tree_inner *inner = walk->above[level].node;
-        int slot = slot_below(inner, walk->above[level].slot, walk->len);
+        const struct vmki_tree_inner *inner = walk->above[level];
+        int slot = slot_below(inner, walk->slot[level], walk->query->len);
 
-        if (slot >= 0)
-            return go_down(walk, inner, walk->above[level].limit, slot, slot - 1);
+        if (slot >= 0) {
+            walk->slot[level] = slot;
+            return child_of(inner, slot);
+        }
     }
     return NULL;
 }
 
-static struct vmki_tree_node *go_on_above(struct walk *walk, unsigned level)
+static const struct vmki_tree_node *go_on_above(struct walk *walk, unsigned level)
 {
     for (; level < walk->height; level++) {
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written on the way down */
-        const struct vmki_tree_inner *inner = walk->above[level].node;
-        int slot = slot_above(inner, walk->above[level].slot, walk->len);
+        const struct vmki_tree_inner *inner = walk->above[level];
+        int slot = slot_above(inner, walk->slot[level], walk->query->len);
 
-        if (slot < inner->head.count)
-            return go_down(walk, inner, walk->above[level].limit, slot, slot + 1);
+        if (slot < inner->head.count) {
+            walk->slot[level] = slot;
+            return child_of(inner, slot);
+        }
     }
     return NULL;
 }
+
+/* ---- Leaves ---- */
+
+/* What a look at a leaf says. */
+enum outcome { FOUND, NOT_HERE, NOT_BEYOND };
+
+/* What lies above the hole behind a rank. */
+static void note_above(const struct walk *walk, const struct vmki_tree_leaf *leaf, uint64_t order, unsigned rank,
+                       struct vmki_gap *gap)
+{
+    if (VMKI_LIKELY(rank + 1 < vmki_order_count(order)))
+        gap->flags = vmki_load_relaxed(&leaf->slot[vmki_order_slot(order, rank + 1)].flags);
+    else if (gap->above == VMKI_NO_KEY || !vmki_tree_find_flags(walk->tree, gap->above, &gap->flags))
+        gap->flags = 0;
+}
+
+/* The holes behind the ranks below `rank`, from the highest down. */
+static inline enum outcome leaf_highest(const struct walk *walk, const struct vmki_tree_leaf *leaf, uint64_t order,
+                                        unsigned rank, struct vmki_gap *gap)
+{
+    const struct vmki_gap_query *query = walk->query;
+    uint64_t end, len = query->len;
+
+    if (rank == 0)
+        return NOT_HERE;
+    end = VMKI_LIKELY(rank < vmki_order_count(order)) ? vmki_load_relaxed(&leaf->start[vmki_order_slot(order, rank)])
+                                                      : leaf_limit(walk);
+    while (rank-- > 0) {
+        unsigned slot = vmki_order_slot(order, rank);
+        uint64_t from = vmki_load_relaxed(&leaf->slot[slot].end);
+
+        if (end - from >= len && end != VMKI_NO_KEY && fit_highest(query, from, end, &gap->start)) {
+            gap->above = end;
+            note_above(walk, leaf, order, rank, gap);
+            return FOUND;
+        }
+        end = vmki_load_relaxed(&leaf->start[slot]);
+    }
+    return end <= query->low ? NOT_BEYOND : NOT_HERE;
+}
+
+/* The holes behind the ranks from `rank` on. */
+static inline enum outcome leaf_lowest(const struct walk *walk, const struct vmki_tree_leaf *leaf, uint64_t order,
+                                       unsigned rank, struct vmki_gap *gap)
+{
+    const struct vmki_gap_query *query = walk->query;
+    unsigned count = vmki_order_count(order);
+
+    for (; rank < count; rank++) {
+        uint64_t from = vmki_load_relaxed(&leaf->slot[vmki_order_slot(order, rank)].end);
+        uint64_t end =
+            rank + 1 < count ? vmki_load_relaxed(&leaf->start[vmki_order_slot(order, rank + 1)]) : leaf_limit(walk);
+
+        if (from >= query->high)
+            return NOT_BEYOND;
+        if (end - from >= query->len && end != VMKI_NO_KEY && fit_lowest(query, from, end, &gap->start)) {
+            gap->above = end;
+            note_above(walk, leaf, order, rank, gap);
+            return FOUND;
+        }
+    }
+    return NOT_HERE;
+}
+
+/* ---- The search ---- */
 
 /*
  * Searches the gaps behind entries, from the last entry that starts below query->high down.  `bounded` on the path to
  * that entry; beside it whole nodes are searched.
  */
-static bool search_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start)
+static bool search_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap)
 {
-    bool bounded = query->high < tree->last_end;
-    struct vmki_tree_node *node = tree->root;
+    bool bounded = query->high < vmki_load_relaxed(&tree->last_end);
+    const struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
     uint64_t top = query->high - 1;
     struct walk walk;
 
-    walk.len = query->len;
-    walk.height = tree->height;
-    walk.limit = VMKI_NO_KEY;
+    if (node == NULL)
+        return false;
+    walk.tree = tree;
+    walk.query = query;
+    walk.height = node->level + 1u;
     while (node) {
         unsigned level = node->level;
 
         if (level) {
-            struct vmki_tree_inner *inner = vmki_inner(node);
+            const struct vmki_tree_inner *inner = vmki_inner_const(node);
             int first = bounded ? (int)vmki_inner_slot(inner, top) : inner->head.count - 1;
-            int slot = slot_below(inner, first, query->len);
+            int slot = slot_below(inner, first + 1, query->len);
 
             bounded = bounded && slot == first;
-            node = slot >= 0 ? go_down(&walk, inner, walk.limit, slot, slot - 1) : go_on_below(&walk, level + 1);
+            walk.above[level] = inner;
+            walk.slot[level] = slot;
+            node = slot >= 0 ? child_of(inner, slot) : go_on_below(&walk, level + 1);
         } else {
-            struct vmki_tree_leaf *leaf = vmki_leaf(node);
-            unsigned rank = bounded ? vmki_leaf_rank(leaf, top) : vmki_order_count(leaf->order);
-            enum outcome outcome = leaf_highest(query, leaf, rank, walk.limit, start);
+            const struct vmki_tree_leaf *leaf = vmki_leaf_const(node);
+            uint64_t order = vmki_load_acquire(&leaf->order);
+            unsigned rank = bounded ? vmki_order_rank(leaf, order, top) : vmki_order_count(order);
+            enum outcome outcome = leaf_highest(&walk, leaf, order, rank, gap);
 
-            if (outcome != NOT_HERE)
+            if (VMKI_LIKELY(outcome != NOT_HERE))
                 return outcome == FOUND;
             bounded = false;
             node = go_on_below(&walk, 1);
@@ -242,33 +286,37 @@ static bool search_highest(const struct vmki_tree *tree, const struct vmki_gap_q
 }
 
 /* Searches the gaps behind entries, from the last entry that starts at or below query->low up. */
-static bool search_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start)
+static bool search_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap)
 {
     uint64_t bottom = query->low < VMKI_TREE_MAX_END ? query->low : VMKI_TREE_MAX_END;
-    bool bounded = query->low > tree->first_start;
-    struct vmki_tree_node *node = tree->root;
+    bool bounded = query->low > vmki_load_relaxed(&tree->first_start);
+    const struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
     struct walk walk;
 
-    walk.len = query->len;
-    walk.height = tree->height;
-    walk.limit = VMKI_NO_KEY;
+    if (node == NULL)
+        return false;
+    walk.tree = tree;
+    walk.query = query;
+    walk.height = node->level + 1u;
     while (node) {
         unsigned level = node->level;
 
         if (level) {
-            struct vmki_tree_inner *inner = vmki_inner(node);
+            const struct vmki_tree_inner *inner = vmki_inner_const(node);
             int first = bounded ? (int)vmki_inner_slot(inner, bottom) : 0;
-            int slot = slot_above(inner, first, query->len);
+            int slot = slot_above(inner, first - 1, query->len);
 
             bounded = bounded && slot == first;
-            node = slot < inner->head.count ? go_down(&walk, inner, walk.limit, slot, slot + 1)
-                                            : go_on_above(&walk, level + 1);
+            walk.above[level] = inner;
+            walk.slot[level] = slot;
+            node = slot < inner->head.count ? child_of(inner, slot) : go_on_above(&walk, level + 1);
         } else {
-            struct vmki_tree_leaf *leaf = vmki_leaf(node);
-            unsigned rank = bounded ? vmki_leaf_rank(leaf, bottom) : 0;
-            enum outcome outcome = leaf_lowest(query, leaf, rank > 0 ? rank - 1 : 0, walk.limit, start);
+            const struct vmki_tree_leaf *leaf = vmki_leaf_const(node);
+            uint64_t order = vmki_load_acquire(&leaf->order);
+            unsigned rank = bounded ? vmki_order_rank(leaf, order, bottom) : 0;
+            enum outcome outcome = leaf_lowest(&walk, leaf, order, rank > 0 ? rank - 1 : 0, gap);
 
-            if (outcome != NOT_HERE)
+            if (VMKI_LIKELY(outcome != NOT_HERE))
                 return outcome == FOUND;
             bounded = false;
             node = go_on_above(&walk, 1);
@@ -277,27 +325,62 @@ static bool search_lowest(const struct vmki_tree *tree, const struct vmki_gap_qu
     return false;
 }
 
+/* ---- Beside the entries ---- */
+
 static bool can_be(const struct vmki_gap_query *query)
 {
     return query->len > 0 && query->high > query->low && query->high - query->low >= query->len;
 }
 
-bool vmki_tree_gap_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start)
+/* The flags of the first entry of a tree that has some. */
+static uint64_t first_flags(const struct vmki_tree_node *node)
 {
-    if (!can_be(query))
-        return false;
-    if (query->high > tree->last_end && fit_highest(query, tree->last_end, UINT64_MAX, start))
-        return true;
-    if (!tree->root)
-        return false;
-    return search_highest(tree, query, start) || fit_highest(query, 0, tree->first_start, start);
+    const struct vmki_tree_leaf *leaf;
+
+    while (node->level)
+        node = child_of(vmki_inner_const(node), 0);
+    leaf = vmki_leaf_const(node);
+    return vmki_load_relaxed(&leaf->slot[vmki_order_slot(vmki_load_acquire(&leaf->order), 0)].flags);
 }
 
-bool vmki_tree_gap_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start)
+/* Below the first entry. */
+static inline bool found_below(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap,
+                               bool (*fit)(const struct vmki_gap_query *query, uint64_t from, uint64_t to,
+                                           vmk_addr *start))
 {
-    if (!can_be(query))
+    const struct vmki_tree_node *root = vmki_load_acquire(&tree->root);
+
+    gap->above = vmki_load_relaxed(&tree->first_start);
+    if (root == NULL || !fit(query, 0, gap->above, &gap->start))
         return false;
-    if (tree->root && (fit_lowest(query, 0, tree->first_start, start) || search_lowest(tree, query, start)))
-        return true;
-    return fit_lowest(query, tree->last_end, UINT64_MAX, start);
+    gap->flags = first_flags(root);
+    return true;
+}
+
+/* Above the last entry. */
+static inline bool found_above(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap,
+                               bool (*fit)(const struct vmki_gap_query *query, uint64_t from, uint64_t to,
+                                           vmk_addr *start))
+{
+    gap->above = VMKI_NO_KEY;
+    gap->flags = 0;
+    return fit(query, vmki_load_relaxed(&tree->last_end), UINT64_MAX, &gap->start);
+}
+
+bool vmki_tree_gap_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap)
+{
+    return can_be(query) && (found_above(tree, query, gap, fit_highest) || search_highest(tree, query, gap) ||
+                             found_below(tree, query, gap, fit_highest));
+}
+
+bool vmki_tree_gap_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap)
+{
+    return can_be(query) && (found_below(tree, query, gap, fit_lowest) || search_lowest(tree, query, gap) ||
+                             found_above(tree, query, gap, fit_lowest));
+}
+
+bool vmki_tree_unedited(const struct vmki_tree *tree, uint32_t edits)
+{
+    vmki_fence_acquire();
+    return (edits & 1) == 0 && vmki_load_relaxed(&tree->edits) == edits;
 }

@@ -74,7 +74,7 @@ struct vmki_tree_inner {
     struct vmki_tree_node head;
     uint64_t pivot[VMKI_INNER_MAX];
     struct vmki_tree_node *child[VMKI_INNER_MAX];
-    uint64_t gap[VMKI_INNER_MAX]; /* writers only */
+    uint64_t gap[VMKI_INNER_MAX];
 };
 
 struct vmki_tree_slot {
@@ -103,11 +103,21 @@ _Static_assert(sizeof(struct vmki_tree_inner) == VMKI_NODE_SIZE, "inner nodes fi
 _Static_assert(sizeof(struct vmki_tree_leaf) == VMKI_NODE_SIZE, "leaves fill their lines");
 _Static_assert(offsetof(struct vmki_tree_leaf, unused) + sizeof(struct vmki_tree_tail) <= VMKI_NODE_SIZE &&
                    offsetof(struct vmki_tree_inner, gap) + sizeof(struct vmki_tree_tail) <= VMKI_NODE_SIZE,
-               "readers look at no part of the tail");
+               "lookups look at no part of the tail");
 
 static inline struct vmki_tree_leaf *vmki_leaf(struct vmki_tree_node *node)
 {
     return (struct vmki_tree_leaf *)(void *)node;
+}
+
+static inline const struct vmki_tree_leaf *vmki_leaf_const(const struct vmki_tree_node *node)
+{
+    return (const struct vmki_tree_leaf *)(const void *)node;
+}
+
+static inline const struct vmki_tree_inner *vmki_inner_const(const struct vmki_tree_node *node)
+{
+    return (const struct vmki_tree_inner *)(const void *)node;
 }
 
 static inline struct vmki_tree_inner *vmki_inner(struct vmki_tree_node *node)
@@ -176,16 +186,21 @@ static inline uint64_t vmki_leaf_seek(const struct vmki_tree_leaf *leaf, uint64_
     return vmki_step(order, order >> 4, &leaf->start[order >> 4 & 15], address);
 }
 
-/* How many of the starts are at or below the address; for writers. */
-static inline unsigned vmki_leaf_rank(const struct vmki_tree_leaf *leaf, uint64_t address)
+/* How many of the starts are at or below the address. */
+static inline unsigned vmki_order_rank(const struct vmki_tree_leaf *leaf, uint64_t order, uint64_t address)
 {
-    uint64_t order = leaf->order;
     size_t rank4 = vmki_step(0, 32, &leaf->start[order >> 32 & 15], address);
 
     rank4 = vmki_step(rank4, rank4 + 16, &leaf->start[order >> (rank4 + 16) & 15], address);
     rank4 = vmki_step(rank4, rank4 + 8, &leaf->start[order >> (rank4 + 8) & 15], address);
     rank4 = vmki_step(rank4, rank4 + 4, &leaf->start[order >> (rank4 + 4) & 15], address);
     return (unsigned)rank4 / 4;
+}
+
+/* The same for a writer. */
+static inline unsigned vmki_leaf_rank(const struct vmki_tree_leaf *leaf, uint64_t address)
+{
+    return vmki_order_rank(leaf, leaf->order, address);
 }
 _Static_assert(VMKI_LEAF_MAX == 8 + 4 + 2 + 1, "these searches are for as many");
 
@@ -245,6 +260,18 @@ static inline void vmki_leaf_entry(const struct vmki_tree_leaf *leaf, unsigned r
 }
 
 /* ---- Between the files of src/tree ---- */
+
+/* Around all stores of an edit; a search for a gap without a lock (vmki_tree_unedited) fails in between. */
+static inline void vmki_tree_begin_edit(struct vmki_tree *tree)
+{
+    vmki_store_relaxed(&tree->edits, tree->edits + 1);
+    vmki_fence_release();
+}
+
+static inline void vmki_tree_end_edit(struct vmki_tree *tree)
+{
+    vmki_store_release(&tree->edits, tree->edits + 1);
+}
 
 /* A reserved node: only the link counts. */
 struct vmki_tree_spare {

@@ -77,7 +77,7 @@ static void set_pivot(struct vmki_cursor *cursor, unsigned level, uint64_t pivot
         if (cursor->slot[level] > 0)
             return;
     }
-    cursor->tree->first_start = pivot;
+    vmki_store_relaxed(&cursor->tree->first_start, pivot);
 }
 
 /* Gives the path's node of that level a new gap in the nodes above it, as far up as that changes the largest. */
@@ -91,7 +91,7 @@ static void set_gap(struct vmki_cursor *cursor, unsigned level, uint64_t gap)
 
         if (old == gap)
             return;
-        inner->gap[cursor->slot[level]] = gap;
+        vmki_store_relaxed(&inner->gap[cursor->slot[level]], gap);
         if (level + 1 == height)
             return;
         largest = vmki_inner(cursor->node[level + 1])->gap[cursor->slot[level + 1]];
@@ -108,7 +108,7 @@ static void note_last_end(struct vmki_cursor *cursor)
 {
     struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
 
-    cursor->tree->last_end = vmki_leaf_end(leaf, vmki_order_count(leaf->order) - 1);
+    vmki_store_relaxed(&cursor->tree->last_end, vmki_leaf_end(leaf, vmki_order_count(leaf->order) - 1));
 }
 
 /* Counts the gaps of the cursor's leaf again. */
@@ -844,10 +844,12 @@ void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct
 {
     if (until > VMKI_TREE_MAX_END)
         until = VMKI_TREE_MAX_END;
+    vmki_tree_begin_edit(cursor->tree);
     if (cursor->node[0])
         splice_leaf(cursor, until, new_entries, nr_new);
     else if (nr_new)
         splice_empty(cursor, new_entries, nr_new);
+    vmki_tree_end_edit(cursor->tree);
 }
 
 /* ---- Edits inside one leaf ---- */

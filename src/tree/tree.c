@@ -174,11 +174,12 @@ void vmki_tree_clear(struct vmki_tree *tree)
 
     if (root == NULL)
         return;
+    vmki_tree_begin_edit(tree);
     vmki_store_release(&tree->root, NULL);
+    vmki_tree_note_ends(tree);
+    vmki_tree_end_edit(tree);
     give_subtree(tree, root, tree->memory->retire);
     tree->nr_entries = 0;
-    tree->first_start = 0;
-    tree->last_end = 0;
     tree->height = 0;
 }
 
@@ -186,16 +187,17 @@ void vmki_tree_clear(struct vmki_tree *tree)
 
 void vmki_tree_note_ends(struct vmki_tree *tree)
 {
-    struct vmki_tree_node *node = tree->root;
+    const struct vmki_tree_node *node = tree->root;
+    uint64_t first = 0, last = 0;
 
-    if (!node) {
-        tree->first_start = tree->last_end = 0;
-        return;
+    if (node) {
+        first = node->level ? vmki_inner_const(node)->pivot[0] : vmki_leaf_start(vmki_leaf_const(node), 0);
+        while (node->level)
+            node = vmki_inner_const(node)->child[node->count - 1];
+        last = vmki_leaf_end(vmki_leaf_const(node), vmki_order_count(vmki_leaf_const(node)->order) - 1);
     }
-    tree->first_start = node->level ? vmki_inner(node)->pivot[0] : vmki_leaf_start(vmki_leaf(node), 0);
-    while (node->level)
-        node = vmki_inner(node)->child[node->count - 1];
-    tree->last_end = vmki_leaf_end(vmki_leaf(node), vmki_node_count(node) - 1);
+    vmki_store_relaxed(&tree->first_start, first);
+    vmki_store_relaxed(&tree->last_end, last);
 }
 
 /* ---- Building ---- */
@@ -319,7 +321,9 @@ bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *conte
     root = finish_root(&builder);
     tree->height = root->level + 1u;
     tree->nr_entries = nr;
+    vmki_tree_begin_edit(tree);
     vmki_store_release(&tree->root, root);
     vmki_tree_note_ends(tree);
+    vmki_tree_end_edit(tree);
     return true;
 }

@@ -38,7 +38,8 @@ struct vmki_tree_memory {
 };
 
 /*
- * The last words of a retired node, which no reader looks at: whoever retires it may link it there.
+ * The last words of a retired node: whoever retires it may link it there (vmki_tree_tail_link). No lookup looks at them; a
+ * search for a gap without a lock may, and finds then that the tree was edited.
  */
 struct vmki_tree_tail {
     struct vmki_tree_tail *next;
@@ -48,6 +49,15 @@ struct vmki_tree_tail {
 static inline struct vmki_tree_tail *vmki_tree_tail(void *node, size_t size)
 {
     return (struct vmki_tree_tail *)(void *)((char *)node + size - sizeof(struct vmki_tree_tail));
+}
+
+static inline struct vmki_tree_tail *vmki_tree_tail_link(void *node, size_t size, struct vmki_tree_tail *next)
+{
+    struct vmki_tree_tail *tail = vmki_tree_tail(node, size);
+
+    __atomic_store_n(&tail->next, next, __ATOMIC_RELAXED);
+    __atomic_store_n(&tail->size, size, __ATOMIC_RELAXED);
+    return tail;
 }
 
 static inline void *vmki_tree_tail_node(struct vmki_tree_tail *tail)
@@ -62,8 +72,9 @@ struct vmki_tree_node; /* node.h */
 struct vmki_tree {
     struct vmki_tree_node *root; /* read by readers with acquire; NULL when empty */
     size_t nr_entries;
-    uint64_t first_start; /* start of the lowest entry, for the gap below it; writers only */
-    uint64_t last_end;    /* end of the highest entry, for the gap above it; writers only; both 0 when empty */
+    uint64_t first_start; /* start of the lowest entry, for the gap below it */
+    uint64_t last_end;    /* end of the highest entry, for the gap above it; both 0 when empty */
+    uint32_t edits;       /* counts begins and ends of edits: odd inside one */
     uint32_t height;      /* levels including the leaves; writers only */
     uint32_t nr_spare;    /* reserved nodes in `spare` */
     struct vmki_tree_node *spare;
@@ -204,10 +215,23 @@ bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *conte
  *
  * One descent to the limit and, where nothing fits beside it, one more to the next gap of the length.  With an alignment
  * each gap of the length in turn is tried: usually one or two.
+ *
+ * For those who hold writers off; or inside a reader's section, with tree->edits read before (with acquire), when the
+ * answer counts only if vmki_tree_unedited says so.
  */
 
-bool vmki_tree_gap_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start);
-bool vmki_tree_gap_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, vmk_addr *start);
+/* A place that was found, and what ends the hole it is in. */
+struct vmki_gap {
+    vmk_addr start;
+    vmk_addr above; /* start of the entry above; UINT64_MAX for none */
+    uint64_t flags; /* its flags; 0 for none */
+};
+
+bool vmki_tree_gap_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap);
+bool vmki_tree_gap_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap);
+
+/* Whether no edit was under way, and none has begun, since `edits` was read. */
+bool vmki_tree_unedited(const struct vmki_tree *tree, uint32_t edits);
 
 /* ---- Checking ---- */
 

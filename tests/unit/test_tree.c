@@ -343,7 +343,7 @@ static void test_empty(void **state)
 {
     struct world world;
     struct vmki_cursor cursor;
-    uint64_t start;
+    struct vmki_gap gap;
 
     (void)state;
     world_init(&world);
@@ -357,11 +357,11 @@ static void test_empty(void **state)
     check_cursor(&world, &cursor, 0);
     vmki_cursor_splice(&cursor, 100, NULL, 0);
     check_all(&world);
-    assert_true(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){5, 50, 45, 0, 0}, &start));
-    assert_int_equal(start, 5);
-    assert_true(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){5, 50, 10, 0, 0}, &start));
-    assert_int_equal(start, 5);
-    assert_false(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){5, 50, 46, 0, 0}, &start));
+    assert_true(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){5, 50, 45, 0, 0}, &gap));
+    assert_int_equal(gap.start, 5);
+    assert_true(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){5, 50, 10, 0, 0}, &gap));
+    assert_int_equal(gap.start, 5);
+    assert_false(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){5, 50, 46, 0, 0}, &gap));
     world_destroy(&world);
 }
 
@@ -670,16 +670,34 @@ static bool model_gap(const struct world *world, const struct vmki_gap_query *qu
     return found;
 }
 
+/* What is said of the entry above a place. */
+static void check_above(const struct world *world, const struct vmki_gap_query *query, const struct vmki_gap *gap)
+{
+    size_t index = model_seek(world, gap->start);
+
+    assert_int_equal(gap->above, index < world->nr ? world->model[index].start : UINT64_MAX);
+    assert_int_equal(gap->flags, index < world->nr ? world->model[index].flags : 0);
+    assert_true(gap->above >= gap->start + query->len);
+}
+
 static void check_gaps(const struct world *world, const struct vmki_gap_query *query)
 {
-    uint64_t highest = 1, lowest = 1, start = 12345;
+    uint64_t highest = 1, lowest = 1;
+    uint32_t edits = world->tree.edits;
+    struct vmki_gap gap = {0, 0, 0};
     bool found = model_gap(world, query, &highest, &lowest);
 
-    assert_int_equal(vmki_tree_gap_highest(&world->tree, query, &start), found);
-    assert_int_equal(start, found ? highest : 12345);
-    start = 12345;
-    assert_int_equal(vmki_tree_gap_lowest(&world->tree, query, &start), found);
-    assert_int_equal(start, found ? lowest : 12345);
+    assert_int_equal(vmki_tree_gap_highest(&world->tree, query, &gap), found);
+    if (found) {
+        assert_int_equal(gap.start, highest);
+        check_above(world, query, &gap);
+    }
+    assert_int_equal(vmki_tree_gap_lowest(&world->tree, query, &gap), found);
+    if (found) {
+        assert_int_equal(gap.start, lowest);
+        check_above(world, query, &gap);
+    }
+    assert_true(vmki_tree_unedited(&world->tree, edits));
 }
 
 static void test_gap_limits(void **state)
@@ -737,22 +755,21 @@ static void test_gap_limits(void **state)
 static void test_gap_ends(void **state)
 {
     struct world world;
-    uint64_t start = 0;
+    struct vmki_gap gap;
 
     (void)state;
     world_init(&world);
     insert(&world, 0, VMKI_TREE_MAX_END);
-    assert_false(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 1, 0, 0}, &start));
-    assert_false(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 1, 0, 0}, &start));
-    assert_true(
-        vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END + 4, 4, 0, 0}, &start));
-    assert_int_equal(start, VMKI_TREE_MAX_END);
+    assert_false(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 1, 0, 0}, &gap));
+    assert_false(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 1, 0, 0}, &gap));
+    assert_true(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END + 4, 4, 0, 0}, &gap));
+    assert_int_equal(gap.start, VMKI_TREE_MAX_END);
     splice(&world, 0, 1, (struct vmki_tree_entry[]){entry_of(8, VMKI_TREE_MAX_END - 8)}, 1);
-    assert_true(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 0}, &start));
-    assert_int_equal(start, 0);
-    assert_true(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 0}, &start));
-    assert_int_equal(start, VMKI_TREE_MAX_END - 8);
-    assert_false(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 1}, &start));
+    assert_true(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 0}, &gap));
+    assert_int_equal(gap.start, 0);
+    assert_true(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 0}, &gap));
+    assert_int_equal(gap.start, VMKI_TREE_MAX_END - 8);
+    assert_false(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 1}, &gap));
     world_destroy(&world);
 }
 
@@ -964,6 +981,7 @@ static struct {
     bool has_changed;
     bool is_broken;
     size_t nr_instructions;
+    uint32_t edits; /* before the splice */
 } stepping;
 
 static bool same_answers(const struct world *world)
@@ -992,10 +1010,28 @@ static bool same_answers(const struct world *world)
     return true;
 }
 
+/* A search for a gap in the middle of an edit ends, and knows where it was; before and after it is right. */
+static bool same_gap(uint64_t high)
+{
+    const struct world *world = stepping.before;
+    const struct vmki_gap_query query = {0, high, 1 + high % 9, high % 4, 0};
+    uint32_t edits = __atomic_load_n(&world->tree.edits, __ATOMIC_ACQUIRE);
+    uint64_t highest = 0, lowest = 0;
+    struct vmki_gap gap = {0, 0, 0};
+    bool found = vmki_tree_gap_highest(&world->tree, &query, &gap);
+
+    if ((edits - stepping.edits) % 2 != 0)
+        return !vmki_tree_unedited(&world->tree, edits);
+    world = edits == stepping.edits ? stepping.before : stepping.after;
+    return vmki_tree_unedited(&stepping.before->tree, edits) && found == model_gap(world, &query, &highest, &lowest) &&
+           (!found || gap.start == highest);
+}
+
 static void on_trap(int signal)
 {
     (void)signal;
     stepping.nr_instructions++;
+    stepping.is_broken |= !same_gap(stepping.probe[stepping.nr_instructions % stepping.nr_probes] + 1);
     if (stepping.has_changed || !same_answers(stepping.before)) {
         stepping.has_changed = true;
         if (!same_answers(stepping.after))
@@ -1038,6 +1074,7 @@ static void step_splice(struct world *world, struct world *after, uint64_t addre
     stepping.probe[stepping.nr_probes++] = until + 20;
     assert_true(vmki_tree_reserve(&world->tree, 1));
     vmki_cursor_seek(&cursor, &world->tree, address);
+    stepping.edits = world->tree.edits;
     trap_on();
     vmki_cursor_splice(&cursor, until, entries, nr);
     trap_off();

@@ -46,11 +46,8 @@ static void node_free(void *context, void *node, size_t size)
 
 static void node_retire(void *context, void *node, size_t size)
 {
-    struct vmki_tree_tail *tail = vmki_tree_tail(node, size);
-
     (void)context;
-    *tail = (struct vmki_tree_tail){retired, size};
-    retired = tail;
+    retired = vmki_tree_tail_link(node, size, retired);
 }
 
 static void free_retired(void)
@@ -113,6 +110,28 @@ static size_t walk_down(void)
     return wrong + (stable != NR_STABLE);
 }
 
+/* A search for a gap in a tree that was not edited meanwhile: a hole inside the limits, on no entry that stays. */
+static bool gap_is_right(uint64_t *random)
+{
+    struct vmki_gap_query query = {.low = random_next(random) % (NR_STABLE * STEP),
+                                   .len = 1 + random_next(random) % 99};
+    uint32_t edits = __atomic_load_n(&tree.edits, __ATOMIC_ACQUIRE);
+    struct vmki_gap gap;
+    uint64_t end;
+
+    query.high = query.low + random_next(random) % (NR_STABLE * STEP);
+    if (!(random_next(random) % 2 ? vmki_tree_gap_highest : vmki_tree_gap_lowest)(&tree, &query, &gap))
+        return true;
+    if (!vmki_tree_unedited(&tree, edits))
+        return true;
+    end = gap.start + query.len;
+    if (gap.start < query.low || end > query.high || gap.above < end)
+        return false;
+    if (gap.start >= (NR_STABLE - 1) * STEP + 4)
+        return true;
+    return gap.start % STEP >= 4 && (end - 1) / STEP == gap.start / STEP;
+}
+
 static void *reader(void *argument)
 {
     size_t me = (size_t)(uintptr_t)argument, i;
@@ -127,6 +146,7 @@ static void *reader(void *argument)
             nr_wrong[me] += !vmki_tree_find(&tree, stable + 3, &entry) || entry.start != stable || !is_whole(&entry);
             if (vmki_tree_find(&tree, random_next(&random) % (NR_STABLE * STEP), &entry))
                 nr_wrong[me] += !is_whole(&entry);
+            nr_wrong[me] += !gap_is_right(&random);
         }
         nr_walks[me]++;
     }
