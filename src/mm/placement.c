@@ -151,55 +151,58 @@ static bool place_lowest(struct vmk_mm *mm, const struct search *search, vmk_add
 }
 
 /*
- * Without mm.lock, unless the tree is edited meanwhile or there are reserved ranges: the answer is then that of one moment
- * of the call, as it is with the lock.
+ * The usual case of the two calls below without mm.lock: the tree is not edited meanwhile, there are no reserved ranges, and
+ * the first hole that is long enough will do.
  */
-static bool search_unlocked(struct vmk_mm *mm, const struct search *search, bool highest, vmk_addr *address,
-                            bool *found)
+static VMKI_INLINE bool search_unlocked(struct vmk_mm *mm, const struct search *search, vmk_addr *address,
+                                        bool (*find)(const struct vmki_tree *tree, const struct vmki_gap_query *query,
+                                                     struct vmki_gap *gap))
 {
+    const struct vmki_gap_query query = first_query(mm, search);
+    struct vmki_gap gap;
     uint32_t edits;
-    bool holds = false;
+    bool found;
 
     vmk_sync_read_enter();
     edits = vmki_load_acquire(&mm->tree.edits);
-    if (VMKI_LIKELY((edits & 1) == 0 && vmki_load_relaxed(&mm->reserved.root) == NULL)) {
-        *found = highest ? place_highest(mm, search, address) : place_lowest(mm, search, address);
-        holds = vmki_tree_unedited(&mm->tree, edits);
-    }
+    found = find(&mm->tree, &query, &gap) && vmki_load_relaxed(&mm->reserved.root) == NULL &&
+            vmki_tree_unedited(&mm->tree, edits);
     vmk_sync_read_exit();
-    return holds;
+    if (!found || guarded_above(mm, &gap) < gap.start + query.len)
+        return false;
+    *address = gap.start;
+    return true;
 }
 
-static int search_public(struct vmk_mm *mm, const struct search *search, bool highest, vmk_addr *address)
+static VMKI_NOINLINE int search_locked(struct vmk_mm *mm, const struct search *search, vmk_addr *address,
+                                       bool (*place)(struct vmk_mm *mm, const struct search *search, vmk_addr *found))
 {
-    vmk_addr at = 0;
     bool found;
 
     if (search->len == 0)
         return -VMK_EINVAL;
-    if (VMKI_UNLIKELY(!search_unlocked(mm, search, highest, &at, &found))) {
-        vmk_sync_read_lock(&mm->lock);
-        found = highest ? place_highest(mm, search, &at) : place_lowest(mm, search, &at);
-        vmk_sync_read_unlock(&mm->lock);
-    }
-    if (!found)
-        return -VMK_ENOMEM;
-    *address = at;
-    return 0;
+    vmk_sync_read_lock(&mm->lock);
+    found = place(mm, search, address);
+    vmk_sync_read_unlock(&mm->lock);
+    return found ? 0 : -VMK_ENOMEM;
 }
 
 int vmk_mm_gap_highest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address)
 {
     const struct search search = {.low = low, .high = high, .len = vmki_page_align(mm, len)};
 
-    return search_public(mm, &search, true, address);
+    if (VMKI_LIKELY(search_unlocked(mm, &search, address, vmki_tree_gap_highest)))
+        return 0;
+    return search_locked(mm, &search, address, place_highest);
 }
 
 int vmk_mm_gap_lowest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address)
 {
     const struct search search = {.low = low, .high = high, .len = vmki_page_align(mm, len)};
 
-    return search_public(mm, &search, false, address);
+    if (VMKI_LIKELY(search_unlocked(mm, &search, address, vmki_tree_gap_lowest)))
+        return 0;
+    return search_locked(mm, &search, address, place_lowest);
 }
 
 /* ---- Hints and layouts ---- */

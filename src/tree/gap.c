@@ -146,8 +146,11 @@ static inline int slot_above(const struct vmki_tree_inner *inner, int slot, uint
     return slot;
 }
 
-/* Goes on in the nodes of that level and above: beside the children that the walk is in. NULL when the tree ends. */
-static const struct vmki_tree_node *go_on_below(struct walk *walk, unsigned level)
+/*
+ * Goes on in the nodes of that level and above: beside the children that the walk is in. NULL when the tree ends. `limit`
+ * becomes the start of the first entry behind that child.
+ */
+static const struct vmki_tree_node *go_on_below(struct walk *walk, unsigned level, uint64_t *limit)
 {
     for (; level < walk->height; level++) {
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written on the way down */
@@ -156,12 +159,14 @@ static const struct vmki_tree_node *go_on_below(struct walk *walk, unsigned leve
 
         if (slot >= 0) {
             walk->slot[level] = slot;
+            *limit = vmki_load_relaxed(&inner->pivot[slot + 1]);
             return child_of(inner, slot);
         }
     }
     return NULL;
 }
 
+/* The same upwards; the limit is not needed. */
 static const struct vmki_tree_node *go_on_above(struct walk *walk, unsigned level)
 {
     for (; level < walk->height; level++) {
@@ -182,37 +187,43 @@ static const struct vmki_tree_node *go_on_above(struct walk *walk, unsigned leve
 /* What a look at a leaf says. */
 enum outcome { FOUND, NOT_HERE, NOT_BEYOND };
 
-/* What lies above the hole behind a rank. */
-static void note_above(const struct walk *walk, const struct vmki_tree_leaf *leaf, uint64_t order, unsigned rank,
-                       struct vmki_gap *gap)
+/* The flags of the entry that starts there, if there is one. */
+static VMKI_NOINLINE uint64_t flags_at(const struct vmki_tree *tree, uint64_t start)
 {
-    if (VMKI_LIKELY(rank + 1 < vmki_order_count(order)))
-        gap->flags = vmki_load_relaxed(&leaf->slot[vmki_order_slot(order, rank + 1)].flags);
-    else if (gap->above == VMKI_NO_KEY || !vmki_tree_find_flags(walk->tree, gap->above, &gap->flags))
-        gap->flags = 0;
+    uint64_t flags;
+
+    return start != VMKI_NO_KEY && vmki_tree_find_flags(tree, start, &flags) ? flags : 0;
 }
 
-/* The holes behind the ranks below `rank`, from the highest down. */
-static inline enum outcome leaf_highest(const struct walk *walk, const struct vmki_tree_leaf *leaf, uint64_t order,
-                                        unsigned rank, struct vmki_gap *gap)
+/* What lies above the hole behind a rank. */
+static inline void note_above(const struct walk *walk, const struct vmki_tree_leaf *leaf, uint64_t order, unsigned rank,
+                              uint64_t end, struct vmki_gap *gap)
+{
+    gap->above = end;
+    gap->flags = VMKI_LIKELY(rank + 1 < vmki_order_count(order))
+                     ? vmki_load_relaxed(&leaf->slot[vmki_order_slot(order, rank + 1)].flags)
+                     : flags_at(walk->tree, end);
+}
+
+/* The holes behind the ranks below `rank`, from the highest down; `limit` is the start of the entry behind the leaf. */
+static VMKI_INLINE enum outcome leaf_highest(const struct walk *walk, const struct vmki_tree_leaf *leaf, uint64_t order,
+                                             unsigned rank, uint64_t limit, struct vmki_gap *gap)
 {
     const struct vmki_gap_query *query = walk->query;
-    uint64_t end, len = query->len;
+    uint64_t end = limit, len = query->len, left;
 
-    if (rank == 0)
+    if (VMKI_UNLIKELY(rank == 0))
         return NOT_HERE;
-    end = VMKI_LIKELY(rank < vmki_order_count(order)) ? vmki_load_relaxed(&leaf->start[vmki_order_slot(order, rank)])
-                                                      : leaf_limit(walk);
-    while (rank-- > 0) {
-        unsigned slot = vmki_order_slot(order, rank);
-        uint64_t from = vmki_load_relaxed(&leaf->slot[slot].end);
+    if (VMKI_LIKELY(rank < vmki_order_count(order)))
+        end = vmki_load_relaxed(&leaf->start[vmki_order_slot(order, rank)]);
+    for (left = order << (60 - 4 * rank); rank-- > 0; left <<= 4) {
+        uint64_t from = vmki_load_relaxed(&leaf->slot[left >> 60].end);
 
         if (end - from >= len && end != VMKI_NO_KEY && fit_highest(query, from, end, &gap->start)) {
-            gap->above = end;
-            note_above(walk, leaf, order, rank, gap);
+            note_above(walk, leaf, order, rank, end, gap);
             return FOUND;
         }
-        end = vmki_load_relaxed(&leaf->start[slot]);
+        end = vmki_load_relaxed(&leaf->start[left >> 60]);
     }
     return end <= query->low ? NOT_BEYOND : NOT_HERE;
 }
@@ -232,8 +243,7 @@ static inline enum outcome leaf_lowest(const struct walk *walk, const struct vmk
         if (from >= query->high)
             return NOT_BEYOND;
         if (end - from >= query->len && end != VMKI_NO_KEY && fit_lowest(query, from, end, &gap->start)) {
-            gap->above = end;
-            note_above(walk, leaf, order, rank, gap);
+            note_above(walk, leaf, order, rank, end, gap);
             return FOUND;
         }
     }
@@ -250,10 +260,10 @@ static bool search_highest(const struct vmki_tree *tree, const struct vmki_gap_q
 {
     bool bounded = query->high < vmki_load_relaxed(&tree->last_end);
     const struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
-    uint64_t top = query->high - 1;
+    uint64_t top = query->high - 1, limit = VMKI_NO_KEY;
     struct walk walk;
 
-    if (node == NULL)
+    if (VMKI_UNLIKELY(node == NULL))
         return false;
     walk.tree = tree;
     walk.query = query;
@@ -269,17 +279,19 @@ static bool search_highest(const struct vmki_tree *tree, const struct vmki_gap_q
             bounded = bounded && slot == first;
             walk.above[level] = inner;
             walk.slot[level] = slot;
-            node = slot >= 0 ? child_of(inner, slot) : go_on_below(&walk, level + 1);
+            if (slot + 1 < inner->head.count)
+                limit = vmki_load_relaxed(&inner->pivot[slot + 1]);
+            node = VMKI_LIKELY(slot >= 0) ? child_of(inner, slot) : go_on_below(&walk, level + 1, &limit);
         } else {
             const struct vmki_tree_leaf *leaf = vmki_leaf_const(node);
             uint64_t order = vmki_load_acquire(&leaf->order);
             unsigned rank = bounded ? vmki_order_rank(leaf, order, top) : vmki_order_count(order);
-            enum outcome outcome = leaf_highest(&walk, leaf, order, rank, gap);
+            enum outcome outcome = leaf_highest(&walk, leaf, order, rank, limit, gap);
 
             if (VMKI_LIKELY(outcome != NOT_HERE))
                 return outcome == FOUND;
             bounded = false;
-            node = go_on_below(&walk, 1);
+            node = go_on_below(&walk, 1, &limit);
         }
     }
     return false;
@@ -377,10 +389,4 @@ bool vmki_tree_gap_lowest(const struct vmki_tree *tree, const struct vmki_gap_qu
 {
     return can_be(query) && (found_below(tree, query, gap, fit_lowest) || search_lowest(tree, query, gap) ||
                              found_above(tree, query, gap, fit_lowest));
-}
-
-bool vmki_tree_unedited(const struct vmki_tree *tree, uint32_t edits)
-{
-    vmki_fence_acquire();
-    return (edits & 1) == 0 && vmki_load_relaxed(&tree->edits) == edits;
 }

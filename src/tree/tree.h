@@ -17,6 +17,7 @@
 #ifndef VMKI_TREE_H
 #define VMKI_TREE_H
 
+#include "base/atomic.h"
 #include "vmakit/types.h"
 
 /* The greatest end of a range: keeps sums of two addresses from wrapping. */
@@ -231,7 +232,11 @@ bool vmki_tree_gap_highest(const struct vmki_tree *tree, const struct vmki_gap_q
 bool vmki_tree_gap_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap);
 
 /* Whether no edit was under way, and none has begun, since `edits` was read. */
-bool vmki_tree_unedited(const struct vmki_tree *tree, uint32_t edits);
+static inline bool vmki_tree_unedited(const struct vmki_tree *tree, uint32_t edits)
+{
+    vmki_fence_acquire();
+    return (edits & 1) == 0 && vmki_load_relaxed(&tree->edits) == edits;
+}
 
 /* ---- Checking ---- */
 
