@@ -2,8 +2,9 @@
 /*
  * test_other_failures.c - memory that runs out at every moment of what is no verb: fork, faults, single areas, ranges that
  * are tracked or reserved, states that are saved and loaded, and the creation of everything. An operation either ends as
- * it does untroubled, or says that memory is short and leaves the state of before.
+ * it does untroubled, which golden/others.txt has, or says that memory is short and leaves the state of before.
  */
+#include "golden.h"
 #include "vmakit/fault.h"
 #include "vmakit/state.h"
 #include "world.h"
@@ -197,6 +198,16 @@ static int op_split(struct vt *t)
     return error;
 }
 
+static int op_split_driver(struct vt *t)
+{
+    struct vmk_vma *second;
+
+    vmk_mm_lock_write(t->mm);
+    int error = vmk_vma_split(t->mm, vmk_mm_find(t->mm, W(Z_DRIVER, 0)), W(Z_DRIVER, 3), &second);
+    vmk_mm_unlock_write(t->mm);
+    return error;
+}
+
 static int op_modify(struct vt *t)
 {
     struct vmk_vma *modified;
@@ -309,6 +320,7 @@ static const struct operation operations[] = {
     OPERATION(create_and_insert),
     OPERATION(map_memory),
     OPERATION(split),
+    OPERATION(split_driver),
     OPERATION(modify),
     OPERATION(merge),
     OPERATION(delete),
@@ -387,13 +399,37 @@ static void test_operation(void **state)
     printf("%s: %u refusals\n", operation->name, nr_refused);
 }
 
+/* What each does when nothing fails. */
+static void test_outcomes(void **state)
+{
+    static struct vt_text outcome;
+    struct golden golden;
+
+    (void)state;
+    golden_open(&golden, "others.txt");
+    for (size_t i = 0; i < NR_OPERATIONS; i++)
+        for (enum world_kind kind = WORLD_PLAIN; kind <= WORLD_CHILD; kind += WORLD_CHILD - WORLD_PLAIN) {
+            bool failed;
+
+            if (operations[i].run == op_load)
+                run_once(&(struct operation){"save", op_save}, kind, -1, &failed);
+            outcome.len = 0;
+            vt_print(&outcome, "# %s in a %s world", operations[i].name, world_kind_names[kind]);
+            vt_print(&outcome, ": %x\n", (unsigned)run_once(&operations[i], kind, -1, &failed));
+            world_difference(&before, &after, &outcome);
+            golden_text(&golden, &outcome);
+        }
+    golden_close(&golden);
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[NR_OPERATIONS];
+    struct CMUnitTest tests[NR_OPERATIONS + 1];
 
     for (size_t i = 0; i < NR_OPERATIONS; i++)
         tests[i] = (struct CMUnitTest){.name = operations[i].name,
                                        .test_func = test_operation,
                                        .initial_state = (void *)(uintptr_t)&operations[i]};
+    tests[NR_OPERATIONS] = (struct CMUnitTest)cmocka_unit_test(test_outcomes);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

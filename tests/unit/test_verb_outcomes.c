@@ -279,25 +279,6 @@ static void run_parts(const union any_request *request, struct vmk_result *resul
     }
 }
 
-static bool has_line(const struct vt_text *text, const char *line, size_t len)
-{
-    for (const char *at = text->text; *at != '\0'; at += strcspn(at, "\n") + 1)
-        if (strncmp(at, line, len) == 0)
-            return true;
-    return false;
-}
-
-/* The lines of `text` that the other text lacks. */
-static void print_lines(const struct vt_text *text, const struct vt_text *other, char mark)
-{
-    for (const char *at = text->text; *at != '\0'; at += strcspn(at, "\n") + 1) {
-        size_t len = strcspn(at, "\n") + 1;
-
-        if (!has_line(other, at, len))
-            vt_print(&outcome, "%c %.*s", mark, (int)len, at);
-    }
-}
-
 /* How often areas were taken and freed is the library's own business. */
 static bool is_told(enum vmk_event event)
 {
@@ -339,8 +320,7 @@ static void follow_and_print(struct golden *golden)
              (unsigned long long)result.done);
     vt_sink(&outcome, the_world.log.text, the_world.log.len);
     print_counters(&counters_before, &counters_after);
-    print_lines(&before, &after, '-');
-    print_lines(&after, &before, '+');
+    world_difference(&before, &after, &outcome);
     if (golden != NULL)
         golden_text(golden, &outcome);
     world_teardown();

@@ -362,4 +362,31 @@ static VT_UNUSED void world_state(struct vt_text *to)
     }
 }
 
+static VT_UNUSED bool world_has_line(const struct vt_text *text, const char *line, size_t len)
+{
+    for (const char *at = text->text; *at != '\0'; at += strcspn(at, "\n") + 1)
+        if (strncmp(at, line, len) == 0)
+            return true;
+    return false;
+}
+
+/* The lines of `text` that the other text lacks. */
+static VT_UNUSED void world_lines(const struct vt_text *text, const struct vt_text *other, char mark,
+                                  struct vt_text *to)
+{
+    for (const char *at = text->text; *at != '\0'; at += strcspn(at, "\n") + 1) {
+        size_t len = strcspn(at, "\n") + 1;
+
+        if (!world_has_line(other, at, len))
+            vt_print(to, "%c %.*s", mark, (int)len, at);
+    }
+}
+
+/* What became of the state. */
+static VT_UNUSED void world_difference(const struct vt_text *before, const struct vt_text *after, struct vt_text *to)
+{
+    world_lines(before, after, '-', to);
+    world_lines(after, before, '+', to);
+}
+
 #endif
