@@ -17,6 +17,7 @@ enum {
     OPTION_CHECK,
     OPTION_FAIL,
     OPTION_GUARD,
+    OPTION_KERNEL_PROC,
     OPTION_MAX_MAP_COUNT,
     OPTION_OVERCOMMIT,
     OPTION_OVERCOMMIT_RATIO,
@@ -42,6 +43,8 @@ static const struct argp_option run_option_table[] = {
     {"fail", OPTION_FAIL, "N|P", 0,
      "Let the Nth memory call fail, or each with probability P (0.01 or 1%), with the error that Linux would give", 0},
     {"guard", OPTION_GUARD, NULL, 0, "Leave a page free behind every mapping that the engine places", 0},
+    {"kernel-proc", OPTION_KERNEL_PROC, NULL, 0,
+     "Leave maps, smaps and status of /proc to the kernel: opening files is faster then", 0},
     {"max-map-count", OPTION_MAX_MAP_COUNT, "N", 0, "Areas that an address space may have (vm.max_map_count)", 0},
     {"overcommit", OPTION_OVERCOMMIT, "0|1|2", 0, "vm.overcommit_memory of the pretended machine", 0},
     {"overcommit-ratio", OPTION_OVERCOMMIT_RATIO, "PERCENT", 0, "vm.overcommit_ratio, for mode 2", 0},
@@ -151,6 +154,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case OPTION_BOTTOM_UP:
         tracer->run->options.layout.bottom_up = true;
+        return 0;
+    case OPTION_KERNEL_PROC:
+        tracer->options.kernel_proc = true;
         return 0;
     case OPTION_UNTOUCHED:
         tracer->run->options.untouched = true;
@@ -300,6 +306,11 @@ static void process_begins(struct tracer *tracer, struct trace_process *process)
     process->seed = tracer->run->options.seed;
 }
 
+static void space_ends(struct tracer *tracer, struct trace_space *space)
+{
+    run_proc_space_ends(tracer->run, space);
+}
+
 static const struct trace_mode mode = {
     .name = "run",
     .decides = true,
@@ -309,6 +320,7 @@ static const struct trace_mode mode = {
     .give_up = run_give_up,
     .in_child = run_limits_in_child,
     .process_begins = process_begins,
+    .space_ends = space_ends,
     .place = run_place,
     .arrange = run_arrange,
 };

@@ -8,6 +8,7 @@
  *   run_place.c    where a mapping goes when it is not where Linux would put it
  *   run_fail.c     calls that fail on purpose
  *   run_limits.c   the limits as the program sees them
+ *   run_proc.c     maps, smaps and status of /proc as the program reads them
  *   run_exec.c     programs that cannot be run here
  *   run_layout.c   where their images lie
  *
@@ -32,6 +33,21 @@ struct run_options {
     struct layout_policy layout;
 };
 
+enum { RUN_SERVED = 16 };
+
+/* A file of /proc that the program has open, and whose text is the engine's. */
+struct run_served {
+    struct trace_space *space; /* of the program that holds it; NULL: a free place */
+    struct trace_space *shown; /* whose areas it shows */
+    pid_t tid;
+    int number; /* of the program's descriptor */
+    int fd;     /* ours, of the same description */
+    char *text; /* the memory behind it */
+    struct trace_proc proc;
+    uint64_t age;
+    unsigned nr_renewals;
+};
+
 struct run {
     struct run_options options;
     struct vmk_rlimits rlimits; /* CMD's, as it sees them */
@@ -39,6 +55,9 @@ struct run {
     bool other_charge;          /* its overcommit mode is not: flags of the charge differ */
     uint64_t random;            /* state of the generator */
     uint64_t nr_failable;       /* calls that could have been made to fail */
+    struct run_served served[RUN_SERVED];
+    unsigned nr_served;
+    uint64_t served_age;
     uint64_t nr_refused, nr_failed, nr_skipped, nr_mirrored;
 };
 
@@ -54,6 +73,8 @@ void run_apply_begin(struct trace_task *task);
 enum trace_way run_apply_skip(struct trace_task *task, int64_t value);
 /* At the entry: the kernel runs the call with task->apply.args. */
 enum trace_way run_apply_send(struct trace_task *task);
+/* At the entry: the kernel runs another call, of that number, with task->apply.args. */
+enum trace_way run_apply_other(struct trace_task *task, int number);
 /* At the end: the same call once more, with task->apply.args. */
 enum trace_way run_apply_repeat(struct trace_task *task);
 /* At the end, which the kernel reached with `got`: the program sees `value`, and its registers as they were. */
@@ -76,6 +97,13 @@ void run_limits_read(struct run *run);
 void run_limits_in_child(const struct tracer *tracer);
 /* getrlimit, setrlimit, prlimit64. */
 enum trace_way run_limits_enter(struct tracer *tracer, struct trace_task *task);
+
+/* ---- run_proc.c ---- */
+enum trace_way run_proc_enter(struct tracer *tracer, struct trace_task *task);
+enum trace_way run_proc_leave(struct tracer *tracer, struct trace_task *task, int64_t got);
+/* After a memory call of the task. */
+void run_proc_renew(struct tracer *tracer, const struct trace_task *task);
+void run_proc_space_ends(struct run *run, const struct trace_space *space);
 
 /* ---- run_exec.c ---- */
 enum trace_way run_exec_enter(struct tracer *tracer, struct trace_task *task);

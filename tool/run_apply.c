@@ -66,6 +66,18 @@ enum trace_way run_apply_send(struct trace_task *task)
     return TRACE_SEE_END;
 }
 
+enum trace_way run_apply_other(struct trace_task *task, int number)
+{
+    struct trace_apply *apply = &task->apply;
+    if (!know_registers(task))
+        return TRACE_GO_ON;
+    struct trace_regs regs = apply->before;
+    put_arguments(apply, &task->call, &regs);
+    trace_regs_set_call(&regs, number);
+    apply->changed = trace_regs_write(task->tid, &regs);
+    return TRACE_SEE_END;
+}
+
 /* What was known at the entry is gone when the registers were not read there. */
 static bool know_registers_at_end(struct trace_task *task)
 {

@@ -347,6 +347,10 @@ enum trace_way run_enter(struct tracer *tracer, struct trace_task *task)
     case TRACE_CALL_CLONE:
     case TRACE_CALL_CLONE3:
         return enter_clone(tracer, task);
+    case TRACE_CALL_OPEN:
+    case TRACE_CALL_OPENAT:
+    case TRACE_CALL_OPENAT2:
+        return run_proc_enter(tracer, task);
     default:
         return enter_memory(tracer, task);
     }
@@ -368,6 +372,8 @@ static enum trace_way end(struct tracer *tracer, struct trace_task *task, int64_
     trace_report_call(tracer, task, value, true);
     if (!task->space->lost)
         trace_check_after_call(tracer, task);
+    if (tracer->run->nr_served != 0 && !task->space->lost)
+        run_proc_renew(tracer, task);
     return run_apply_return(task, got, value);
 }
 
@@ -479,6 +485,10 @@ enum trace_way run_leave(struct tracer *tracer, struct trace_task *task, int64_t
     case TRACE_CALL_CLONE:
     case TRACE_CALL_CLONE3:
         return leave_forked(tracer, task, got);
+    case TRACE_CALL_OPEN:
+    case TRACE_CALL_OPENAT:
+    case TRACE_CALL_OPENAT2:
+        return run_proc_leave(tracer, task, got);
     default:
         break;
     }

@@ -89,7 +89,10 @@ struct trace_call;
     X(EXECVE, execve)                                                                                                  \
     X(EXECVEAT, execveat)                                                                                              \
     X(PTRACE, ptrace)                                                                                                  \
-    X(GETRLIMIT, getrlimit)
+    X(GETRLIMIT, getrlimit)                                                                                            \
+    X(OPEN, open)                                                                                                      \
+    X(OPENAT, openat)                                                                                                  \
+    X(OPENAT2, openat2)
 
 enum trace_call_kind {
     TRACE_CALL_NONE,
@@ -111,6 +114,13 @@ enum trace_expect {
     TRACE_EXPECT_AIO     /* status, and the context written to memory */
 };
 
+/* run: a file of /proc that the program opens, and whose. */
+enum trace_proc_file { TRACE_PROC_NONE, TRACE_PROC_MAPS, TRACE_PROC_SMAPS, TRACE_PROC_STATUS };
+struct trace_proc {
+    enum trace_proc_file file;
+    pid_t tid;
+};
+
 /* A call in progress. */
 struct trace_call {
     enum trace_call_kind kind;
@@ -121,6 +131,7 @@ struct trace_call {
     int file_error;
     uint64_t nodes, uffd[3], uffd_context;
     char name[VMK_VMA_NAME_MAX];
+    struct trace_proc proc;
     bool mirrored; /* the engine ran it: counted */
     bool placed;   /* the kernel chooses the address */
     bool drawn;    /* only the kernel can know the address: the engine runs the call when it has ended */
@@ -238,6 +249,7 @@ struct trace_options {
     uint64_t check_interval;
     const char *record, *json, *report;
     unsigned page_shift; /* --page-size; 0: none */
+    bool kernel_proc;    /* run: /proc is left to the kernel */
     char **command;
 };
 
@@ -272,6 +284,7 @@ struct trace_mode {
     bool (*arrange)(struct tracer *tracer, struct trace_task *task, struct layout *layout);
     void (*in_child)(const struct tracer *tracer); /* before CMD is executed; may be NULL */
     void (*process_begins)(struct tracer *tracer, struct trace_process *process); /* CMD's; may be NULL */
+    void (*space_ends)(struct tracer *tracer, struct trace_space *space);         /* may be NULL */
     /* Another place for a mapping than Linux's; false: none. NULL unless tracer.has_places. */
     bool (*place)(struct tracer *tracer, struct trace_task *task, const struct trace_place *wanted, vmk_addr *address);
 };
@@ -332,7 +345,8 @@ extern const struct trace_arch trace_arch_native;
 
 /* ---- trace_filter.c ---- */
 /* In the child, before exec: 0 or -errno. `decides`: with the calls that only run stops at. */
-int trace_filter_load(bool decides, bool *gave_up_privileges);
+enum { TRACE_FILTER_RUN = 1, TRACE_FILTER_OPENS = 2 }; /* the calls of run; opening files too */
+int trace_filter_load(unsigned what, bool *gave_up_privileges);
 
 /* ---- trace_ptrace.c ---- */
 int trace_start(struct tracer *tracer); /* 0, or an exit status after a message */

@@ -788,6 +788,9 @@ static const struct call_type call_types[TRACE_CALL_COUNT] = {
     CALL(EXECVEAT, execveat, 5, false, NULL, NULL),
     CALL(PTRACE, ptrace, 4, false, enter_ptrace, NULL),
     CALL(GETRLIMIT, getrlimit, 2, false, NULL, NULL),
+    CALL(OPEN, open, 3, false, NULL, NULL),
+    CALL(OPENAT, openat, 4, false, NULL, NULL),
+    CALL(OPENAT2, openat2, 4, false, NULL, NULL),
     CALL(FOREIGN, foreign, 6, false, enter_foreign, NULL),
 };
 

@@ -69,20 +69,22 @@ static int add_rules(scmp_filter_ctx filter, enum trace_call_kind kind)
     return conditional ? 0 : seccomp_rule_add_array(filter, action, number, 0, NULL);
 }
 
-/* Calls that say what the limits are: the program of run sees the engine's. */
-static bool is_for_run_only(enum trace_call_kind kind)
+/* Calls that say what the limits are, or open what says how the areas are: the program of run sees the engine's. */
+static bool is_wanted(enum trace_call_kind kind, unsigned what)
 {
-    return kind >= TRACE_CALL_GETRLIMIT;
+    if (kind == TRACE_CALL_OPEN || kind == TRACE_CALL_OPENAT || kind == TRACE_CALL_OPENAT2)
+        return (what & TRACE_FILTER_OPENS) != 0;
+    return kind < TRACE_CALL_GETRLIMIT || (what & TRACE_FILTER_RUN) != 0;
 }
 
-int trace_filter_load(bool decides, bool *gave_up_privileges)
+int trace_filter_load(unsigned what, bool *gave_up_privileges)
 {
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ALLOW);
     if (filter == NULL)
         return -ENOMEM;
     int error = seccomp_attr_set(filter, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_TRACE((unsigned)TRACE_CALL_FOREIGN));
     for (int kind = TRACE_CALL_NONE + 1; error == 0 && kind < TRACE_CALL_FOREIGN; kind++)
-        if (decides || !is_for_run_only((enum trace_call_kind)kind))
+        if (is_wanted((enum trace_call_kind)kind, what))
             error = add_rules(filter, (enum trace_call_kind)kind);
     /* With the right to do so the filter comes without no_new_privs, which the program could see. */
     *gave_up_privileges = false;
@@ -103,9 +105,9 @@ int trace_filter_load(bool decides, bool *gave_up_privileges)
 
 #else
 
-int trace_filter_load(bool decides, bool *gave_up_privileges)
+int trace_filter_load(unsigned what, bool *gave_up_privileges)
 {
-    (void)decides;
+    (void)what;
     *gave_up_privileges = false;
     return -ENOSYS;
 }

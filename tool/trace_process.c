@@ -188,6 +188,8 @@ static void space_free(struct tracer *tracer, struct trace_space *space)
         close(space->pagemap_fd);
     trace_record_space_end(space);
     shadow_end(tracer->shadow, space->mm);
+    if (tracer->mode->space_ends != NULL)
+        tracer->mode->space_ends(tracer, space);
     vmk_mm_put(space->mm);
     free(space);
 }

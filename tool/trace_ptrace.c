@@ -232,7 +232,7 @@ static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
         take_space(tracer, task);
         trace_pages_feed(tracer, task);
     }
-    if (!tracer->stop && trace_report_is_wanted(tracer) && is_mirrored(task))
+    if (!tracer->stop && trace_report_is_wanted(tracer) && is_mirrored(task) && trace_call_is_memory(call->kind))
         call->caller =
             caller_find(task->space->mm, info.instruction_pointer, info.stack_pointer, read_for_caller, task);
     if (!tracer->stop)
@@ -540,7 +540,10 @@ static void child_main(const struct tracer *tracer, int go, int failure)
     bool gave_up;
     if (tracer->mode->in_child != NULL)
         tracer->mode->in_child(tracer);
-    int error = trace_filter_load(tracer->mode->decides, &gave_up);
+    unsigned what = tracer->mode->decides ? TRACE_FILTER_RUN : 0;
+    if (tracer->mode->decides && !options->kernel_proc)
+        what |= TRACE_FILTER_OPENS;
+    int error = trace_filter_load(what, &gave_up);
     if (error != 0)
         tell(failure, (struct child_failure){-error, CHILD_FILTER});
     signal(SIGINT, SIG_DFL);

@@ -8,7 +8,7 @@ _vmakit_options()
         echo --bare --check --follow --json --keep-going --map --page-size --quiet --random --record --report --help --usage --version
         ;;
     run)
-        echo --base --bottom-up --check --fail --guard --max-map-count --overcommit --overcommit-ratio --page-size --quiet \
+        echo --base --bottom-up --check --fail --guard --kernel-proc --max-map-count --overcommit --overcommit-ratio --page-size --quiet \
             --ram --random --report --rlimit --seed --untouched --va-bits --window --help --usage --version
         ;;
     replay)
