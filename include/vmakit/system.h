@@ -136,7 +136,10 @@ VMK_API void vmk_system_counters(struct vmk_system *system, struct vmk_counters 
  */
 VMK_API void vmk_thread_enter(struct vmk_system *system);
 VMK_API void vmk_thread_leave(struct vmk_system *system);
-/* Waits until everything that readers held back is freed. Not from a reader, a hook or with a plan open. */
+/*
+ * Waits until everything that readers held back is freed, with what address spaces keep for their next call. Not from a
+ * reader, a hook or with a plan open.
+ */
 VMK_API void vmk_system_quiesce(struct vmk_system *system);
 
 /*

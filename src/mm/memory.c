@@ -610,7 +610,9 @@ void vmki_mm_flush(struct vmki_member *member)
     vmk_sync_write_lock(&mm->lock);
     carried = mm->carried;
     mm->carried = NULL;
-    spare_trim(mm, SPARE_MIN);
+    spare_trim(mm, 0);
+    vmki_tree_release_spare(&mm->tree, 0);
+    vmki_tree_release_spare(&mm->reserved, 0);
     if (mm->retired->nr != 0 && mm->retired->drop_files == NULL && (empty = vmki_retired_new(mm->system)) != NULL) {
         full = mm->retired;
         mm->retired = empty;
