@@ -16,11 +16,14 @@
 #include "fuzz_comm.h"
 
 #if defined(__clang__)
-#define BARE __attribute__((noinline, no_sanitize("address", "thread", "undefined")))
+#define BARE        __attribute__((noinline, no_sanitize("address", "thread", "undefined")))
+#define BARE_INLINE __attribute__((always_inline))
 #else
 #define BARE                                                                                                           \
     __attribute__((noinline, no_sanitize("address", "thread", "undefined"), no_profile_instrument_function,            \
                    no_stack_protector))
+/* Without the second, gcc would not put it into functions that are not counted. */
+#define BARE_INLINE __attribute__((always_inline, no_profile_instrument_function))
 #endif
 #define HIDDEN __attribute__((visibility("hidden")))
 
@@ -192,7 +195,7 @@ struct bare_sigaction {
 #define BARE_SA_FLAGS (SA_SIGINFO | SA_ONSTACK | SA_NODEFER | 0x04000000u /* SA_RESTORER */)
 
 /* Not a constant expression for the compiler: it would fold field addresses into memory it thinks is not there. */
-static inline __attribute__((always_inline)) struct fuzz_comm *comm_block(void)
+static inline BARE_INLINE struct fuzz_comm *comm_block(void)
 {
     uintptr_t address = (uintptr_t)FUZZ_COMM_ADDRESS;
     __asm__("" : "+r"(address));
