@@ -373,7 +373,7 @@ struct fuzz_generator {
     uint64_t contexts[4]; /* of io_setup */
     unsigned depth, step, nr_ops;
     unsigned weight[FUZZ_NR_CALLS];
-    struct fuzz_op queue[16]; /* a small scenario, to be done before anything else */
+    struct fuzz_op queue[20]; /* a small scenario, to be done before anything else */
     unsigned nr_queue, at_queue;
     bool uffd_open[FUZZ_NR_UFFD];
     bool growing; /* this sequence is about stacks */

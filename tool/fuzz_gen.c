@@ -13,7 +13,7 @@
 #define COUNT(array)        (sizeof(array) / sizeof((array)[0]))
 #define PICK(random, array) ((array)[fuzz_below(random, COUNT(array))])
 
-enum { SCENES = 15 }; /* in a thousand operations begin one */
+enum { SCENES = 20 }; /* in a thousand operations begin one */
 
 /* In tenths of a per cent, roughly. */
 static const uint16_t base_weight[FUZZ_NR_CALLS] = {
@@ -489,7 +489,7 @@ static void generate_ring(struct fuzz_generator *generator, struct fuzz_op *op)
     struct fuzz_random *random = &generator->random;
 
     if (op->call == FUZZ_IO_SETUP) {
-        op->arg[0] = fuzz_chance(random, 5) ? 0 : 1 + fuzz_below(random, 300);
+        op->arg[0] = fuzz_chance(random, 8) ? 0 : 1 + fuzz_below(random, 300);
         for (size_t i = 0; i < COUNT(generator->contexts); i++)
             if (generator->contexts[i] == 0)
                 return;
@@ -695,6 +695,11 @@ void fuzz_generator_learn(struct fuzz_generator *generator, const struct fuzz_op
                 generator->contexts[i] = (uint64_t)result;
                 break;
             }
+        break;
+    case FUZZ_MREMAP:
+        for (size_t i = 0; i < COUNT(generator->contexts) && result > 0; i++)
+            if (generator->contexts[i] == op->arg[0])
+                generator->contexts[i] = (uint64_t)result;
         break;
     case FUZZ_IO_DESTROY:
         for (size_t i = 0; i < COUNT(generator->contexts) && result == 0; i++)

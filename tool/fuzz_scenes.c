@@ -139,6 +139,10 @@ static void scene_uffd_refused(struct fuzz_generator *generator)
     queue(generator, FUZZ_MMAP, page + 2 * FUZZ_PAGE, FUZZ_PAGE, 3);
     QUEUE(generator, UFFD_REGISTER, 0, page + 2 * FUZZ_PAGE, FUZZ_PAGE, 1);
     QUEUE(generator, UFFD_REGISTER, 1, page + 2 * FUZZ_PAGE, FUZZ_PAGE, 1);
+    queue(generator, FUZZ_MMAP, page + 3 * FUZZ_PAGE, FUZZ_PAGE, 3);
+    QUEUE(generator, UFFD_REGISTER, 1, page + 3 * FUZZ_PAGE, FUZZ_PAGE, 1); /* it does not join its neighbour */
+    queue_file(generator, page + 4 * FUZZ_PAGE, FUZZ_PAGE, 3, FUZZ_FILE_DISK, 0);
+    QUEUE(generator, UFFD_REGISTER, 1, page + 3 * FUZZ_PAGE, 2 * FUZZ_PAGE, 2);
 }
 
 /* Without CAP_IPC_LOCK: what grows, is mapped anew or comes locked stays below the limit. */
@@ -175,6 +179,7 @@ static void scene_size_limit(struct fuzz_generator *generator, const struct fuzz
     QUEUE(generator, SETRLIMIT, 9, size, generator->hard.as);
     QUEUE(generator, REMAP_FILE_PAGES, ALONE, 2 * FUZZ_PAGE, 0, 4, 0);
     QUEUE(generator, SHMAT, 0, 0, 0);
+    QUEUE(generator, IO_SETUP, 20);
     QUEUE(generator, SETRLIMIT, 9, generator->config.limit_as, generator->hard.as);
     QUEUE(generator, MUNMAP, ALONE, 32 * FUZZ_PAGE);
 }
@@ -238,6 +243,8 @@ static void scene_wrong_range(struct fuzz_generator *generator)
     QUEUE(generator, MLOCK, page, -page);
     QUEUE(generator, MUNLOCK, page, -page);
     QUEUE(generator, MINCORE, page + 1, FUZZ_PAGE);
+    QUEUE(generator, PROC_MEM_READ, UINT64_C(1) << 63);
+    QUEUE(generator, PROC_MEM_WRITE, UINT64_C(1) << 63);
     queue_file(generator, page, FUZZ_PAGE, 3, FUZZ_FILE_MEMFD, 0);
     QUEUE(generator, REMAP_FILE_PAGES, page, FUZZ_PAGE, 0, UINT64_C(1) << 52, 0);
 }
@@ -258,12 +265,152 @@ static void scene_pages(struct fuzz_generator *generator)
     queue_advice(generator, page, FUZZ_PAGE, VMK_MADV_POPULATE_READ);
 }
 
+/* What brings an anon_vma: the page at `page` is treated in one of many ways. */
+static void queue_treatment(struct fuzz_generator *generator, uint64_t page, uint64_t kind)
+{
+    bool guards = generator->guards;
+
+    switch (kind) {
+    case 0:
+        QUEUE(generator, TOUCH_READ, page);
+        break;
+    case 1:
+        QUEUE(generator, COPY_IN, page);
+        break;
+    case 2:
+        QUEUE(generator, MPROTECT, page, FUZZ_PAGE, 0);
+        QUEUE(generator, PROC_MEM_WRITE, page);
+        QUEUE(generator, MPROTECT, page, FUZZ_PAGE, 3);
+        break;
+    case 3:
+        QUEUE(generator, TOUCH_WRITE, page);
+        QUEUE(generator, MADVISE, page, FUZZ_PAGE, VMK_MADV_DONTNEED);
+        break;
+    case 4:
+        QUEUE(generator, MADVISE, page, FUZZ_PAGE, guards ? VMK_MADV_GUARD_INSTALL : VMK_MADV_POPULATE_READ);
+        QUEUE(generator, MADVISE, page, FUZZ_PAGE, guards ? VMK_MADV_GUARD_REMOVE : VMK_MADV_COLD);
+        break;
+    case 5:
+        if (guards)
+            break;
+        QUEUE(generator, MPROTECT, page, FUZZ_PAGE, 1);
+        QUEUE(generator, MLOCK, page, FUZZ_PAGE);
+        QUEUE(generator, MPROTECT, page, FUZZ_PAGE, 3);
+        QUEUE(generator, MUNLOCK, page, FUZZ_PAGE);
+        break;
+    default:
+        break;
+    }
+}
+
+static void queue_private(struct fuzz_generator *generator, uint64_t page, int file, uint64_t offset)
+{
+    if (file == FUZZ_FILE_NONE)
+        queue(generator, FUZZ_MMAP, page, FUZZ_PAGE, 3);
+    else
+        QUEUE(generator, MMAP, page, FUZZ_PAGE, 3, VMK_MAP_PRIVATE | VMK_MAP_FIXED, (uint64_t)file, offset * FUZZ_PAGE);
+}
+
+/* Has the page an anon_vma now? Then it does not join a neighbour that got one of its own while the two looked unlike. */
+static void scene_identity(struct fuzz_generator *generator)
+{
+    uint64_t page = fuzz_pick_page(generator), next = page + FUZZ_PAGE, kind = fuzz_below(&generator->random, 8);
+    int file = kind < 7 ? FUZZ_FILE_NONE : FUZZ_FILE_MEMFD;
+
+    queue_private(generator, next, file, 101);
+    QUEUE(generator, MADVISE, next, FUZZ_PAGE, VMK_MADV_DONTFORK);
+    QUEUE(generator, TOUCH_WRITE, next);
+    queue_private(generator, page, file, 100);
+    if (file == FUZZ_FILE_NONE)
+        queue_treatment(generator, page, kind);
+    else
+        QUEUE(generator, TOUCH_WRITE, page); /* beyond the end of the file */
+    QUEUE(generator, MADVISE, next, FUZZ_PAGE, VMK_MADV_DOFORK);
+}
+
+/* The same where a huge page could come. */
+static void scene_huge(struct fuzz_generator *generator)
+{
+    uint64_t next = ALONE + FUZZ_HUGE;
+
+    queue(generator, FUZZ_MMAP, ALONE, FUZZ_HUGE, 3);
+    QUEUE(generator, MADVISE, ALONE, FUZZ_HUGE, VMK_MADV_HUGEPAGE);
+    QUEUE(generator, TOUCH_READ, ALONE + 5 * FUZZ_PAGE);
+    queue(generator, FUZZ_MMAP, next, FUZZ_PAGE, 3);
+    QUEUE(generator, TOUCH_WRITE, next);
+    QUEUE(generator, MADVISE, next, FUZZ_PAGE, VMK_MADV_HUGEPAGE);
+    QUEUE(generator, MUNMAP, ALONE, FUZZ_HUGE + FUZZ_PAGE);
+}
+
+/* An area that is wiped has no anon_vma in the child, and may join one there. */
+static void scene_wiped(struct fuzz_generator *generator)
+{
+    uint64_t page = fuzz_pick_page(generator);
+
+    if (generator->depth >= FUZZ_MAX_DEPTH)
+        return;
+    queue(generator, FUZZ_MMAP, page, FUZZ_PAGE, 3);
+    QUEUE(generator, TOUCH_WRITE, page);
+    QUEUE(generator, MADVISE, page, FUZZ_PAGE, VMK_MADV_WIPEONFORK);
+    QUEUE(generator, FORK_CHILD, 0);
+    queue(generator, FUZZ_MMAP, page + FUZZ_PAGE, FUZZ_PAGE, 3);
+    QUEUE(generator, TOUCH_WRITE, page + FUZZ_PAGE);
+    QUEUE(generator, MADVISE, page + FUZZ_PAGE, FUZZ_PAGE, VMK_MADV_WIPEONFORK);
+}
+
+/* A context goes where its ring goes. */
+static void scene_ring_moves(struct fuzz_generator *generator)
+{
+    for (size_t i = 0; i < sizeof(generator->contexts) / sizeof(generator->contexts[0]); i++)
+        if (generator->contexts[i] != 0) {
+            QUEUE(generator, MREMAP, generator->contexts[i], FUZZ_PAGE, FUZZ_PAGE,
+                  VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED, ALONE);
+            QUEUE(generator, IO_DESTROY, ALONE);
+            return;
+        }
+    QUEUE(generator, IO_SETUP, 20);
+}
+
+/* A segment in three pieces; a locked page behind a hole; a stack above memory that nobody can touch. */
+static void scene_pieces(struct fuzz_generator *generator)
+{
+    uint64_t stack = ALONE + 64 * FUZZ_PAGE;
+
+    QUEUE(generator, SHMAT, 2, ALONE, VMK_SHM_REMAP);
+    QUEUE(generator, MPROTECT, ALONE + 2 * FUZZ_PAGE, FUZZ_PAGE, 1);
+    QUEUE(generator, SHMDT, ALONE);
+    if (!generator->guards) {
+        queue(generator, FUZZ_MMAP, ALONE, 3 * FUZZ_PAGE, 3);
+        QUEUE(generator, MLOCK, ALONE + 2 * FUZZ_PAGE, FUZZ_PAGE);
+        QUEUE(generator, MUNMAP, ALONE + FUZZ_PAGE, FUZZ_PAGE);
+        QUEUE(generator, MSYNC, ALONE, 3 * FUZZ_PAGE, VMK_MS_INVALIDATE);
+    }
+    QUEUE(generator, MMAP, stack, FUZZ_PAGE, 3, VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS | VMK_MAP_FIXED | VMK_MAP_GROWSDOWN,
+          (uint64_t)(int64_t)FUZZ_FILE_NONE, 0);
+    queue(generator, FUZZ_MMAP, stack - 8 * FUZZ_PAGE, FUZZ_PAGE, 0);
+    QUEUE(generator, TOUCH_WRITE, stack - 4 * FUZZ_PAGE);
+    QUEUE(generator, MUNMAP, ALONE, 128 * FUZZ_PAGE);
+}
+
+/* A move of several areas, one of which may not come along; and one of untouched memory, whose offset starts afresh. */
+static void scene_moves(struct fuzz_generator *generator)
+{
+    uint64_t page = fuzz_pick_page(generator), fixed = VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED;
+
+    queue(generator, FUZZ_MMAP, page, FUZZ_PAGE, 3);
+    QUEUE(generator, MMAP, page + FUZZ_PAGE, FUZZ_PAGE, 3, VMK_MAP_PRIVATE | VMK_MAP_FIXED, FUZZ_FILE_ZERO, 0);
+    QUEUE(generator, MREMAP, page, 2 * FUZZ_PAGE, 2 * FUZZ_PAGE, fixed, ALONE);
+    queue(generator, FUZZ_MMAP, ALONE + FUZZ_PAGE, FUZZ_PAGE, 3);
+    QUEUE(generator, MUNMAP, ALONE, 2 * FUZZ_PAGE);
+}
+
 void fuzz_queue_scene(struct fuzz_generator *generator, const struct fuzz_view *view)
 {
     static void (*const scenes[])(struct fuzz_generator * generator) = {
-        scene_between, scene_heap_top,     scene_heap_bottom, scene_ring,   scene_inherited,
-        scene_uffd,    scene_uffd_refused, scene_wrong_limit, scene_sealed, scene_read_only,
-        scene_mdwe,    scene_wrong_range,  scene_pages,
+        scene_between, scene_heap_top,     scene_heap_bottom, scene_ring,     scene_inherited,
+        scene_uffd,    scene_uffd_refused, scene_wrong_limit, scene_sealed,   scene_read_only,
+        scene_mdwe,    scene_wrong_range,  scene_pages,       scene_identity, scene_identity,
+        scene_huge,    scene_wiped,        scene_ring_moves,  scene_pieces,   scene_moves,
     };
     enum { NR_SCENES = sizeof(scenes) / sizeof(scenes[0]) };
     uint64_t which = fuzz_below(&generator->random, NR_SCENES + 2);

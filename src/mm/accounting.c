@@ -29,12 +29,14 @@ bool vmki_may_expand(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages
     if (!vmki_is_data(flags) || VMKI_BROKEN(limit_data) || mm->data_vm + pages - overlap <= limit_pages(mm, data->soft))
         return true;
     /* A soft limit of 0 is checked against the hard one (facts: Limits and accounting). */
-    return data->soft == 0 && mm->data_vm + pages - overlap <= limit_pages(mm, data->hard);
+    return data->soft == 0 && !VMKI_BROKEN(limit_data_hard) &&
+           mm->data_vm + pages - overlap <= limit_pages(mm, data->hard);
 }
 
 bool vmki_can_lock(const struct vmk_mm *mm)
 {
-    return mm->rlimits.memlock.soft != 0 || vmki_capable(mm, VMK_CAP_IPC_LOCK) || mm->settings->enforce_limits == 0;
+    return mm->rlimits.memlock.soft != 0 || VMKI_BROKEN(lock_zero) || vmki_capable(mm, VMK_CAP_IPC_LOCK) ||
+           mm->settings->enforce_limits == 0;
 }
 
 bool vmki_may_lock_in_all(const struct vmk_mm *mm, uint64_t pages)

@@ -6,6 +6,7 @@
  * fork. The ring's file remembers it.
  */
 #include "base/atomic.h"
+#include "base/breaks.h"
 #include "mm/fault.h"
 #include "mm/plan.h"
 
@@ -16,7 +17,8 @@ static int aio_mremap(struct vmk_vma *vma)
 
     if (file->aio_mm != vma->mm)
         return -VMK_EINVAL;
-    file->aio_base = vma->start;
+    if (!VMKI_BROKEN(ring_moves))
+        file->aio_base = vma->start;
     return 0;
 }
 

@@ -7,6 +7,7 @@
  */
 #include "mm/fault.h"
 #include "base/atomic.h"
+#include "base/breaks.h"
 #include "mm/overlay.h"
 #include "mm/range.h"
 
@@ -153,7 +154,7 @@ static void fault_anonymous(struct vmk_vma *vma, struct vmk_fault *fault)
 {
     bool huge = fault_is_huge(vma, fault);
 
-    if ((huge || fault_is_write(fault)) && !fault_prepare_anon(vma, fault))
+    if (((huge && !VMKI_BROKEN(anon_huge_read)) || fault_is_write(fault)) && !fault_prepare_anon(vma, fault))
         return;
     if ((vma->flags & VMK_VM_UFFD_MISSING) != 0)
         fault_pending(vma, fault, VMK_FAULT_CASE_3H);
@@ -208,7 +209,8 @@ static void fault_object(struct vmk_vma *vma, struct vmk_fault *fault)
     unsigned fault_case = fault_object_case(vma, fault);
     bool shared = (vma->flags & VMK_VM_SHARED) != 0;
 
-    if (fault_is_write(fault) && !shared && !fault_prepare_anon(vma, fault))
+    if (fault_is_write(fault) && !shared && !(VMKI_BROKEN(anon_beyond) && fault_is_beyond(vma, fault)) &&
+        !fault_prepare_anon(vma, fault))
         return;
     if (fault_is_beyond(vma, fault)) {
         fault_signal(fault, VMK_FAULT_CASE_6, VMK_SIGBUS, VMK_BUS_ADRERR);

@@ -6,6 +6,7 @@
  * embedder hear of the child, so that a failure has nothing to take back from them.
  */
 #include "base/atomic.h"
+#include "base/breaks.h"
 #include "mm/mm.h"
 #include "mm/overlay.h"
 #include "vmakit/backend.h"
@@ -20,7 +21,7 @@ static bool fork_leaves_out(const struct vmk_vma *vma)
 /* Pages come along, and with them an anon_vma of the child's own (facts: Merging 4); a wiped area begins without. */
 static bool fork_needs_anon_vma(const struct vmk_vma *vma)
 {
-    return vma->anon_vma != NULL && (vma->flags & VMK_VM_WIPEONFORK) == 0;
+    return vma->anon_vma != NULL && ((vma->flags & VMK_VM_WIPEONFORK) == 0 || VMKI_BROKEN(fork_wipe));
 }
 
 /* A userfaultfd follows only when its owner asked for the event. */
@@ -33,6 +34,8 @@ static vmk_vm_flags fork_flags(const struct vmk_vma *vma)
 {
     vmk_vm_flags flags = vma->flags & ~(VMK_VM_LOCKED_MASK | VMKI_VM_FORKED);
 
+    if (VMKI_BROKEN(fork_locked))
+        flags |= vma->flags & VMK_VM_LOCKED;
     if (fork_drops_uffd(vma))
         flags &= ~VMK_VM_UFFD;
     if ((flags & VMK_VM_WIPEONFORK) != 0)
@@ -306,7 +309,7 @@ static void fork_commit(struct fork_work *work)
         }
     }
     fork_invalidate(work->parent, false);
-    child->peak_vm = child->total_vm;
+    child->peak_vm = VMKI_BROKEN(fork_peak) ? work->parent->peak_vm : child->total_vm;
     child->nr_vmas_peak = child->tree.nr_entries;
     VMKI_COUNT(work->parent, fork, 0, work->parent->task_size_max);
     fork_send_notice(work->parent);

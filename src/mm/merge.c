@@ -11,6 +11,13 @@ struct vmki_identity vmki_identity_of(const struct vmk_vma *vma)
         .flags = vma->flags, .file = vma->file, .bias = vma->bias, .anon_vma = vma->anon_vma, .ext = vma->ext};
 }
 
+static vmk_vm_flags flags_ignored(void)
+{
+    if (VMKI_BROKEN(merge_flags))
+        return VMKI_VM_MERGE_IGNORED | VMK_VM_LOCKED;
+    return VMKI_BROKEN(merge_guard) ? VMKI_VM_MERGE_IGNORED & ~VMK_VM_GUARD_REGION : VMKI_VM_MERGE_IGNORED;
+}
+
 /*
  * Both none, both the same, or one none and the other not from a fork. What an import does not know is taken as none, and
  * counted when the other side has one.
@@ -30,13 +37,21 @@ static bool anon_vmas_agree(struct vmk_mm *mm, const struct vmki_identity *a, co
     return false;
 }
 
+/* Test builds: which difference of the two is passed over. */
+static bool exts_may_differ(const struct vmki_ext *a, const struct vmki_ext *b)
+{
+    if (VMKI_BROKEN(merge_policy))
+        return !vmki_ext_same_policy(a, b);
+    return VMKI_BROKEN(merge_uffd) && a != NULL && b != NULL && a->uffd != b->uffd;
+}
+
 bool vmki_can_merge(struct vmk_mm *mm, const struct vmki_identity *a, const struct vmki_identity *b)
 {
     if (((a->flags | b->flags) & VMK_VM_SPECIAL) != 0 && !VMKI_BROKEN(merge_special)) {
         mm->counters.refuse_special++;
         return false;
     }
-    if (((a->flags ^ b->flags) & ~(VMKI_VM_MERGE_IGNORED | (VMKI_BROKEN(merge_flags) ? VMK_VM_LOCKED : 0))) != 0) {
+    if (((a->flags ^ b->flags) & ~flags_ignored()) != 0) {
         mm->counters.refuse_flags++;
         return false;
     }
@@ -48,7 +63,7 @@ bool vmki_can_merge(struct vmk_mm *mm, const struct vmki_identity *a, const stru
         mm->counters.refuse_pgoff++;
         return false;
     }
-    if (a->ext != b->ext && !vmki_ext_same_identity(a->ext, b->ext)) {
+    if (a->ext != b->ext && !vmki_ext_same_identity(a->ext, b->ext) && !exts_may_differ(a->ext, b->ext)) {
         if (!vmki_ext_same_policy(a->ext, b->ext))
             mm->counters.refuse_policy++;
         else if (!vmki_ext_same_name(a->ext, b->ext))

@@ -4,6 +4,7 @@
  *
  * First the flags, area by area; a hole ends that with ENOMEM, and then nothing is populated. Then the pages.
  */
+#include "base/breaks.h"
 #include "mm/range.h"
 
 enum { MLOCK_PHASE_FLAGS, MLOCK_PHASE_POPULATE };

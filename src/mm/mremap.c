@@ -11,6 +11,7 @@
  * and, over several areas (6.17), the same again for each area. Other moves have the third part alone.
  */
 #include "base/atomic.h"
+#include "base/breaks.h"
 #include "mm/overlay.h"
 #include "mm/plan.h"
 #include "mm/reserve.h"
@@ -97,6 +98,8 @@ static enum vmki_step mremap_end(struct vmki_plan *plan, int error, vmk_addr val
  */
 static bool mremap_several_allowed(const struct vmk_vma *vma)
 {
+    if (VMKI_BROKEN(move_several))
+        return true;
     if ((vma->flags & VMK_VM_UFFD) != 0)
         return false;
     return vma->file == NULL || (vma->file->object->kind != VMK_OBJECT_ZERO && (vma->file->mode & VMK_FILE_SHM) == 0);
@@ -190,7 +193,7 @@ static struct vmki_identity mremap_identity(const struct vmki_plan *plan, struct
 
     identity.bias = vmki_vma_pgoff_at(mm, vma, plan->cursor) - vmki_pages(mm, plan->number[MREMAP_DEST]);
     /* No page knows its offset yet: anonymous memory starts afresh (facts: Merging 5). */
-    if (vma->anon_vma == NULL && vmki_vma_is_anonymous(vma))
+    if (vma->anon_vma == NULL && vmki_vma_is_anonymous(vma) && !VMKI_BROKEN(move_pgoff))
         identity.bias = 0;
     if (mm->settings->soft_dirty != 0)
         identity.flags |= VMK_VM_SOFTDIRTY;
@@ -347,7 +350,9 @@ static void mremap_keep_source(struct vmki_plan *plan)
     *edit = (struct vmki_area_edit){.from = vma->start, .until = vma->end, .nr_pieces = 1};
     *piece = (struct vmki_piece){
         .vma = vma, .start = vma->start, .end = vma->end, .flags = vma->flags & ~VMK_VM_LOCKED_MASK, .ext = vma->ext};
-    if ((vma->flags & VMK_VM_LOCKED) != 0) {
+    if (VMKI_BROKEN(move_keeps_lock)) {
+        piece->flags = vma->flags;
+    } else if ((vma->flags & VMK_VM_LOCKED) != 0) {
         mm->locked_vm += vmki_vma_nr_pages(vma);
         mm->locked_leak += vmki_vma_nr_pages(vma);
     }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* msync.c - msync(2): its checks, and an edit for each part of a shared file that is to be written back. */
+#include "base/breaks.h"
 #include "mm/range.h"
 
 static int msync_start(struct vmki_plan *plan)
@@ -31,6 +32,8 @@ static enum vmki_step msync_step(struct vmki_plan *plan)
             return vmki_plan_end(plan, -VMK_ENOMEM, 0);
         start = vmki_max(plan->cursor, vma->start);
         end = vmki_min(vma->end, plan->end);
+        if (start > plan->cursor && VMKI_BROKEN(sync_hole))
+            return vmki_plan_end(plan, -VMK_ENOMEM, 0);
         if (start > plan->cursor)
             plan->pending_error = -VMK_ENOMEM;
         plan->cursor = start;

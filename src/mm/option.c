@@ -3,6 +3,7 @@
  * option.c - options of a whole address space: prctl(PR_SET_THP_DISABLE, PR_SET_MDWE, PR_SET_MEMORY_MERGE) and personality(2).
  */
 #include "base/atomic.h"
+#include "base/breaks.h"
 #include "mm/range.h"
 
 static int option_check_mdwe(const struct vmk_mm *mm, uint64_t value)
@@ -13,7 +14,7 @@ static int option_check_mdwe(const struct vmk_mm *mm, uint64_t value)
     if (mm->settings->mdwe == 0 || (value & ~known) != 0 || value == VMK_MDWE_NO_INHERIT)
         return -VMK_EINVAL;
     /* Once given, it can neither be taken back nor changed. */
-    return mm->mdwe != 0 && mm->mdwe != value ? -VMK_EPERM : 0;
+    return mm->mdwe != 0 && mm->mdwe != value && !VMKI_BROKEN(mdwe_fixed) ? -VMK_EPERM : 0;
 }
 
 static int option_check_thp(const struct vmk_mm *mm, uint64_t value)

@@ -223,6 +223,11 @@ static bool has_window(const struct vmk_mm *mm)
     return mm->window_high != 0;
 }
 
+static bool wants_32bit(const struct vmk_mm *mm, const struct vmki_place *place)
+{
+    return (place->flags & VMK_MAP_32BIT) != 0 && mm->settings->map_32bit != 0 && !VMKI_BROKEN(place_32bit);
+}
+
 /* Bottom-up: the legacy layout, MAP_32BIT, and what is left when top-down finds nothing. */
 static int place_bottom_up(struct vmk_mm *mm, const struct vmki_place *place, uint64_t len, vmk_addr *address)
 {
@@ -231,7 +236,7 @@ static int place_bottom_up(struct vmk_mm *mm, const struct vmki_place *place, ui
                             .len = len};
     vmk_addr hint = vmki_page_align(mm, place->hint);
 
-    if ((place->flags & VMK_MAP_32BIT) != 0 && mm->settings->map_32bit != 0) {
+    if (wants_32bit(mm, place)) {
         search.low = GIB(1);
         search.high = GIB(2);
     } else if (has_window(mm)) {
@@ -258,7 +263,7 @@ static int place_top_down(struct vmk_mm *mm, const struct vmki_place *place, uin
     struct search search = {.low = mm->page_size, .high = mm->layout.mmap_base, .len = len};
     vmk_addr hint = vmki_align_down(place->hint, mm->page_size);
 
-    if ((place->flags & VMK_MAP_32BIT) != 0 && mm->settings->map_32bit != 0)
+    if (wants_32bit(mm, place))
         return place_bottom_up(mm, place, len, address);
     if (hint != 0 && hint_is_valid(mm, hint, len) && hint_is_free(mm, hint, len)) {
         *address = hint;

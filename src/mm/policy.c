@@ -5,6 +5,7 @@
  * Two policies are equal when mode, flags and nodes are: for STATIC and RELATIVE nodes those that the caller named, else those
  * of them that exist. A preferred policy without nodes is the local one.
  */
+#include "base/breaks.h"
 #include "mm/range.h"
 
 #define POLICY_FLAGS      (VMK_MPOL_F_NUMA_BALANCING | VMK_MPOL_F_RELATIVE_NODES | VMK_MPOL_F_STATIC_NODES)
@@ -78,7 +79,9 @@ static int mbind_check_range(struct vmki_plan *plan, bool is_default)
 
     if (vma == NULL || vma->start >= plan->end)
         return -VMK_EFAULT;
-    return is_default || vmki_range_is_covered(plan->mm, plan->start, plan->end) ? 0 : -VMK_EFAULT;
+    return is_default || VMKI_BROKEN(policy_hole) || vmki_range_is_covered(plan->mm, plan->start, plan->end)
+               ? 0
+               : -VMK_EFAULT;
 }
 
 static int mbind_start(struct vmki_plan *plan)

@@ -5,6 +5,7 @@
  * Each attachment is an open file description of its own, so that two never merge. Its areas have a close hook, which
  * keeps pieces that a split made from joining again; shmdt knows them by VMK_FILE_SHM.
  */
+#include "base/breaks.h"
 #include "mm/plan.h"
 
 /* In Linux it counts detachments; here its presence is what matters. */
@@ -130,6 +131,8 @@ static enum vmki_step shmdt_step(struct vmki_plan *plan)
         vmk_addr end = vma->end;
         int prepared;
 
+        if (VMKI_BROKEN(shm_pieces) && plan->pointer[0] != NULL)
+            break;
         if (plan->pointer[0] == NULL) {
             plan->pointer[0] = vma->file;
             plan->end = plan->start + vmki_page_align(mm, vmk_object_nr_bytes(vma->file->object));

@@ -22,7 +22,7 @@ static bool stack_gap_is_free(struct vmk_mm *mm, const struct vmk_vma *vma, vmk_
     if (vmki_reserved_touches(mm, address, vma->start))
         return false;
     if (VMKI_BROKEN(stack_gap) || prev == NULL || (prev->flags & VMK_VM_GROWSDOWN) != 0 ||
-        (prev->flags & VMK_VM_ACCESS) == 0)
+        ((prev->flags & VMK_VM_ACCESS) == 0 && !VMKI_BROKEN(stack_closed)))
         return true;
     return address - prev->end >= mm->settings->stack_guard_gap << mm->page_shift;
 }

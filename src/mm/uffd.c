@@ -4,6 +4,7 @@
  *
  * Holes do not matter, but the range must touch an area. Every area is checked before the first changes.
  */
+#include "base/breaks.h"
 #include "mm/range.h"
 
 static bool uffd_is_shmem(const struct vmk_vma *vma)
@@ -94,8 +95,11 @@ static int uffd_check_areas(struct vmki_plan *plan)
         return -VMK_EINVAL;
     if (vmki_vma_is_hugetlb(vma) && !vmki_is_aligned(plan->start, vmki_vma_huge_size(vma)))
         return -VMK_EINVAL;
-    for (; error == 0 && vma != NULL && vma->start < plan->end; vma = vmki_find_next(plan->mm, vma->end))
+    for (; error == 0 && vma != NULL && vma->start < plan->end; vma = vmki_find_next(plan->mm, vma->end)) {
         error = uffd_check_area(plan, vma);
+        if (VMKI_BROKEN(uffd_first))
+            break;
+    }
     return error;
 }
 
@@ -129,7 +133,8 @@ static bool uffd_is_done(const struct vmki_plan *plan, const struct vmk_vma *vma
     uint64_t context = uffd_context(vma);
 
     if (plan->request.uffd.action == VMK_UFFD_REGISTER)
-        return context == plan->request.uffd.context && (vma->flags & plan->flags) == plan->flags;
+        return context == plan->request.uffd.context &&
+               (vma->flags & (VMKI_BROKEN(uffd_fewer) ? VMK_VM_UFFD : plan->flags)) == plan->flags;
     return context != plan->request.uffd.context;
 }
 

@@ -7,6 +7,7 @@
  *
  *      [ first ...|start .....][ sealed ]         becomes        [ first ][ first ][ sealed ]    and -EPERM
  */
+#include "base/breaks.h"
 #include "mm/plan.h"
 #include "mm/reserve.h"
 
@@ -48,7 +49,7 @@ static int unmap_refusal(struct vmk_mm *mm, struct vmk_vma *first, vmk_addr end)
 /* The part that is visible although the call fails: the cut at `start` of the first area. 1, or negative. */
 static int unmap_first_cut(struct vmki_plan *plan, struct vmk_vma *first, vmk_addr start, int refusal)
 {
-    int error = first->start < start ? unmap_split(first, start, &plan->area) : refusal;
+    int error = first->start < start && !VMKI_BROKEN(unmap_cut) ? unmap_split(first, start, &plan->area) : refusal;
 
     if (error != 0)
         return error;
@@ -67,7 +68,7 @@ int vmki_plan_unmap_refused(struct vmki_plan *plan, vmk_addr start, vmk_addr end
         return -VMK_EEXIST;
     if (first == NULL || first->start >= end)
         return 0;
-    if ((first->flags & VMK_VM_SEALED) != 0)
+    if ((first->flags & VMK_VM_SEALED) != 0 && !VMKI_BROKEN(seal_unmap))
         return -VMK_EPERM;
     if (first->end >= end)
         return vmki_unmap_may_split(first, first, start, end);
@@ -84,7 +85,7 @@ int vmki_plan_cut(struct vmki_plan *plan, vmk_addr address)
     struct vmk_vma *vma = vmki_find(plan->mm, address);
     int error;
 
-    if (vma == NULL || vma->start == address)
+    if (vma == NULL || vma->start == address || VMKI_BROKEN(map_cut))
         return 0;
     error = unmap_split(vma, address, &plan->area);
     if (error != 0)

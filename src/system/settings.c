@@ -120,6 +120,8 @@ const char *vmk_settings_check(const struct vmk_settings *settings)
         return "nr_nodes";
     if (settings->nr_pkeys > 16)
         return "nr_pkeys";
+    if (settings->overcommit_guess_one == 0) /* mode 0 that looks at free pages: no area knows them */
+        return "overcommit_guess_one";
     return NULL;
 }
 

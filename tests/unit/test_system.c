@@ -79,6 +79,7 @@ static void test_check(void **state)
         {"thp", 3},
         {"nr_nodes", 65},
         {"nr_pkeys", 17},
+        {"overcommit_guess_one", 0},
     };
     struct vmk_settings settings;
     struct vmk_mm *mm;
