@@ -14,7 +14,7 @@
 
 static const struct {
     const char *name;
-    int resource;
+    __rlimit_resource_t resource;
 } limit_names[RUN_LIMITS] = {
     [RUN_LIMIT_AS] = {"AS", RLIMIT_AS},
     [RUN_LIMIT_DATA] = {"DATA", RLIMIT_DATA},
@@ -99,7 +99,7 @@ void run_limits_read(struct run *run)
 /* The kernel's own soft limit: the engine's, as far as its hard limit goes. */
 static void tell_kernel(pid_t tid, const struct vmk_rlimits *rlimits, enum run_limit which)
 {
-    __rlimit_resource_t resource = (__rlimit_resource_t)limit_names[which].resource;
+    __rlimit_resource_t resource = limit_names[which].resource;
     struct vmk_rlimits copy = *rlimits;
     struct rlimit now;
     if (prlimit(tid, resource, NULL, &now) != 0)
