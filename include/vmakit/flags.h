@@ -200,6 +200,7 @@
 #define VMK_EEXIST     17
 #define VMK_ENODEV     19
 #define VMK_EINVAL     22
+#define VMK_EFBIG      27
 #define VMK_ENOSPC     28
 #define VMK_ENOSYS     38
 #define VMK_EIDRM      43

@@ -86,9 +86,20 @@ static bool advice_breaks_seal(const struct vmk_vma *vma, int advice)
 }
 
 /* Punching a hole needs a file that this mapping could write, and that has holes. */
-static int check_remove(const struct vmk_vma *vma)
+/* A hole in a file is given by signed offsets; only a shared map of /dev/zero can lie beyond them. */
+static int check_hole(const struct vmk_vma *vma, vmk_addr start, vmk_addr end)
+{
+    uint64_t offset = vmki_vma_pgoff_at(vma->mm, vma, start) << vma->mm->page_shift;
+
+    if (offset > INT64_MAX)
+        return -VMK_EINVAL;
+    return end - start > INT64_MAX - offset ? -VMK_EFBIG : 0;
+}
+
+static int check_remove(const struct vmk_vma *vma, vmk_addr start, vmk_addr end)
 {
     const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
+    int error;
 
     if ((vma->flags & VMK_VM_LOCKED) != 0 || vma->file == NULL)
         return -VMK_EINVAL;
@@ -97,6 +108,9 @@ static int check_remove(const struct vmk_vma *vma)
     if ((vma->file->object->kind == VMK_OBJECT_DEVICE || vma->file->object->kind == VMK_OBJECT_NONE) &&
         (ops == NULL || ops->madvise == NULL))
         return -VMK_ENODEV;
+    error = check_hole(vma, start, end);
+    if (error != 0)
+        return error;
     if (vma->file->object->kind == VMK_OBJECT_SECRET)
         return -VMK_EOPNOTSUPP;
     if ((vmk_file_seals(vma->file) & (VMK_SEAL_WRITE | VMK_SEAL_FUTURE_WRITE)) != 0)
@@ -165,7 +179,7 @@ static int check_pages(const struct vmk_vma *vma, int advice, vmk_addr start, vm
     case VMK_MADV_PAGEOUT:
         return (vma->flags & (VMK_VM_LOCKED | VMK_VM_PFNMAP | VMK_VM_HUGETLB)) != 0 ? -VMK_EINVAL : 0;
     case VMK_MADV_REMOVE:
-        return check_remove(vma);
+        return check_remove(vma, start, end);
     case VMK_MADV_COLLAPSE:
         return check_collapse(vma, start, end);
     case VMK_MADV_GUARD_INSTALL:

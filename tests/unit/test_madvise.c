@@ -239,6 +239,27 @@ static void test_kinds(void **state)
     }
 }
 
+/* A shared map of /dev/zero may have any offset; the hole that REMOVE makes may not. */
+static void test_remove_far(void **state)
+{
+    const uint64_t last = (UINT64_C(1) << 63) - P(1);
+    struct vmk_file *zero;
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    zero = kind_file(&t, 5);
+    vt_map_file(&t, BASE, P(2), VT_RW, SH, zero, last - P(1));
+    assert_ret(vt_madvise(&t, BASE, P(2), VMK_MADV_REMOVE), -VMK_EFBIG);
+    assert_ret(vt_madvise(&t, BASE, P(1), VMK_MADV_REMOVE), 0);
+    assert_ret(vt_madvise(&t, BASE + P(1), P(1), VMK_MADV_REMOVE), -VMK_EFBIG);
+    vt_map_file(&t, BASE, P(2), VT_RW, SH, zero, last + P(1));
+    assert_ret(vt_madvise(&t, BASE, P(1), VMK_MADV_REMOVE), -VMK_EINVAL);
+    vt_map_file(&t, BASE, P(2), VT_RW, PRIV, zero, last + P(1));
+    assert_ret(vt_madvise(&t, BASE, P(1), VMK_MADV_REMOVE), -VMK_EACCES);
+    vt_teardown(&t);
+}
+
 /* ---- The order of errors, holes, parts ---- */
 
 static void test_arguments(void **state)
@@ -701,6 +722,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_remove_far),
         cmocka_unit_test(test_arguments),
         cmocka_unit_test(test_holes),
         cmocka_unit_test(test_split_and_merge),
