@@ -275,6 +275,13 @@ static void test_misuse(void **state)
     request.segments = NULL;
     assert_ret(exec(&t, &request), -VMK_ERR_MISUSE);
     assert_map(&t, "");
+    /* Strings may take half of the address space; the machine has less. */
+    request = program(&t);
+    request.stack_bytes = UINT64_C(0x7ffffffff000) / 2;
+    assert_ret(exec(&t, &request), -VMK_ENOMEM);
+    request.stack_bytes++;
+    assert_ret(exec(&t, &request), -VMK_ERR_MISUSE);
+    assert_map(&t, "");
 }
 
 static void test_limits(void **state)

@@ -680,6 +680,23 @@ static int64_t call_import(struct vt *t)
     return vmk_mm_import(t->mm, &area);
 }
 
+/* Only what was charged where it came from is charged again. */
+static void import_charges(void **state)
+{
+    struct vmk_import_area area = {
+        .start = BASE, .end = BASE + (UINT64_C(1) << 40), .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS};
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    area.flags |= VMK_VM_ACCOUNT;
+    assert_int_equal(vmk_mm_import(t.mm, &area), -VMK_ENOMEM);
+    area.flags &= ~VMK_VM_ACCOUNT;
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
 static void each_allocation_of_an_import_fails(void **state)
 {
     (void)state;
@@ -690,6 +707,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost),
+        cmocka_unit_test(import_charges),
         cmocka_unit_test(merges_go_on),
         cmocka_unit_test(fork_family),
         cmocka_unit_test(files_that_are_gone),

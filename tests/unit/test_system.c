@@ -1,8 +1,42 @@
 /* SPDX-License-Identifier: MIT */
 /* The system: the table of settings, the knobs, the commit charge, counters, trace events, life and end. */
 #include "calls.h"
+#include "golden.h"
 
 /* ---- Settings ---- */
+
+/* Every default, by version, architecture and page size. */
+static void test_defaults(void **state)
+{
+    static const uint64_t versions[] = {VMK_LINUX_VERSION(6, 1), VMK_LINUX_VERSION(6, 6), VMK_LINUX_VERSION(6, 12),
+                                        VMK_LINUX_VERSION(6, 18)};
+    static struct vt_text text;
+    struct golden golden;
+
+    (void)state;
+    golden_open(&golden, "settings.txt");
+    for (unsigned i = 0; i < 4 * 2 * 3; i++) {
+        unsigned arch = i / 4 % 2, shift = 12 + i / 8 * 2;
+        struct vmk_settings settings;
+        const struct vmk_setting_info *info;
+
+        vmk_settings_init(&settings, versions[i % 4], (enum vmk_arch)arch);
+        assert_int_equal(vmk_settings_set_page_shift(&settings, shift), 0);
+        assert_null(vmk_settings_check(&settings));
+        text.len = 0;
+        vt_print(&text, "# version %llx, architecture %u, pages of 2^%u\n", (unsigned long long)versions[i % 4], arch,
+                 shift);
+        for (size_t n = 0; (info = vmk_setting_at(n)) != NULL; n++) {
+            uint64_t value;
+
+            assert_int_equal(vmk_settings_get(&settings, info->name, &value), 0);
+            vt_print(&text, "%s%s=%llx", n == 0 ? "" : n % 6 == 0 ? "\n" : " ", info->name, (unsigned long long)value);
+        }
+        vt_print(&text, "\n");
+        golden_text(&golden, &text);
+    }
+    golden_close(&golden);
+}
 
 static void test_versions(void **state)
 {
@@ -476,19 +510,13 @@ static void test_quiesce(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_check),
-        cmocka_unit_test(test_page_shift),
-        cmocka_unit_test(test_options),
-        cmocka_unit_test(test_end_is_busy),
-        cmocka_unit_test(test_memory_runs_out),
-        cmocka_unit_test(test_sysctl),
-        cmocka_unit_test(test_commit_modes),
-        cmocka_unit_test(test_commit_reserves),
-        cmocka_unit_test(test_commit_callbacks),
-        cmocka_unit_test(test_events),
-        cmocka_unit_test(test_around_fork),
+        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_names),           cmocka_unit_test(test_check),
+        cmocka_unit_test(test_page_shift),      cmocka_unit_test(test_options),
+        cmocka_unit_test(test_end_is_busy),     cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_sysctl),          cmocka_unit_test(test_commit_modes),
+        cmocka_unit_test(test_commit_reserves), cmocka_unit_test(test_commit_callbacks),
+        cmocka_unit_test(test_events),          cmocka_unit_test(test_around_fork),
         cmocka_unit_test(test_quiesce),
     };
 
