@@ -323,6 +323,7 @@ static const struct trace_mode mode = {
     .space_ends = space_ends,
     .place = run_place,
     .arrange = run_arrange,
+    .tasks_changed = run_pin_review,
 };
 
 int cmd_run(int argc, char **argv)
@@ -350,5 +351,6 @@ int cmd_run(int argc, char **argv)
         trace_free(&tracer);
         return EXIT_NO_RESOURCE;
     }
+    run_pin_begin(&tracer);
     return trace_live(&tracer, finish);
 }

@@ -11,11 +11,14 @@
  *   run_proc.c     maps, smaps and status of /proc as the program reads them
  *   run_exec.c     programs that cannot be run here
  *   run_layout.c   where their images lie
+ *   run_pin.c      one processor for tracer and program
  *
  * The rest is the tracer's (trace.h): this is its mode trace_mode_run. docs/run.md tells how it works.
  */
 #ifndef VMAKIT_TOOL_RUN_H
 #define VMAKIT_TOOL_RUN_H
+
+#include <sched.h>
 
 #include "trace.h"
 
@@ -53,6 +56,8 @@ struct run {
     struct vmk_rlimits rlimits; /* CMD's, as it sees them */
     bool other_areas_limit;     /* the engine's max_map_count is not the kernel's */
     bool other_charge;          /* its overcommit mode is not: flags of the charge differ */
+    bool pins, is_pinned;       /* run_pin.c */
+    cpu_set_t processors;       /* the program may use these */
     uint64_t random;            /* state of the generator */
     uint64_t nr_failable;       /* calls that could have been made to fail */
     struct run_served served[RUN_SERVED];
@@ -104,6 +109,12 @@ enum trace_way run_proc_leave(struct tracer *tracer, struct trace_task *task, in
 /* After a memory call of the task. */
 void run_proc_renew(struct tracer *tracer, const struct trace_task *task);
 void run_proc_space_ends(struct run *run, const struct trace_space *space);
+
+/* ---- run_pin.c ---- */
+void run_pin_begin(struct tracer *tracer);
+void run_pin_review(struct tracer *tracer); /* a task has come or gone */
+enum trace_way run_pin_set(struct tracer *tracer);
+void run_pin_answered(const struct tracer *tracer, const struct trace_task *task, int64_t nr_bytes);
 
 /* ---- run_exec.c ---- */
 enum trace_way run_exec_enter(struct tracer *tracer, struct trace_task *task);

@@ -342,6 +342,10 @@ enum trace_way run_enter(struct tracer *tracer, struct trace_task *task)
     case TRACE_CALL_SETRLIMIT:
     case TRACE_CALL_PRLIMIT64:
         return run_limits_enter(tracer, task);
+    case TRACE_CALL_SCHED_SETAFFINITY:
+        return run_pin_set(tracer);
+    case TRACE_CALL_SCHED_GETAFFINITY:
+        return tracer->run->is_pinned ? TRACE_SEE_END : TRACE_GO_ON;
     case TRACE_CALL_FORK:
     case TRACE_CALL_VFORK:
     case TRACE_CALL_CLONE:
@@ -479,6 +483,9 @@ enum trace_way run_leave(struct tracer *tracer, struct trace_task *task, int64_t
     case TRACE_CALL_EXECVE:
     case TRACE_CALL_EXECVEAT:
         task->leaves = false; /* it failed */
+        return TRACE_GO_ON;
+    case TRACE_CALL_SCHED_GETAFFINITY:
+        run_pin_answered(tracer, task, got);
         return TRACE_GO_ON;
     case TRACE_CALL_FORK:
     case TRACE_CALL_VFORK:

@@ -92,7 +92,9 @@ struct trace_call;
     X(GETRLIMIT, getrlimit)                                                                                            \
     X(OPEN, open)                                                                                                      \
     X(OPENAT, openat)                                                                                                  \
-    X(OPENAT2, openat2)
+    X(OPENAT2, openat2)                                                                                                \
+    X(SCHED_SETAFFINITY, sched_setaffinity)                                                                            \
+    X(SCHED_GETAFFINITY, sched_getaffinity)
 
 enum trace_call_kind {
     TRACE_CALL_NONE,
@@ -231,7 +233,9 @@ struct trace_task {
     bool known;         /* its parent's event came */
     bool stopped_early; /* its first stop came before that */
     int held_status;
+    bool is_vforked; /* its parent slept until it executed a program */
     int pidfd;
+    int stat_fd; /* of /proc */
     struct trace_call call;
     struct vmk_plan plan;  /* run: of the call in progress */
     struct vmk_mm *forked; /* run: the child's address space, until the child is there */
@@ -285,6 +289,7 @@ struct trace_mode {
     void (*in_child)(const struct tracer *tracer); /* before CMD is executed; may be NULL */
     void (*process_begins)(struct tracer *tracer, struct trace_process *process); /* CMD's; may be NULL */
     void (*space_ends)(struct tracer *tracer, struct trace_space *space);         /* may be NULL */
+    void (*tasks_changed)(struct tracer *tracer); /* one has come or gone; may be NULL */
     /* Another place for a mapping than Linux's; false: none. NULL unless tracer.has_places. */
     bool (*place)(struct tracer *tracer, struct trace_task *task, const struct trace_place *wanted, vmk_addr *address);
 };
@@ -360,6 +365,7 @@ bool trace_read_text(const struct trace_task *task, uint64_t address, char *buff
 /* ---- trace_process.c ---- */
 struct trace_task *trace_task_find(struct tracer *tracer, pid_t tid);
 struct trace_task *trace_task_new(struct tracer *tracer, pid_t tid);
+void trace_task_close(struct trace_task *task); /* its descriptors */
 void trace_task_free(struct tracer *tracer, struct trace_task *task);
 struct trace_process *trace_process_new(struct tracer *tracer, pid_t tgid);
 void trace_process_read(struct tracer *tracer, struct trace_process *process, pid_t tid); /* name, in trace limits */
@@ -450,6 +456,10 @@ void trace_report_exit(struct tracer *tracer, const struct trace_task *task, boo
 
 /* ---- trace_pages.c ---- */
 void trace_pages_feed(struct tracer *tracer, struct trace_task *task);
+/* What no thread of the program does by itself in passing: stacks that have grown, writes through /proc/PID/mem. */
+void trace_pages_feed_others(struct tracer *tracer, struct trace_task *task);
+/* Could pages that a thread writes now change what the call does to the areas? */
+bool trace_pages_matter(const struct trace_task *task);
 /* At the stop of a signal. */
 void trace_pages_feed_signal(struct tracer *tracer, struct trace_task *task);
 /* A call reads memory at an address that may be a stack's still to grow. */

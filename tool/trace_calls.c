@@ -791,6 +791,8 @@ static const struct call_type call_types[TRACE_CALL_COUNT] = {
     CALL(OPEN, open, 3, false, NULL, NULL),
     CALL(OPENAT, openat, 4, false, NULL, NULL),
     CALL(OPENAT2, openat2, 4, false, NULL, NULL),
+    CALL(SCHED_SETAFFINITY, sched_setaffinity, 3, false, NULL, NULL),
+    CALL(SCHED_GETAFFINITY, sched_getaffinity, 3, false, NULL, NULL),
     CALL(FOREIGN, foreign, 6, false, enter_foreign, NULL),
 };
 

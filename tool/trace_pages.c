@@ -7,11 +7,12 @@
  * without an anon_vma means that a fault has made one; the engine is given that fault. Several areas first written
  * between two calls are fed in the order of their addresses: the true order cannot be seen. It matters only when three
  * or more adjacent areas that could share an anon_vma are first written in between, from the outside inwards.
- * With very many areas only those around the range of the call are looked at.
+ * With very many areas, and in run always, only those around the range of the call are looked at.
  * A page that is gone again (MADV_DONTNEED by another route, truncate) leaves no trace: docs/trace.md. A fault that ended in
  * a signal is repeated when the signal comes.
  */
 #include <errno.h>
+#include <linux/sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -154,7 +155,8 @@ static void feed_area(struct tracer *tracer, struct trace_task *task, const stru
     unsigned force = (area->flags & VMK_VM_WRITE) != 0 ? 0u : VMK_ACCESS_FOREIGN | VMK_ACCESS_FORCE;
     if (nr > 0)
         feed_fault(tracer, task, page, VMK_ACCESS_WRITE | force, VMK_FAULT_USER | VMK_FAULT_HAS_TABLE);
-    else if (find_page(space->pagemap_fd, area->start, area->end, SCAN_ZERO | SCAN_HUGE, 0, SCAN_ANY, &page) > 0)
+    else if (force == 0 &&
+             find_page(space->pagemap_fd, area->start, area->end, SCAN_ZERO | SCAN_HUGE, 0, SCAN_ANY, &page) > 0)
         feed_fault(tracer, task, page, VMK_ACCESS_READ,
                    VMK_FAULT_USER); /* a huge zero page: a read can have made an anon_vma */
 }
@@ -392,21 +394,129 @@ void trace_pages_feed_signal(struct tracer *tracer, struct trace_task *task)
     feed_fault(tracer, task, address, access, VMK_FAULT_USER | VMK_FAULT_HAS_TABLE);
 }
 
+/* Does the child of this call inherit pages? */
+static bool copies_pages(const struct trace_task *task)
+{
+    uint64_t flags = task->call.args[0];
+    switch (task->call.kind) {
+    case TRACE_CALL_FORK:
+        return true;
+    case TRACE_CALL_CLONE3:
+        if (!trace_read_memory(task, task->call.args[0], &flags, sizeof(flags)))
+            return true;
+        return (flags & CLONE_VM) == 0;
+    case TRACE_CALL_CLONE:
+        return (flags & CLONE_VM) == 0;
+    default:
+        return false;
+    }
+}
+
+static bool concerns_pages(enum trace_call_kind kind)
+{
+    switch (kind) {
+    case TRACE_CALL_VFORK:
+    case TRACE_CALL_SET_MEMPOLICY:
+    case TRACE_CALL_PKEY_ALLOC:
+    case TRACE_CALL_PKEY_FREE:
+    case TRACE_CALL_PERSONALITY:
+    case TRACE_CALL_SETRLIMIT:
+    case TRACE_CALL_PRLIMIT64:
+    case TRACE_CALL_TRUNCATE:
+    case TRACE_CALL_FTRUNCATE:
+    case TRACE_CALL_CAPSET:
+    case TRACE_CALL_SETUID:
+    case TRACE_CALL_SETREUID:
+    case TRACE_CALL_SETRESUID:
+        return false;
+    default:
+        return true;
+    }
+}
+
+/*
+ * An area of the range itself: what it has now decides what it can join, and is forgotten with its pages. munmap joins
+ * nothing, and forgets nothing of what goes whole.
+ */
+static bool range_could_change(const struct trace_task *task, const struct window *window)
+{
+    struct vmk_vma_info area = {.size = sizeof(area)};
+    vmk_addr cursor = window->start;
+    while (vmk_mm_next(task->space->mm, &cursor, &area) == 0 && area.start < window->end) {
+        bool goes = task->call.kind == TRACE_CALL_MUNMAP && area.start >= window->start && area.end <= window->end;
+        if (!goes && could_gain_anon_vma(&area))
+            return true;
+    }
+    return false;
+}
+
+/* New memory, or other permissions: whoever lay beside a neighbour does so afterwards. */
+static bool keeps_neighbours(const struct trace_call *call)
+{
+    return call->kind == TRACE_CALL_MPROTECT || call->kind == TRACE_CALL_BRK ||
+           (call->kind == TRACE_CALL_MMAP && (call->args[3] & (VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE)) == 0);
+}
+
+/*
+ * An area may have taken the anon_vma of one that is going. Otherwise, as memory without an anon_vma joins a neighbour with
+ * or without one, it matters only between two neighbours what they have.
+ */
+static bool neighbours_could_change(const struct trace_task *task, const struct window *window)
+{
+    struct vmk_vma_info below = {.size = sizeof(below)}, above = {.size = sizeof(above)};
+    struct vmk_mm *mm = task->space->mm;
+    bool has_below = window->start != 0 && vmk_mm_lookup(mm, window->start - 1, &below) == 0;
+    bool has_above = vmk_mm_lookup(mm, window->end, &above) == 0;
+    if (keeps_neighbours(&task->call) && !(has_below && has_above))
+        return false;
+    return (has_below && could_gain_anon_vma(&below)) || (has_above && could_gain_anon_vma(&above));
+}
+
+bool trace_pages_matter(const struct trace_task *task)
+{
+    struct window window;
+    bool is_clone = task->call.kind == TRACE_CALL_FORK || task->call.kind == TRACE_CALL_CLONE ||
+                    task->call.kind == TRACE_CALL_CLONE3;
+    if (is_clone)
+        return copies_pages(task);
+    if (!concerns_pages(task->call.kind))
+        return false;
+    if (!range_of_call(task->space, &task->call, &window))
+        return true;
+    return range_could_change(task, &window) || neighbours_could_change(task, &window);
+}
+
+static void feed_begin(struct tracer *tracer, struct trace_task *task)
+{
+    trace_space_use_limits(task->space, task->process);
+    trace_record_begin_call(tracer, task);
+    feed_stacks(tracer, task);
+}
+
+void trace_pages_feed_others(struct tracer *tracer, struct trace_task *task)
+{
+    struct window window;
+    feed_begin(tracer, task);
+    if (task->space->lost || task->space->pagemap_fd < 0 || !concerns_pages(task->call.kind) ||
+        !range_of_call(task->space, &task->call, &window))
+        return;
+    widen(task->space, &window);
+    feed_near(tracer, task, &window, could_have_been_forced);
+}
+
 void trace_pages_feed(struct tracer *tracer, struct trace_task *task)
 {
     struct trace_space *space = task->space;
     struct vmk_mm_stats stats = {.size = sizeof(stats)};
     struct window window;
-    trace_space_use_limits(space, task->process);
-    trace_record_begin_call(tracer, task);
-    feed_stacks(tracer, task);
+    feed_begin(tracer, task);
     if (space->lost || space->pagemap_fd < 0)
         return;
     vmk_mm_get_stats(space->mm, &stats);
     bool has_range = range_of_call(space, &task->call, &window);
     if (has_range)
         widen(space, &window);
-    if (has_range && stats.nr_vmas > MANY_AREAS)
+    if (has_range && (tracer->mode->decides || stats.nr_vmas > MANY_AREAS))
         feed_near(tracer, task, &window, could_gain_anon_vma);
     else
         feed_writes(tracer, task);

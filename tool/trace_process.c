@@ -92,10 +92,19 @@ struct trace_task *trace_task_new(struct tracer *tracer, pid_t tid)
     struct trace_task *task = allocate(sizeof(*task));
     task->tid = tid;
     task->state = TRACE_NEW;
-    task->pidfd = -1;
+    task->pidfd = task->stat_fd = -1;
     task->next = tracer->tasks;
     tracer->tasks = task;
     return task;
+}
+
+void trace_task_close(struct trace_task *task)
+{
+    if (task->pidfd >= 0)
+        close(task->pidfd);
+    if (task->stat_fd >= 0)
+        close(task->stat_fd);
+    task->pidfd = task->stat_fd = -1;
 }
 
 void trace_task_free(struct tracer *tracer, struct trace_task *task)
@@ -103,8 +112,7 @@ void trace_task_free(struct tracer *tracer, struct trace_task *task)
     if (tracer->mode->give_up != NULL)
         tracer->mode->give_up(tracer, task);
     trace_space_leave(tracer, task);
-    if (task->pidfd >= 0)
-        close(task->pidfd);
+    trace_task_close(task);
     if (task->process != NULL)
         task->process->nr_tasks--;
     struct trace_task **link = &tracer->tasks;
@@ -229,7 +237,7 @@ void trace_space_use_limits(struct trace_space *space, const struct trace_proces
     space->limits_generation = process->limits_generation;
 }
 
-static uint32_t capabilities_of(pid_t tid)
+static uint32_t capabilities_of(const char *status)
 {
     static const struct {
         unsigned bit;
@@ -238,10 +246,7 @@ static uint32_t capabilities_of(pid_t tid)
         {14, VMK_CAP_IPC_LOCK},  {21, VMK_CAP_SYS_ADMIN}, {24, VMK_CAP_SYS_RESOURCE},
         {17, VMK_CAP_SYS_RAWIO}, {23, VMK_CAP_SYS_NICE},  {19, VMK_CAP_SYS_PTRACE},
     };
-    char status[8192];
     uint32_t capabilities = 0;
-    if (!read_proc(tid, "status", status, sizeof(status)))
-        return 0;
     uint64_t effective = status_number(status, "\nCapEff:", 16);
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++)
         if ((effective >> table[i].bit & 1) != 0)
@@ -251,7 +256,9 @@ static uint32_t capabilities_of(pid_t tid)
 
 void trace_space_read_capabilities(struct trace_space *space, pid_t tid)
 {
-    vmk_mm_set_capabilities(space->mm, capabilities_of(tid));
+    char status[8192];
+    bool known = read_proc(tid, "status", status, sizeof(status));
+    vmk_mm_set_capabilities(space->mm, known ? capabilities_of(status) : 0);
 }
 
 /* The numbered fields of /proc/PID/stat; field 1 is the pid. The name in brackets may contain anything. */
@@ -318,7 +325,7 @@ static int exec_options(struct trace_task *task, struct vmk_mm_options *options,
     if (!read_proc(task->tid, "status", status, size))
         return -ESRCH;
     options->rlimits = task->process->rlimits;
-    options->capabilities = capabilities_of(task->tid);
+    options->capabilities = capabilities_of(status);
     if (read_proc(task->tid, "personality", text, sizeof(text)))
         options->personality = (uint32_t)strtoul(text, NULL, 16);
     return 0;

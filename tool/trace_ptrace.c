@@ -89,14 +89,12 @@ static bool must_wait(const struct trace_task *task)
 }
 
 /* The letter of /proc/PID/stat: 'R', 'S', 'D', 't' ... */
-static char state_of(pid_t tid)
+static char state_of(struct trace_task *task)
 {
     char text[256];
-    int fd = trace_proc_open(tid, "stat");
-    if (fd < 0)
-        return 'X';
-    ssize_t len = read(fd, text, sizeof(text) - 1);
-    close(fd);
+    if (task->stat_fd < 0)
+        task->stat_fd = trace_proc_open(task->tid, "stat");
+    ssize_t len = pread(task->stat_fd, text, sizeof(text) - 1, 0);
     text[len > 0 ? len : 0] = '\0';
     const char *state = strrchr(text, ')');
     if (state == NULL || state[1] != ' ')
@@ -111,15 +109,15 @@ static void on_stop(struct tracer *tracer, struct trace_task *task, int status);
  * One that goes to sleep for good meanwhile (the parent of a vfork, until its child executes) is left as well: its stop
  * comes when it wakes.
  */
-static bool stop_running(pid_t tid, int *status)
+static bool stop_running(struct trace_task *task, int *status)
 {
-    if (state_of(tid) != 'R' || ask(PTRACE_INTERRUPT, tid, 0, 0) != 0)
+    if (state_of(task) != 'R' || ask(PTRACE_INTERRUPT, task->tid, 0, 0) != 0)
         return false;
     for (int asleep = 0; asleep < STOP_PATIENCE;) {
-        pid_t got = waitpid(tid, status, __WALL | WNOHANG);
+        pid_t got = waitpid(task->tid, status, __WALL | WNOHANG);
         if (got != 0)
-            return got == tid;
-        if (state_of(tid) == 'D')
+            return got == task->tid;
+        if (state_of(task) == 'D')
             asleep++;
         sched_yield();
     }
@@ -135,7 +133,7 @@ static bool stop_others_once(struct tracer *tracer, struct trace_task *task)
         next = other->next;
         int status;
         if (other->space == task->space && other->state == TRACE_RUNNING && other != task &&
-            stop_running(other->tid, &status)) {
+            stop_running(other, &status)) {
             on_stop(tracer, other, status);
             stopped = true;
         }
@@ -155,11 +153,19 @@ void trace_stop_others(struct tracer *tracer, struct trace_task *task)
         ;
 }
 
-/* Makes `task` the owner of its space, alone with it. */
+/*
+ * Makes `task` the owner of its space, alone with it, and lets the engine know of pages and stacks. In run, which is to be
+ * fast, other threads go on unless what they write could matter to the call.
+ */
 static void take_space(struct tracer *tracer, struct trace_task *task)
 {
     task->space->owner = task;
+    if (tracer->mode->decides && !trace_pages_matter(task)) {
+        trace_pages_feed_others(tracer, task);
+        return;
+    }
     trace_stop_others(tracer, task);
+    trace_pages_feed(tracer, task);
 }
 
 static void give_space(struct trace_task *task)
@@ -230,7 +236,6 @@ static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
     }
     if (is_mirrored(task) && trace_call_is_memory(call->kind)) {
         take_space(tracer, task);
-        trace_pages_feed(tracer, task);
     }
     if (!tracer->stop && trace_report_is_wanted(tracer) && is_mirrored(task) && trace_call_is_memory(call->kind))
         call->caller =
@@ -277,6 +282,7 @@ static void on_new_child(struct tracer *tracer, struct trace_task *parent)
         child = trace_task_new(tracer, tid);
     uint64_t flags = parent->call.clone_flags;
     child->known = true;
+    child->is_vforked = (flags & CLONE_VFORK) != 0;
     if ((flags & CLONE_THREAD) != 0) {
         child->process = parent->process;
     } else {
@@ -296,6 +302,8 @@ static void on_new_child(struct tracer *tracer, struct trace_task *parent)
     }
     give_call_up(tracer, parent);
     give_space(parent);
+    if (tracer->mode->tasks_changed != NULL)
+        tracer->mode->tasks_changed(tracer);
     if (tracer->stop)
         return;
     go_on(parent);
@@ -334,9 +342,7 @@ static void on_exec(struct tracer *tracer, struct trace_task *task)
     give_space(task);
     trace_space_leave(tracer, task);
     task->process->ignored |= task->leaves;
-    if (task->pidfd >= 0) /* it may be of a thread that is no more */
-        close(task->pidfd);
-    task->pidfd = -1;
+    trace_task_close(task); /* they may be of a thread that is no more */
     if (task->process->ignored) {
         go_on(task);
         return;
@@ -385,6 +391,8 @@ static void on_death(struct tracer *tracer, struct trace_task *task, int status)
     if (task->tid == tracer->first)
         tracer->first_status = status;
     trace_task_free(tracer, task);
+    if (tracer->mode->tasks_changed != NULL)
+        tracer->mode->tasks_changed(tracer);
 }
 
 /* ---- The loop ---- */

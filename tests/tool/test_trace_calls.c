@@ -39,7 +39,7 @@ static int setup(void **state)
         return -1;
     fixture.process.rlimits = options.rlimits;
     fixture.process.tgid = fixture.task.tid = getpid();
-    fixture.space.maps_fd = fixture.space.pagemap_fd = fixture.task.pidfd = -1;
+    fixture.space.maps_fd = fixture.space.pagemap_fd = fixture.task.pidfd = fixture.task.stat_fd = -1;
     fixture.space.personality = VMK_ADDR_NO_RANDOMIZE;
     fixture.task.process = &fixture.process;
     fixture.task.space = &fixture.space;
