@@ -26,7 +26,7 @@ struct report_options {
     uint64_t room;     /* how much is kept before the map is kept for some calls only; 0: REPORT_ROOM */
 };
 
-/* In units of a call with a small change; a change is worth one more for every 160 bytes, a look for 1,000 areas. */
+/* In units of a call with a small change; a change is worth one more for every 160 bytes, a look for every 250 areas. */
 enum { REPORT_ROOM = 200000 };
 
 struct report_call {

@@ -240,46 +240,77 @@ static bool is_equal(const struct report_area *a, const struct report_area *b)
     return a->look == b->look && is_same(a, b);
 }
 
-/* Writes `, [at, gone, gap, pages, look, page offset, ...]`; each gap is from the end of the area before. */
-static void write_edit(struct report *report, struct report_process *process, size_t same, size_t gone, size_t new)
+/* One place where the list of areas has changed: `at` in the new list. */
+struct hunk {
+    size_t before, gone, at, new;
+};
+
+/* The next place from there on. Both lists are in order of address: what ends first is looked at first. */
+static bool next_hunk(const struct report *report, const struct report_process *process, struct hunk *hunk)
+{
+    const struct report_area *old = process->areas, *now = report->fresh;
+    size_t i = hunk->before + hunk->gone, j = hunk->at + hunk->new;
+    while (i < process->nr_areas && j < report->nr_fresh && is_equal(&old[i], &now[j])) {
+        i++;
+        j++;
+    }
+    *hunk = (struct hunk){.before = i, .at = j};
+    while ((i < process->nr_areas || j < report->nr_fresh) &&
+           (i == process->nr_areas || j == report->nr_fresh || !is_equal(&old[i], &now[j])))
+        if (j == report->nr_fresh || (i < process->nr_areas && old[i].end <= now[j].end))
+            i++;
+        else
+            j++;
+    hunk->gone = i - hunk->before;
+    hunk->new = j - hunk->at;
+    return hunk->gone != 0 || hunk->new != 0;
+}
+
+/* Writes `at, gone, new, and for each new one: gap, pages, look, page offset`; a gap is from the end of the area before. */
+static void write_hunk(const struct report *report, FILE *out, const struct hunk *hunk)
 {
     const unsigned shift = (unsigned)report->page_shift;
     const struct report_area *fresh = report->fresh;
-    vmk_addr at = same == 0 ? 0 : fresh[same - 1].end;
-    fprintf(process->stream, ",[%zu,%zu", same, gone);
-    for (size_t i = same; i < same + new; i++) {
-        fprintf(process->stream, ",%" PRIu64 ",%" PRIu64 ",%" PRIu32 ",%" PRIu64, (fresh[i].start - at) >> shift,
+    vmk_addr at = hunk->at == 0 ? 0 : fresh[hunk->at - 1].end;
+    fprintf(out, "%zu,%zu,%zu", hunk->at, hunk->gone, hunk->new);
+    for (size_t i = hunk->at; i < hunk->at + hunk->new; i++) {
+        fprintf(out, ",%" PRIu64 ",%" PRIu64 ",%" PRIu32 ",%" PRIu64, (fresh[i].start - at) >> shift,
                 (fresh[i].end - fresh[i].start) >> shift, fresh[i].look, fresh[i].pgoff);
         at = fresh[i].end;
     }
-    fputc(']', process->stream);
+}
+
+static void keep_fresh(struct report *report, struct report_process *process)
+{
+    struct report_area *areas = realloc(process->areas, (report->nr_fresh + 1) * sizeof(*areas));
+    if (areas == NULL) {
+        report->failed = true;
+        return;
+    }
+    memcpy(areas, report->fresh, report->nr_fresh * sizeof(*areas));
+    process->areas = areas;
+    process->nr_areas = report->nr_fresh;
 }
 
 /* What has changed since the last look goes into the event that is being written. */
 static void write_change(struct report *report, struct report_process *process, struct vmk_mm *mm, bool names)
 {
+    struct hunk hunk = {0};
     if (!take_areas(report, process, mm, names))
         return;
-    size_t same = 0, tail = 0, before = process->nr_areas, now = report->nr_fresh;
-    while (same < before && same < now && is_equal(&process->areas[same], &report->fresh[same]))
-        same++;
-    while (tail < before - same && tail < now - same &&
-           is_equal(&process->areas[before - 1 - tail], &report->fresh[now - 1 - tail]))
-        tail++;
-    report->used += now / 1000;
-    if (now > process->peak_areas)
-        process->peak_areas = now;
-    if (same + tail == before && same + tail == now)
+    report->used += report->nr_fresh / 250;
+    if (report->nr_fresh > process->peak_areas)
+        process->peak_areas = report->nr_fresh;
+    if (!next_hunk(report, process, &hunk))
         return;
-    write_edit(report, process, same, before - same - tail, now - same - tail);
-    struct report_area *areas = realloc(process->areas, (now + 1) * sizeof(*areas));
-    if (areas == NULL) {
-        report->failed = true;
-        return;
-    }
-    memcpy(areas, report->fresh, now * sizeof(*areas));
-    process->areas = areas;
-    process->nr_areas = now;
+    const char *separator = ",[";
+    do {
+        fputs(separator, process->stream);
+        write_hunk(report, process->stream, &hunk);
+        separator = ",";
+    } while (next_hunk(report, process, &hunk));
+    fputc(']', process->stream);
+    keep_fresh(report, process);
 }
 
 static void note_peak(struct report_process *process, struct vmk_mm *mm)
@@ -594,6 +625,13 @@ static char **copy_words(char *const *words)
     return copy;
 }
 
+static uint64_t default_room(void)
+{
+    const char *wanted = getenv("VMAKIT_REPORT_ROOM");
+    uint64_t room = wanted != NULL ? strtoull(wanted, NULL, 10) : 0;
+    return room != 0 ? room : REPORT_ROOM;
+}
+
 int report_open(const struct report_options *options, struct report **report)
 {
     struct report *new = calloc(1, sizeof(*new));
@@ -606,7 +644,7 @@ int report_open(const struct report_options *options, struct report **report)
         return -ENOMEM;
     }
     if (options->room == 0)
-        new->options.room = REPORT_ROOM;
+        new->options.room = default_room();
     new->out = fopen(options->path, "we");
     if (new->out == NULL) {
         int error = errno;

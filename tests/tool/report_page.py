@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""report_page.py PAGE MAPS.json: opens a report in a browser, uses its controls, and looks for what must be there.
+"""report_page.py PAGE MAPS.json [--thinned PAGE MAPS.json] [--divergent PAGE] [--findings PAGE]: opens a report in a browser, uses its controls, and looks for what must be there.
 
 MAPS.json is what `vmakit trace --json` wrote of the same run. With --pictures DIR it also leaves pictures of the page.
 """
@@ -179,6 +179,50 @@ def visit(path, maps, pictures, phone):
         page.close()
 
 
+def visit_thinned(path, maps):
+    """A run of which not every map was kept: said, and the last maps are right all the same."""
+    page = browser.Browser(1280, 900)
+    try:
+        page.open(path)
+        check("too long to keep the map after every call" in text(page, "#notices"), "the notice", text(page, "#notices"))
+        check_processes(page, maps)
+        check_still(page, "thinned")
+    finally:
+        page.close()
+
+
+def visit_divergent(path):
+    """What was found can be gone to."""
+    page = browser.Browser(390, 844, touch=True)
+    try:
+        page.open(path)
+        check("divergence" in text(page, "#verdict") and "No" not in text(page, "#verdict"), "the verdict", text(page, "#verdict"))
+        check("the engine gives" in text(page, "#divergences"), "the divergence", text(page, "#divergences"))
+        page.click("#first")
+        page.tap("#divergences button")
+        check(event(page) > 1 and "munmap" in text(page, "#now"), "its moment", text(page, "#now"))
+        check_still(page, "divergent")
+    finally:
+        page.close()
+
+
+def visit_pages(path):
+    """Findings of --page-size."""
+    page = browser.Browser(1280, 900)
+    try:
+        page.open(path)
+        words = text(page, "#pages")
+        check("EINVAL: the offset is not a multiple of 16 KiB" in words and "pages4k+0x" in words, "the findings", words)
+        page.click("#first")
+        page.click("#pages .said button")
+        check(event(page) > 1 and "(" in text(page, "#now"), "the moment of a finding", text(page, "#now"))
+        page.click("#pages details:last-of-type summary")
+        check("asks for the page size" in text(page, "#pages"), "the C library's findings", text(page, "#pages"))
+        check_still(page, "findings")
+    finally:
+        page.close()
+
+
 def check_that_faults_show(path):
     """The same page with its data cut off must not pass: the browser's complaint arrives here."""
     broken = path + ".broken.html"
@@ -197,12 +241,22 @@ def check_that_faults_show(path):
 parser = argparse.ArgumentParser()
 parser.add_argument("page")
 parser.add_argument("maps")
+parser.add_argument("--thinned", nargs=2)
+parser.add_argument("--divergent")
+parser.add_argument("--findings")
 parser.add_argument("--pictures")
 given = parser.parse_args()
 with open(given.maps) as stream:
     wanted_maps = json.load(stream)
 visit(given.page, wanted_maps, given.pictures, phone=False)
 visit(given.page, wanted_maps, given.pictures, phone=True)
+if given.thinned:
+    with open(given.thinned[1]) as stream:
+        visit_thinned(given.thinned[0], json.load(stream))
+if given.divergent:
+    visit_divergent(given.divergent)
+if given.findings:
+    visit_pages(given.findings)
 check_that_faults_show(given.page)
 print("%d failures" % len(failures))
 sys.exit(1 if failures else 0)

@@ -43,5 +43,10 @@ sys.exit(browser.find() is None)' "$here"; then
     [ "$failures" -eq 0 ] && exit 77
     finish
 fi
-python3 "$here/report_page.py" "$page" "$work/maps.json" || fail 'the page in a browser'
+${CC:-cc} -O1 -fno-inline -w -o "$work/pages4k" "$here/programs/pages4k.c" || fail 'pages4k.c'
+expect 0 'findings' trace --page-size 16K --report "$work/pages.html" -- "$work/pages4k" small
+export VMAKIT_REPORT_ROOM=30
+expect 0 'a long run' trace --json "$work/thin.json" --report "$work/thin.html" -- sh -c 'ls / | sort; ls -l / >/dev/null'
+python3 "$here/report_page.py" "$page" "$work/maps.json" --thinned "$work/thin.html" "$work/thin.json" \
+    --divergent "$work/wrong.html" --findings "$work/pages.html" || fail 'the page in a browser'
 finish

@@ -95,18 +95,19 @@ struct area {
 
 static size_t apply(struct area *areas, size_t nr, json_t *edit)
 {
-    struct area now[256];
-    size_t at = (size_t)number_at(edit, 0), gone = (size_t)number_at(edit, 1), new = 0;
-    uint64_t end = at == 0 ? 0 : areas[at - 1].end;
-    for (size_t i = 2; i < json_array_size(edit); i += 4) {
-        uint64_t start = end + ((uint64_t)number_at(edit, i) << 12);
-        end = start + ((uint64_t)number_at(edit, i + 1) << 12);
-        now[new ++] = (struct area){start, end, number_at(edit, i + 2)};
+    for (size_t i = 0; i < json_array_size(edit);) {
+        size_t at = (size_t)number_at(edit, i), gone = (size_t)number_at(edit, i + 1);
+        size_t new = (size_t)number_at(edit, i + 2);
+        i += 3;
+        assert_true(at + gone <= nr && nr - gone + new <= 256);
+        memmove(&areas[at + new], &areas[at + gone], (nr - at - gone) * sizeof(*areas));
+        nr = nr - gone + new;
+        for (size_t k = at; k < at + new; k++, i += 4) {
+            uint64_t start = (k == 0 ? 0 : areas[k - 1].end) + ((uint64_t)number_at(edit, i) << 12);
+            areas[k] = (struct area){start, start + ((uint64_t)number_at(edit, i + 1) << 12), number_at(edit, i + 2)};
+        }
     }
-    assert_true(at + gone <= nr && nr - gone + new <= 256);
-    memmove(&areas[at + new], &areas[at + gone], (nr - at - gone) * sizeof(*areas));
-    memcpy(&areas[at], now, new * sizeof(*areas));
-    return nr - gone + new;
+    return nr;
 }
 
 static size_t replay(json_t *process, struct area *areas)

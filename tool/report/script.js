@@ -49,18 +49,27 @@ const KIND_WORDS = {text: "program code of a file", data: "private, writable dat
 // ---- A process's history ----
 
 // Areas never change: an edit takes some out of the list and puts others in. s: first page, n: pages, born: event.
-function applyEdit(state, edit, born, births) {
-  const fresh = [];
-  let at = edit[0] > 0 ? state[edit[0] - 1].s + state[edit[0] - 1].n : 0;
-  for (let i = 2; i < edit.length; i += 4) {
-    const area = {s: at + edit[i], n: edit[i + 1], look: edit[i + 2], off: edit[i + 3], born};
-    at = area.s + area.n;
-    fresh.push(area);
+function applyEdit(state, edit, born, note) {
+  const pieces = edit.length > 400 ? [] : null; // many changes at once: a new list
+  let done = 0, shift = 0;
+  for (let i = 0; i < edit.length;) {
+    const at = edit[i], gone = edit[i + 1], end = i + 3 + 4 * edit[i + 2], fresh = [], old = pieces ? at - shift : at;
+    let before = at === 0 ? null : state[old - 1]; // between two changes lies an area that stays
+    for (i += 3; i < end; i += 4) {
+      const area = {s: (before ? before.s + before.n : 0) + edit[i], n: edit[i + 1], look: edit[i + 2], off: edit[i + 3], born};
+      fresh.push(before = area);
+    }
+    if (note) note(state, old, gone, fresh);
+    if (pieces) {
+      pieces.push(state.slice(done, old), fresh);
+      done = old + gone;
+      shift += fresh.length - gone;
+    } else {
+      state.splice(at, gone, ...fresh);
+    }
   }
-  if (births) births(state, edit, fresh);
-  if (fresh.length > 10000) return state.slice(0, edit[0]).concat(fresh, state.slice(edit[0] + edit[1]));
-  state.splice(edit[0], edit[1], ...fresh);
-  return state;
+  if (pieces) pieces.push(state.slice(done));
+  return pieces ? pieces.flat() : state;
 }
 
 class History {
@@ -84,8 +93,8 @@ class History {
     this.frames = [this.initial.slice()];
     const ranges = this.initial.map((a) => [a.s, a.s + a.n]);
     let state = this.initial.slice(), pages = state.reduce((sum, a) => sum + a.n, 0), seq = 0, when = 0;
-    const births = (before, edit, fresh) => {
-      for (let i = edit[0]; i < edit[0] + edit[1]; i++) pages -= before[i].n;
+    const births = (before, from, gone, fresh) => {
+      for (let i = from; i < from + gone; i++) pages -= before[i].n;
       for (const area of fresh) { pages += area.n; ranges.push([area.s, area.s + area.n]); }
     };
     this.events.forEach((event, i) => {
@@ -131,6 +140,7 @@ const FOLD = 18; // pixels of a folded range
 class Ruler {
   constructor(used, height, even, boundaries) {
     const total = used.reduce((sum, r) => sum + r[1] - r[0], 0);
+    this.height = height;
     this.parts = [];
     let group_ = null;
     for (const [start, end] of used) { // small gaps are drawn to scale
@@ -243,23 +253,48 @@ function boundaries() {
   add(view.initial);
   let now = view.initial.slice();
   for (let i = 0; i < view.events.length && all.size <= 500; i++)
-    if (view.events[i][6]) now = applyEdit(now, view.events[i][6], i, (_, __, fresh) => add(fresh));
+    if (view.events[i][6]) now = applyEdit(now, view.events[i][6], i, (_, __, ___, fresh) => add(fresh));
   return all.size <= 500 ? [...all].sort((a, b) => a - b) : null;
 }
 // Areas of one moment from x to x + width; an area that has no pixel of its own any more is left out.
 function paintColumn(context, areas, x, width, seams) {
+  if (areas.length > 3000) { paintRows(context, areas, x, width); return; }
   let painted = -1;
   for (const area of areas) {
     const top = ruler.y(area.s), bottom = Math.max(ruler.end(area.s + area.n), top + 1);
     if (bottom <= painted) continue;
-    const kind = kindOf(area);
-    context.globalAlpha = alone < 0 || alone === kind ? 1 : 0.13;
-    context.fillStyle = colors[kind];
-    context.fillRect(x, Math.max(top, painted), width, bottom - Math.max(top, painted));
+    paintArea(context, kindOf(area), x, Math.max(top, painted), width, bottom - Math.max(top, painted));
     if (seams && bottom - top > 4) { context.fillStyle = color("card"); context.fillRect(x, bottom - 1, width, 1); }
     painted = bottom - 0.5;
   }
   context.globalAlpha = 1;
+}
+function paintArea(context, kind, x, y, width, height) {
+  context.globalAlpha = alone < 0 || alone === kind ? 1 : 0.13;
+  context.fillStyle = colors[kind];
+  context.fillRect(x, y, width, height);
+}
+// Of very many areas: what the upper edge of each row of pixels meets.
+function paintRows(context, areas, x, width) {
+  const height = ruler.height;
+  let from = 0, kind = -1;
+  for (let y = 0; y <= height; y++) {
+    const page = y < height ? ruler.page(y) : null, next = page === null ? null : ruler.page(y + 1) ?? page + 1;
+    const area = page === null ? null : areas[firstAbove(areas, page)], met = area && area.s < next ? kindOf(area) : -1;
+    if (met === kind) continue;
+    if (kind >= 0) paintArea(context, kind, x, from, width, y - from);
+    from = y;
+    kind = met;
+  }
+  context.globalAlpha = 1;
+}
+function firstAbove(areas, page) { // the first that ends above it
+  let low = 0, high = areas.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (areas[middle].s + areas[middle].n > page) high = middle; else low = middle + 1;
+  }
+  return low;
 }
 const snap = (x) => { const ratio = Math.min(devicePixelRatio || 1, 2); return Math.round(x * ratio) / ratio; };
 const timeWidth = (width) => width - NOW_WIDTH() - 10;
@@ -351,7 +386,8 @@ function nameAreas(context, left, width) {
 }
 // The area at a page, or nothing.
 function areaAt(page) {
-  return state.find((area) => area.s <= page && page < area.s + area.n) || null;
+  const area = state[firstAbove(state, page)];
+  return area && area.s <= page ? area : null;
 }
 function tap(event) {
   const box = $("over").getBoundingClientRect(), x = event.clientX - box.left, y = event.clientY - box.top;
