@@ -2,8 +2,9 @@
 /*
  * fork.c - an address space for a child process, by the rules of fork(2), madvise(2) and mlock(2).
  *
- * Everything that can fail comes first: the charge, each area, the tree in one go. Only then do objects, hooks and the
- * embedder hear of the child, so that a failure has nothing to take back from them.
+ * Everything that can fail comes first: each area with its entry of the child's tree, in one pass along the parent's leaves,
+ * and the charge. Only then do objects, hooks and the embedder hear of the child, so that a failure has nothing to take back
+ * from them. The child's anonymous areas are allocated in blocks, which it keeps until it ends.
  */
 #include "base/atomic.h"
 #include "base/breaks.h"
@@ -84,13 +85,12 @@ static bool fork_fill(struct vmk_mm *child, const struct vmk_vma *from, struct v
 }
 
 /* The area is in the child's tree: its object and its driver hear of it. */
-static void fork_begin_area(struct vmk_mm *child, struct vmk_vma *vma)
+static void fork_begin_area(struct vmk_vma *vma)
 {
     const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
 
     vma->link = NULL;
     vmki_vma_link_object(vma);
-    vmki_count_area(child, vma->flags, vmki_vma_nr_pages(vma), 1);
     if (ops != NULL && ops->open != NULL)
         ops->open(vma);
 }
@@ -117,37 +117,48 @@ static void fork_inherit(const struct vmk_mm *parent, struct vmk_mm *child)
 
 /* ---- All areas ---- */
 
-/* What a fork of the areas has come to. */
+/*
+ * What a fork of the areas has come to. The child's areas are listed by link, all of them for when it fails; those of which
+ * somebody is to hear, an object or a driver, in a list of their own.
+ */
 struct fork_work {
     struct vmk_mm *parent, *child;
-    struct vmk_vma *first, **tail, *next; /* the child's areas, by link; next: where the tree's build stands */
-    size_t nr, nr_anon, nr_file;
-    uint64_t charged;
+    struct vmk_vma *quiet;         /* in no order */
+    struct vmk_vma *first, **tail; /* ascending */
+    size_t nr;
+    uint64_t pages, largest, charged;
+    int error;
 };
 
-/* Counts the areas to come, and charges them one by one, as Linux does: overcommit mode 0 looks at each alone. */
+/*
+ * Charges one area, as Linux does it: overcommit mode 0 looks at each alone. Without an embedder who is to hear of each, they
+ * are only summed up, and fork_charge charges them all.
+ */
+static int fork_charge_one(struct fork_work *work, const struct vmk_vma *vma)
+{
+    uint64_t pages = (vma->flags & VMK_VM_ACCOUNT) != 0 ? vmki_vma_nr_pages(vma) : 0;
+
+    work->pages += pages;
+    work->largest = vmki_max(work->largest, pages);
+    if (VMKI_LIKELY(work->parent->system->commit == NULL))
+        return 0;
+    if (vmki_charge(work->parent, pages) != 0)
+        return -VMK_ENOMEM;
+    work->charged += pages;
+    return 0;
+}
+
 static int fork_charge(struct fork_work *work)
 {
-    struct vmki_cursor cursor;
-    struct vmki_tree_entry entry;
+    struct vmk_mm *mm = work->parent;
+    int error = 0;
 
-    for (bool more = vmki_cursor_seek(&cursor, &work->parent->tree, 0); more; more = vmki_cursor_advance(&cursor)) {
-        struct vmk_vma *vma;
-        uint64_t pages;
-
-        if (!vmki_cursor_entry(&cursor, &entry))
-            break;
-        vma = entry.item;
-        if (fork_leaves_out(vma))
-            continue;
-        work->nr_file += vma->file != NULL;
-        work->nr_anon += vma->file == NULL;
-        pages = (vma->flags & VMK_VM_ACCOUNT) != 0 ? vmki_vma_nr_pages(vma) : 0;
-        if (vmki_charge(work->parent, pages) != 0)
-            return -VMK_ENOMEM;
-        work->charged += pages;
-    }
-    return 0;
+    if (work->pages != work->charged)
+        error = vmki_commit_charge_many(mm->system, work->pages, work->largest, vmki_capable(mm, VMK_CAP_SYS_ADMIN),
+                                        mm->total_vm, mm->page_shift, mm->settings->enforce_limits != 0);
+    if (error == 0)
+        work->charged = work->pages;
+    return error;
 }
 
 static void fork_relax(const struct fork_work *work)
@@ -158,40 +169,54 @@ static void fork_relax(const struct fork_work *work)
         port->relax(port->context);
 }
 
-static int fork_copy_areas(struct fork_work *work)
+/* Anonymous memory that nobody has touched or marked: most of it. */
+static bool fork_is_quiet(const struct vmk_vma *vma)
 {
-    struct vmki_cursor cursor;
-    struct vmki_tree_entry entry;
-
-    if (!vmki_mm_reserve_vmas(work->child, (unsigned)work->nr_anon, (unsigned)work->nr_file))
-        return -VMK_ERR_HOST_NOMEM;
-    for (bool more = vmki_cursor_seek(&cursor, &work->parent->tree, 0); more; more = vmki_cursor_advance(&cursor)) {
-        const struct vmk_vma *vma;
-        struct vmk_vma *copy;
-
-        if (!vmki_cursor_entry(&cursor, &entry))
-            break;
-        vma = entry.item;
-        if (fork_leaves_out(vma))
-            continue;
-        copy = vmki_mm_take_vma(work->child, vma->file != NULL);
-        *work->tail = copy;
-        work->tail = &copy->link;
-        work->nr++;
-        if (!fork_fill(work->child, vma, copy))
-            return -VMK_ERR_HOST_NOMEM;
-        fork_relax(work);
-    }
-    return 0;
+    return vma->file == NULL && vma->ext == NULL;
 }
 
-static void fork_next_entry(void *context, struct vmki_tree_entry *entry)
+/* Makes the child's area of one of the parent's: the tree's copy calls it for each, ascending. */
+static enum vmki_tree_take fork_take(void *context, struct vmki_tree_entry *entry)
 {
     struct fork_work *work = context;
-    struct vmk_vma *vma = work->next;
+    struct vmk_vma *vma = entry->item;
+    bool is_file = vma->file != NULL;
+    struct vmk_vma *copy;
 
-    work->next = vma->link;
-    *entry = (struct vmki_tree_entry){.start = vma->start, .end = vma->end, .flags = vma->flags, .item = vma};
+    if (fork_leaves_out(vma))
+        return VMKI_TREE_LEAVE;
+    work->error = fork_charge_one(work, vma);
+    if (work->error != 0)
+        return VMKI_TREE_STOP;
+    work->error = -VMK_ERR_HOST_NOMEM;
+    if (!vmki_mm_reserve_vmas(work->child, !is_file, is_file))
+        return VMKI_TREE_STOP;
+    copy = vmki_mm_take_vma(work->child, is_file);
+    if (fork_is_quiet(vma)) {
+        copy->link = work->quiet;
+        work->quiet = copy;
+    } else {
+        *work->tail = copy;
+        work->tail = &copy->link;
+    }
+    work->nr++;
+    if (!fork_fill(work->child, vma, copy))
+        return VMKI_TREE_STOP;
+    work->error = 0;
+    vmki_count_area(work->child, copy->flags, vmki_vma_nr_pages(copy), 1);
+    fork_relax(work);
+    entry->flags = copy->flags;
+    entry->item = copy;
+    return VMKI_TREE_TAKE;
+}
+
+static int fork_copy_areas(struct fork_work *work)
+{
+    vmki_mm_expect_vmas(work->child, work->parent->tree.nr_entries);
+    if (!vmki_tree_copy(&work->child->tree, &work->parent->tree, fork_take, work) && work->error == 0)
+        work->error = -VMK_ERR_HOST_NOMEM;
+    vmki_mm_expect_vmas(work->child, 0);
+    return work->error;
 }
 
 struct fork_ranges {
@@ -233,7 +258,7 @@ static struct vmk_edit fork_map_edit(const struct vmk_vma *vma)
                              .offset = vmki_vma_pgoff_at(vma->mm, vma, vma->start) << vma->mm->page_shift};
 }
 
-/* Tells the backend that what was prepared from `work->first` up to `refused` will not come. */
+/* Tells the backend that what was prepared up to `refused` will not come. */
 static void fork_backend_cancel(const struct fork_work *work, const struct vmk_vma *refused)
 {
     const struct vmk_backend_ops *backend = work->child->backend;
@@ -253,17 +278,20 @@ static void fork_backend_cancel(const struct fork_work *work, const struct vmk_v
 static int fork_backend_prepare(const struct fork_work *work)
 {
     const struct vmk_backend_ops *backend = work->parent->backend;
+    struct vmki_tree_entry entry;
+    struct vmki_cursor cursor;
 
     work->child->backend = backend;
     work->child->backend_context = work->parent->backend_context;
     if (backend == NULL || backend->prepare == NULL)
         return 0;
-    for (const struct vmk_vma *vma = work->first; vma != NULL; vma = vma->link) {
-        const struct vmk_edit edit = fork_map_edit(vma);
+    vmki_cursor_seek(&cursor, &work->child->tree, 0);
+    for (; vmki_cursor_entry(&cursor, &entry); vmki_cursor_advance(&cursor)) {
+        const struct vmk_edit edit = fork_map_edit(entry.item);
         int error = backend->prepare(work->child->backend_context, work->child, &edit);
 
         if (error != 0) {
-            fork_backend_cancel(work, vma);
+            fork_backend_cancel(work, entry.item);
             return error;
         }
     }
@@ -293,26 +321,45 @@ static void fork_send_notice(struct vmk_mm *parent)
         parent->notice(parent->notice_context, parent, &change);
 }
 
+static void fork_backend_apply(const struct fork_work *work)
+{
+    const struct vmk_backend_ops *backend = work->child->backend;
+    struct vmki_tree_entry entry;
+    struct vmki_cursor cursor;
+
+    if (backend == NULL || backend->apply == NULL)
+        return;
+    vmki_cursor_seek(&cursor, &work->child->tree, 0);
+    for (; vmki_cursor_entry(&cursor, &entry); vmki_cursor_advance(&cursor)) {
+        const struct vmk_edit edit = fork_map_edit(entry.item);
+
+        backend->apply(work->child->backend_context, work->child, &edit);
+    }
+}
+
 static void fork_commit(struct fork_work *work)
 {
     struct vmk_mm *child = work->child;
-    const struct vmk_backend_ops *backend = child->backend;
 
     fork_invalidate(work->parent, true);
     for (struct vmk_vma *vma = work->first, *next; vma != NULL; vma = next) {
         next = vma->link;
-        fork_begin_area(child, vma);
-        if (backend != NULL && backend->apply != NULL) {
-            const struct vmk_edit edit = fork_map_edit(vma);
-
-            backend->apply(child->backend_context, child, &edit);
-        }
+        fork_begin_area(vma);
     }
+    fork_backend_apply(work);
     fork_invalidate(work->parent, false);
     child->peak_vm = VMKI_BROKEN(fork_peak) ? work->parent->peak_vm : child->total_vm;
     child->nr_vmas_peak = child->tree.nr_entries;
     VMKI_COUNT(work->parent, fork, 0, work->parent->task_size_max);
     fork_send_notice(work->parent);
+}
+
+static void fork_return_areas(struct vmk_mm *child, struct vmk_vma *first)
+{
+    for (struct vmk_vma *vma = first, *next; vma != NULL; vma = next) {
+        next = vma->link;
+        vmki_mm_return_vma(child, vma);
+    }
 }
 
 /* The child's areas were seen by nobody: they go back, and the tree is empty again. */
@@ -322,10 +369,10 @@ static void fork_undo(struct fork_work *work)
 
     child->backend = NULL; /* it was never told of the child, or of everything's end */
     vmki_tree_clear(&child->tree);
-    for (struct vmk_vma *vma = work->first, *next; vma != NULL; vma = next) {
-        next = vma->link;
-        vmki_mm_return_vma(child, vma);
-    }
+    fork_return_areas(child, work->first);
+    fork_return_areas(child, work->quiet);
+    child->total_vm = child->exec_vm = child->stack_vm = child->data_vm = 0;
+    child->locked_vm = child->shared_vm = child->accounted_vm = 0;
     vmki_uncharge(work->parent, work->charged);
 }
 
@@ -336,14 +383,11 @@ static int fork_areas(struct vmk_mm *parent, struct vmk_mm *child)
     int error;
 
     work.tail = &work.first;
-    error = fork_charge(&work);
+    error = fork_copy_areas(&work);
     if (error == 0)
-        error = fork_copy_areas(&work);
+        error = fork_charge(&work);
     if (error == 0)
         error = fork_copy_reserved(&work);
-    work.next = work.first;
-    if (error == 0 && !vmki_tree_build(&child->tree, work.nr, fork_next_entry, &work))
-        error = -VMK_ERR_HOST_NOMEM;
     if (error == 0)
         error = fork_backend_prepare(&work);
     if (error == 0)

@@ -16,7 +16,7 @@
 #include "mm/mm.h"
 
 /* Spare areas that a space keeps: SPARE_MIN, and an eighth of those that it has. */
-enum { SPARE_MIN = 32, SPARE_SHARE = 8 };
+enum { SPARE_MIN = 32, SPARE_SHARE = 8, BLOCK_MIN = 8, BLOCK_MAX = 448 };
 
 /* A synchronisation header may say when a list is long. */
 #if !defined(VMK_SYNC_RETIRE_BATCH)
@@ -36,13 +36,26 @@ struct vmki_retired {
     struct vmki_ext *exts;
     struct vmki_anon_vma *anon_vmas;
     struct vmki_tree_tail *nodes; /* for which the array has no room */
-    struct vmk_vma *drop_files;   /* areas whose file is to be dropped after unlock, by rmap.next */
+    struct vmki_area_block *blocks;
+    struct vmk_vma *drop_files; /* areas whose file is to be dropped after unlock, by rmap.next */
     unsigned nr;
     uint16_t nr_plain, nr_nodes; /* in the arrays */
     uint32_t node_size;
     struct vmk_vma *plain[BATCH_AREAS];
     void *node[BATCH_NODES];
 };
+
+/* Anonymous areas that were allocated together (vmki_mm_expect_vmas) and are freed together, when their space ends. */
+struct vmki_area_block {
+    struct vmki_area_block *next;
+    uint32_t nr, nr_used; /* areas; those from nr_used on were never handed out */
+    struct vmk_vma area[];
+};
+
+static size_t block_size(uint32_t nr)
+{
+    return sizeof(struct vmki_area_block) + nr * sizeof(struct vmk_vma);
+}
 
 static size_t area_size(bool is_file)
 {
@@ -318,6 +331,33 @@ void vmki_anon_vma_put(struct vmk_mm *mm, struct vmki_anon_vma *anon_vma)
 
 /* ---- Areas ---- */
 
+void vmki_mm_expect_vmas(struct vmk_mm *mm, size_t nr)
+{
+    mm->nr_expected = nr;
+}
+
+/* From a block, while many are expected; NULL when none is, or memory for a block is short. */
+static struct vmk_vma *block_area(struct vmk_mm *mm)
+{
+    struct vmki_area_block *block = mm->blocks;
+
+    if (mm->nr_expected < BLOCK_MIN && (block == NULL || block->nr_used == block->nr))
+        return NULL;
+    if (block == NULL || block->nr_used == block->nr) {
+        uint32_t nr = (uint32_t)vmki_min(mm->nr_expected, BLOCK_MAX);
+
+        block = vmki_alloc(mm->system, block_size(nr), _Alignof(struct vmki_area_block));
+        if (block == NULL)
+            return NULL;
+        block->nr = nr;
+        block->nr_used = 0;
+        block->next = mm->blocks;
+        mm->blocks = block;
+        mm->nr_expected -= nr;
+    }
+    return &block->area[block->nr_used++];
+}
+
 /* Tops up one list of spare areas. */
 static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
 {
@@ -325,8 +365,10 @@ static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
     uint32_t *nr_spare = is_file ? &mm->nr_spare_file : &mm->nr_spare_anon;
 
     while (*nr_spare < nr) {
-        struct vmk_vma *vma = is_file ? NULL : carried_area(mm);
+        struct vmk_vma *vma = is_file ? NULL : block_area(mm);
 
+        if (vma == NULL && !is_file)
+            vma = carried_area(mm);
         if (vma == NULL)
             vma = vmki_alloc(mm->system, area_size(is_file), _Alignof(struct vmki_file_vma));
 
@@ -401,7 +443,7 @@ static void retired_add(struct vmki_retired *retired, struct vmk_vma *vma)
 /* An anonymous area without references: for the next call, unless there are enough. */
 static void area_recycle(struct vmk_mm *mm, struct vmk_vma *vma)
 {
-    if (mm->nr_spare_anon < SPARE_MIN + mm->tree.nr_entries / SPARE_SHARE)
+    if (mm->blocks != NULL || mm->nr_spare_anon < SPARE_MIN + mm->tree.nr_entries / SPARE_SHARE)
         spare_put(mm, vma);
     else
         retired_add(mm->retired, vma);
@@ -495,6 +537,11 @@ static void retired_settle(struct vmki_retired *retired)
         next = tail->next;
         vmki_free(system, vmki_tree_tail_node(tail), size);
     }
+    for (struct vmki_area_block *block = retired->blocks, *next; block != NULL; block = next) {
+        next = block->next;
+        vmki_free(system, block, block_size(block->nr));
+    }
+    retired->blocks = NULL;
     retired->areas = NULL;
     retired->exts = NULL;
     retired->anon_vmas = NULL;
@@ -592,7 +639,7 @@ void vmki_mm_unlock(struct vmk_mm *mm)
 /* What is spare beyond `keep` goes, after its readers. */
 static void spare_trim(struct vmk_mm *mm, uint32_t keep)
 {
-    while (mm->nr_spare_anon > keep) {
+    while (mm->nr_spare_anon > keep && mm->blocks == NULL) {
         struct vmk_vma *vma = mm->spare_anon;
 
         mm->spare_anon = vma->link;
@@ -629,9 +676,42 @@ void vmki_mm_lock(struct vmk_mm *mm)
     vmk_sync_write_lock(&mm->lock);
 }
 
+/*
+ * The blocks go, and with them those of the spare areas that lie in one; the others stay spare. No area is left in the tree,
+ * so the spare ones are all that there are.
+ */
+static void blocks_end(struct vmk_mm *mm)
+{
+    struct vmk_vma *vma, **tail = &mm->spare_anon;
+    struct vmki_area_block **last = &mm->retired->blocks;
+
+    if (mm->blocks == NULL)
+        return;
+    for (vma = mm->spare_anon; vma != NULL; vma = vma->link)
+        vma->start = 0;
+    for (struct vmki_area_block *block = mm->blocks; block != NULL; block = block->next)
+        for (uint32_t i = 0; i < block->nr_used; i++)
+            block->area[i].start = 1;
+    for (vma = mm->spare_anon; vma != NULL; vma = vma->link) {
+        if (vma->start != 0) {
+            mm->nr_spare_anon--;
+            continue;
+        }
+        *tail = vma;
+        tail = &vma->link;
+    }
+    *tail = NULL;
+    while (*last != NULL)
+        last = &(*last)->next;
+    *last = mm->blocks;
+    mm->blocks = NULL;
+    mm->retired->nr++;
+}
+
 /* The address space ends: spare areas and the list of what waits go; no verb can run any more. */
 void vmki_mm_memory_end(struct vmk_mm *mm)
 {
+    blocks_end(mm);
     spare_trim(mm, 0);
     for (struct vmk_vma *vma = mm->spare_file, *next; vma != NULL; vma = next) {
         next = vma->link;

@@ -126,8 +126,10 @@ struct vmk_mm {
     /* Memory kept for the next call, and what waits for readers. */
     struct vmk_vma *spare_anon, *spare_file;
     uint32_t nr_spare_anon, nr_spare_file;
-    struct vmki_retired *carried; /* memory that was retired and has no reader any more; NULL for none */
-    struct vmki_retired *retired; /* memory.c */
+    struct vmki_area_block *blocks; /* of spare and used anonymous areas; they go with the space. NULL for most */
+    size_t nr_expected;             /* areas that are still to come in blocks */
+    struct vmki_retired *carried;   /* memory that was retired and has no reader any more; NULL for none */
+    struct vmki_retired *retired;   /* memory.c */
     struct vmki_tree_entry splice[VMKI_TREE_SPLICE_MAX]; /* of the edit that is being committed */
     struct vmki_finger finger;                           /* mm.lock exclusive */
     struct vmki_plan *call; /* the plan of a one-call verb: with mm.lock exclusive there is one at a time */
@@ -233,6 +235,8 @@ void vmki_event(struct vmk_mm *mm, enum vmk_event event, vmk_addr start, vmk_add
 
 /* Makes sure of `nr_anon` and `nr_file` spare areas. False: memory is short. */
 bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file);
+/* Many anonymous areas are to be reserved one by one: allocates them together. The space keeps them until it ends. */
+void vmki_mm_expect_vmas(struct vmk_mm *mm, size_t nr);
 /* A cleared area for `file` (NULL: anonymous), from the spare ones: cannot fail after a reserve. */
 struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file);
 /* Gives back an area that no reader ever saw; drops its references. */

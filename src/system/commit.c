@@ -39,31 +39,37 @@ static bool commit_fits(const struct vmk_system *system, uint64_t committed, boo
     return committed < allowed;
 }
 
-int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privileged, uint64_t total_vm,
-                       unsigned page_shift, bool enforce)
+/* Mode 0 looks at each request alone; in mode 2 the last of many requests is the one that has the least left. */
+static bool charge_fits(const struct vmk_system *system, uint64_t committed, uint64_t largest, bool privileged,
+                        uint64_t total_vm, unsigned page_shift)
 {
-    uint64_t committed;
-    bool fits = true;
-
-    if (system->commit != NULL)
-        return system->commit->charge(system->commit->context, pages, privileged);
-    committed = __atomic_add_fetch(&system->committed, pages, __ATOMIC_RELAXED);
-    if (!enforce)
-        return 0;
     switch (vmki_sysctl(&system->sysctl.overcommit_memory)) {
     case VMK_OVERCOMMIT_ALWAYS:
-        break;
+        return true;
     case VMK_OVERCOMMIT_GUESS:
-        fits = pages <= vmki_sysctl(&system->sysctl.total_ram_pages) + vmki_sysctl(&system->sysctl.total_swap_pages);
-        break;
+        return largest <= vmki_sysctl(&system->sysctl.total_ram_pages) + vmki_sysctl(&system->sysctl.total_swap_pages);
     default:
-        fits = commit_fits(system, committed, privileged, total_vm, page_shift);
-        break;
+        return commit_fits(system, committed, privileged, total_vm, page_shift);
     }
-    if (fits)
+}
+
+int vmki_commit_charge_many(struct vmk_system *system, uint64_t pages, uint64_t largest, bool privileged,
+                            uint64_t total_vm, unsigned page_shift, bool enforce)
+{
+    uint64_t committed = __atomic_add_fetch(&system->committed, pages, __ATOMIC_RELAXED);
+
+    if (!enforce || charge_fits(system, committed, largest, privileged, total_vm, page_shift))
         return 0;
     __atomic_sub_fetch(&system->committed, pages, __ATOMIC_RELAXED);
     return -VMK_ENOMEM;
+}
+
+int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privileged, uint64_t total_vm,
+                       unsigned page_shift, bool enforce)
+{
+    if (system->commit != NULL)
+        return system->commit->charge(system->commit->context, pages, privileged);
+    return vmki_commit_charge_many(system, pages, pages, privileged, total_vm, page_shift, enforce);
 }
 
 void vmki_commit_uncharge(struct vmk_system *system, uint64_t pages)

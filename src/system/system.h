@@ -81,6 +81,12 @@ uint64_t vmki_sysctl(const uint64_t *word);
  */
 int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privileged, uint64_t total_vm,
                        unsigned page_shift, bool enforce);
+/*
+ * The same for many areas at once, `pages` in all: as if each were charged by itself, the largest of them of `largest` pages.
+ * Not with an embedder's own commit operations, who is to hear of each.
+ */
+int vmki_commit_charge_many(struct vmk_system *system, uint64_t pages, uint64_t largest, bool privileged,
+                            uint64_t total_vm, unsigned page_shift, bool enforce);
 void vmki_commit_uncharge(struct vmk_system *system, uint64_t pages);
 
 /* Adds every counter of `more` to `sum`; `more` may be counting. */

@@ -900,6 +900,7 @@ void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct 
     cursor->tree->nr_entries += nr_new;
     cursor->tree->nr_entries -= nr_old;
     order = vmki_order_splice(old, rank, rank + nr_old, nr_new);
+    vmki_tree_begin_edit(cursor->tree);
     begin_edit(leaf);
     for (i = 0; i < nr_new; i++)
         fill_slot(leaf, vmki_order_slot(order, rank + i), &new_entries[i]);
@@ -907,6 +908,7 @@ void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct 
     for (i = 0; i < nr_old; i++) /* who sees one of these sees the new order */
         vmki_store_release(&leaf->start[vmki_order_slot(old, rank + i)], VMKI_NO_KEY);
     end_edit(leaf);
+    vmki_tree_end_edit(cursor->tree);
 }
 
 /* The end of the gap below the cursor's entry; VMKI_NO_KEY above all entries. */
@@ -950,22 +952,20 @@ void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry
     unsigned rank = cursor->slot[0], count = vmki_order_count(leaf->order);
     uint64_t end = vmki_leaf_end(leaf, rank - 1), next = next_start(leaf, rank), largest, gap = new_entry->start - end;
 
+    vmki_tree_begin_edit(cursor->tree);
     begin_edit(leaf);
     fill_slot(leaf, vmki_order_slot(leaf->order, count), new_entry);
     vmki_store_release(&leaf->order, order_insert(leaf->order, rank));
     end_edit(leaf);
     tree->nr_entries++;
     if (next == VMKI_NO_KEY)
-        tree->last_end = new_entry->end;
-    if (tree->height == 1)
-        return;
-    largest = vmki_inner(cursor->node[1])->gap[cursor->slot[1]];
-    if (next == VMKI_NO_KEY) { /* the gap behind the last entry counted for nothing */
-        if (gap > largest)
-            set_gap(cursor, 0, gap);
-    } else if (next - end == largest) {
+        vmki_store_relaxed(&tree->last_end, new_entry->end);
+    largest = tree->height > 1 ? vmki_inner(cursor->node[1])->gap[cursor->slot[1]] : UINT64_MAX;
+    if (next == VMKI_NO_KEY && gap > largest) /* the gap behind the last entry counted for nothing */
+        set_gap(cursor, 0, gap);
+    else if (next != VMKI_NO_KEY && next - end == largest)
         set_gap(cursor, 0, vmki_leaf_gap(leaf, vmki_cursor_leaf_limit(cursor)));
-    }
+    vmki_tree_end_edit(tree);
 }
 
 bool vmki_cursor_erase_fits(const struct vmki_cursor *cursor)
@@ -983,6 +983,7 @@ void vmki_cursor_erase(struct vmki_cursor *cursor)
     uint64_t end = vmki_leaf_end(leaf, rank - 1);
     uint64_t next = rank + 1 < count ? vmki_leaf_start(leaf, rank + 1) : vmki_cursor_leaf_limit(cursor);
 
+    vmki_tree_begin_edit(cursor->tree);
     begin_edit(leaf);
     vmki_store_release(&leaf->order, order_erase(leaf->order, rank));
     vmki_store_release(&leaf->start[slot], VMKI_NO_KEY); /* who sees this sees the new order */
@@ -990,6 +991,7 @@ void vmki_cursor_erase(struct vmki_cursor *cursor)
     cursor->tree->nr_entries--;
     if (cursor->tree->height > 1 && next - end > vmki_inner(cursor->node[1])->gap[cursor->slot[1]])
         set_gap(cursor, 0, next - end);
+    vmki_tree_end_edit(cursor->tree);
     if (rank + 1 == count)
         cursor->node[0] = NULL;
 }

@@ -2,6 +2,7 @@
 /*
  * tree.c - the life of a tree and of its nodes: reserve, take, retire, build, destroy.
  */
+#include "base/base.h"
 #include "tree/node.h"
 
 void vmki_tree_init(struct vmki_tree *tree, const struct vmki_tree_memory *memory)
@@ -202,6 +203,9 @@ void vmki_tree_note_ends(struct vmki_tree *tree)
 
 /* ---- Building ---- */
 
+/* What a copy keeps of nodes that it did not need, since entries were left out: for the next splices. */
+enum { KEEP_SPARE = 9 };
+
 /* The right edge of a tree that grows: the open node of each level. */
 struct builder {
     struct vmki_tree *tree;
@@ -299,11 +303,23 @@ static struct vmki_tree_node *finish_root(struct builder *builder)
     return root;
 }
 
+static void finish_tree(struct builder *builder, size_t nr)
+{
+    struct vmki_tree_node *root = finish_root(builder);
+    struct vmki_tree *tree = builder->tree;
+
+    tree->height = root->level + 1u;
+    tree->nr_entries = nr;
+    vmki_tree_begin_edit(tree);
+    vmki_store_release(&tree->root, root);
+    vmki_tree_note_ends(tree);
+    vmki_tree_end_edit(tree);
+}
+
 bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *context, struct vmki_tree_entry *entry),
                      void *context)
 {
     struct builder builder = {.tree = tree};
-    struct vmki_tree_node *root;
     size_t i;
 
     if (!reserve_nodes(tree, nodes_of_build(nr))) {
@@ -318,12 +334,81 @@ bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *conte
         next(context, &entry);
         add_entry(&builder, &entry);
     }
-    root = finish_root(&builder);
-    tree->height = root->level + 1u;
-    tree->nr_entries = nr;
-    vmki_tree_begin_edit(tree);
-    vmki_store_release(&tree->root, root);
-    vmki_tree_note_ends(tree);
-    vmki_tree_end_edit(tree);
+    finish_tree(&builder, nr);
+    return true;
+}
+
+/* Always inlined: compilers leave out calls of functions that do nothing but prefetch. */
+static VMKI_INLINE void fetch_items(const struct vmki_tree_leaf *leaf)
+{
+    uint64_t order = leaf->order;
+
+    for (unsigned left = vmki_order_count(order); left > 0; left--) {
+        order >>= 4;
+        __builtin_prefetch(leaf->slot[order & 15].item);
+        __builtin_prefetch((const char *)leaf->slot[order & 15].item + 48);
+    }
+}
+
+/* Items lie where they were allocated: lets those of the next leaf come while those of this one are looked at. */
+static VMKI_INLINE void fetch_next_items(const struct vmki_cursor *cursor)
+{
+    if (cursor->tree->height > 1 && cursor->slot[1] + 1u < cursor->node[1]->count)
+        fetch_items(vmki_leaf(vmki_inner(cursor->node[1])->child[cursor->slot[1] + 1u]));
+}
+
+/* Gives up what was built so far: nobody has seen it. */
+static void drop_builder(struct builder *builder)
+{
+    struct vmki_tree *tree = builder->tree;
+    unsigned level;
+
+    if (builder->leaf)
+        *vmki_spare_link(&builder->leaf->head) = tree->spare, tree->spare = &builder->leaf->head, tree->nr_spare++;
+    for (level = 1; level < VMKI_TREE_MAX_HEIGHT && builder->inner[level]; level++) {
+        struct vmki_tree_inner *inner = builder->inner[level];
+
+        while (inner->head.count > 0)
+            give_subtree(tree, inner->child[--inner->head.count], tree->memory->free);
+        tree->nr_nodes_bytes -= VMKI_NODE_SIZE;
+        tree->memory->free(tree->memory->context, inner, VMKI_NODE_SIZE);
+    }
+    vmki_tree_release_spare(tree, 0);
+}
+
+bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from,
+                    enum vmki_tree_take (*take)(void *context, struct vmki_tree_entry *entry), void *context)
+{
+    struct builder builder = {.tree = tree};
+    struct vmki_cursor cursor;
+    size_t nr = 0;
+    bool more;
+
+    if (!reserve_nodes(tree, nodes_of_build(from->nr_entries))) {
+        vmki_tree_release_spare(tree, 0);
+        return false;
+    }
+    more = vmki_cursor_seek(&cursor, (struct vmki_tree *)(uintptr_t)from, 0);
+    while (more) {
+        struct vmki_tree_entry entry;
+        enum vmki_tree_take taken;
+
+        if (cursor.slot[0] == 0)
+            fetch_next_items(&cursor);
+        vmki_leaf_entry(vmki_leaf(cursor.node[0]), cursor.slot[0], &entry);
+        taken = take(context, &entry);
+        if (taken == VMKI_TREE_STOP) {
+            drop_builder(&builder);
+            return false;
+        }
+        if (taken == VMKI_TREE_TAKE) {
+            add_entry(&builder, &entry);
+            nr++;
+        }
+        more = vmki_cursor_advance(&cursor);
+    }
+    if (nr != 0)
+        finish_tree(&builder, nr);
+    vmki_tree_release_spare(tree, KEEP_SPARE);
     return true;
 }

@@ -212,6 +212,14 @@ bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *conte
                      void *context);
 
 /*
+ * Fills an empty tree with the entries of another, leaves packed full: `take` sees each, ascending, may give it other flags
+ * and another item, and says whether it is taken. False when it stopped, or when memory is short: the tree is empty again.
+ */
+enum vmki_tree_take { VMKI_TREE_TAKE, VMKI_TREE_LEAVE, VMKI_TREE_STOP };
+bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from,
+                    enum vmki_tree_take (*take)(void *context, struct vmki_tree_entry *entry), void *context);
+
+/*
  * ---- Gap search: false when there is none. The space below the first and above the last entry counts. ----
  *
  * One descent to the limit and, where nothing fits beside it, one more to the next gap of the length.  With an alignment
