@@ -12,7 +12,7 @@ export JOBS SEED MINUTES
 # What make leaves; the release folder holds more when tests were built there.
 PRODUCTS = vmakit_static vmakit_shared $(if $(wildcard tool/main.c),vmakit_command)
 
-.PHONY: all help run test quick unit stress bench bench-quick fuzz breaks install amalgamation mutate coverage tidy format \
+.PHONY: all help run run-programs test quick unit stress bench bench-quick fuzz breaks install amalgamation mutate coverage tidy format \
 	clean
 all: build/build.ninja
 	@cmake --build build -j $(JOBS) --target $(PRODUCTS)
@@ -20,6 +20,7 @@ all: build/build.ninja
 help:
 	@echo 'make               build/vmakit, build/libvmakit.a, build/libvmakit.so'
 	@echo 'make run           trace some programs and compare every map with the kernel'
+	@echo 'make run-programs  32 programs natively and under vmakit run: the same output, no divergence'
 	@echo 'make test          all checks and tests (quick: without sanitizers, arm64, clang-tidy; unit: ctest only)'
 	@echo 'make stress        threads and interleavings, N times as long as in make test'
 	@echo 'make bench         benchmarks (bench-quick: short; FILTER=regex)'
@@ -38,6 +39,10 @@ run:
 	@scripts/deps.sh run
 	@$(MAKE) --no-print-directory all
 	@scripts/run.sh
+
+run-programs:
+	@$(MAKE) --no-print-directory all
+	@scripts/run-programs.sh
 
 test:
 	@scripts/deps.sh test

@@ -49,6 +49,10 @@ decided 0 '200 children' -- ./decided children 200
 says out '200 good'
 decided 0 'two threads at the same ranges' --check=20 -- ./decided race
 
+# Real programs, natively and here: a short slice of `make run-programs`.
+(cd "$here/../.." && BUILD=$(dirname "$VMAKIT") scripts/run-programs.sh pipeline gcc perl python python-threads) >out 2>&1 ||
+    { fail 'real programs'; cat out; }
+
 # Limits live in the engine.
 decided 0 'areas' --max-map-count 3000 -- ./decided areas 1000
 says out all
