@@ -272,6 +272,10 @@ static void test_misuse(void **state)
     assert_ret(exec(&t, &request), -VMK_ERR_MISUSE);
     setup((teardown(state), state));
     request = program(&t);
+    segments[0].address++;
+    assert_ret(exec(&t, &request), -VMK_ERR_MISUSE);
+    setup((teardown(state), state));
+    request = program(&t);
     request.segments = NULL;
     assert_ret(exec(&t, &request), -VMK_ERR_MISUSE);
     assert_map(&t, "");

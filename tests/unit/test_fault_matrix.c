@@ -158,6 +158,22 @@ static void test_faults(void **state)
     golden_close(&golden);
 }
 
+/* A stack that has its anon_vma grows with it. */
+static void test_growth(void **state)
+{
+    struct vt *t = world_setup(WORLD_PLAIN, false, NULL, NULL);
+    const struct vmk_fault_request request = {.address = W(Z_STACK, -1), .access = VMK_ACCESS_WRITE};
+    struct vmk_fault fault;
+
+    (void)state;
+    vt_touch(t, W(Z_STACK, 0));
+    assert_int_equal(vmk_mm_fault(t->mm, &request, &fault), 0);
+    assert_int_equal(fault.outcome, VMK_FAULT_MINOR);
+    assert_int_equal(fault.grown, 1);
+    assert_false(fault.anon_vma_new);
+    world_teardown();
+}
+
 /* Each protection, private and shared, with and without the MAY bit, on processors that can and cannot forbid reads. */
 static void test_accesses(void **state)
 {
@@ -202,7 +218,8 @@ static void test_accesses(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_faults), cmocka_unit_test(test_accesses)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_faults), cmocka_unit_test(test_growth),
+                                       cmocka_unit_test(test_accesses)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -680,6 +680,26 @@ static int64_t call_import(struct vt *t)
     return vmk_mm_import(t->mm, &area);
 }
 
+/* Operations without a name, a name without operations. */
+static void import_special(void **state)
+{
+    struct vmk_import_area area = {
+        .start = BASE, .end = BASE + P(1), .flags = VMK_VM_READ | VMK_VM_MAYREAD, .ops = &driver_vm_ops};
+    char name[32] = "";
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    assert_ptr_equal(vmk_vma_ops(vmki_find(t.mm, BASE)), &driver_vm_ops);
+    area = (struct vmk_import_area){
+        .start = BASE + P(4), .end = BASE + P(5), .flags = VMK_VM_READ | VMK_VM_MAYREAD, .special_name = "[name]"};
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    vmk_vma_name(vmki_find(t.mm, BASE + P(4)), name, sizeof(name));
+    assert_string_equal(name, "[name]");
+    vt_teardown(&t);
+}
+
 /* Only what was charged where it came from is charged again. */
 static void import_charges(void **state)
 {
@@ -708,6 +728,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(nothing_is_lost),
         cmocka_unit_test(import_charges),
+        cmocka_unit_test(import_special),
         cmocka_unit_test(merges_go_on),
         cmocka_unit_test(fork_family),
         cmocka_unit_test(files_that_are_gone),
