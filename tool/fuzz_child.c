@@ -762,15 +762,11 @@ void fuzz_child_presence(struct fuzz_child *child, const struct fuzz_view *view,
                          struct fuzz_presence *presence)
 {
     const struct fuzz_area *area = fuzz_view_find(view, address);
-    uint64_t entries[FUZZ_HUGE / FUZZ_PAGE];
+    uint64_t entries[FUZZ_HUGE / FUZZ_PAGE] = {0}; /* the address space ends a page before its last huge page does */
     uint64_t page = address / FUZZ_PAGE, first = address / FUZZ_HUGE * (FUZZ_HUGE / FUZZ_PAGE);
-    ssize_t nr;
 
     memset(presence, 0, sizeof(*presence));
-    if (address >= UINT64_C(1) << 47)
-        return;
-    nr = pread(child->pagemap_fd, entries, sizeof(entries), (off_t)(first * 8));
-    if (nr < (ssize_t)sizeof(entries))
+    if (address >= UINT64_C(1) << 47 || pread(child->pagemap_fd, entries, sizeof(entries), (off_t)(first * 8)) < 0)
         return;
     presence->present = (entries[page - first] >> 63) & 1;
     presence->swapped = (entries[page - first] >> 62) & 1;
