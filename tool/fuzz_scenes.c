@@ -120,7 +120,7 @@ static void scene_uffd(struct fuzz_generator *generator)
     if (!generator->uffd_open[0])
         queue(generator, FUZZ_UFFD_OPEN, 0, 0x80, 0);
     queue(generator, FUZZ_MMAP, page, 2 * FUZZ_PAGE, 3);
-    QUEUE(generator, UFFD_REGISTER, 0, page, 2 * FUZZ_PAGE, 1 + fuzz_below(&generator->random, 2));
+    QUEUE(generator, UFFD_REGISTER, 0, page, 2 * FUZZ_PAGE, 1 + fuzz_below(&generator->random, 3));
     QUEUE(generator, UFFD_REGISTER, 0, page, FUZZ_PAGE, 1 + fuzz_below(&generator->random, 3));
 }
 
