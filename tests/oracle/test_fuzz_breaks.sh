@@ -27,8 +27,8 @@ run()
     exit 1
 }
 
-# A result, a map, flags, a status and a signal that differ.
-for rule in lock_hole merge_flags limit_memlock lock_twice stack_gap anon_order; do
+# A result, a map, a status and a signal that differ.
+for rule in lock_hole merge_flags fork_peak stack_gap; do
     run 1 "$VMAKIT_TESTING" fuzz --ops 200000 --seed 1 --break "$rule" --max-divergences 1 --output "$dir"
     grep -q '^written: .*\.seq ' "$dir/out"
     grep -q '^written: .*\.trace (vmakit replay shows the same' "$dir/out"
@@ -44,6 +44,14 @@ for rule in lock_hole merge_flags limit_memlock lock_twice stack_gap anon_order;
     run 1 "$VMAKIT_TESTING" replay --break "$rule" "$dir/again"
     rm -f "$seq" "$trace"
 done
+
+# A part of `make breaks`: rules that this seed shows soon.
+run 0 env SEEDS=1 OPS=2000 \
+    RULES="merge_policy account_kept protect_same place_guard place_hint map_cut" \
+    scripts/check-breaks.sh
+tail -n 1 "$dir/out" | grep -q '^6 rules, 1 seeds, 0 survived 2000 operations$'
+run 1 env SEEDS=1 OPS=10 RULES=merge_close scripts/check-breaks.sh
+grep -q '^| merge_close  *|    none |$' "$dir/out"
 
 # An ordinary build breaks nothing, and a rule must exist.
 run 2 "$VMAKIT" replay --break lock_hole "$dir/again"
