@@ -269,10 +269,12 @@ static void test_misuse(void **state)
     setup((teardown(state), state));
     request = program(&t);
     segments[0].len = 0;
+    request.nr_segments = 1;
     assert_ret(exec(&t, &request), -VMK_ERR_MISUSE);
     setup((teardown(state), state));
     request = program(&t);
     segments[0].address++;
+    request.nr_segments = 1;
     assert_ret(exec(&t, &request), -VMK_ERR_MISUSE);
     setup((teardown(state), state));
     request = program(&t);
