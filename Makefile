@@ -12,7 +12,8 @@ export JOBS SEED MINUTES
 # What make leaves; the release folder holds more when tests were built there.
 PRODUCTS = vmakit_static vmakit_shared $(if $(wildcard tool/main.c),vmakit_command)
 
-.PHONY: all help run run-programs test quick unit stress bench bench-quick fuzz breaks install amalgamation mutate coverage tidy format \
+.PHONY: all help run run-programs test quick unit stress bench bench-quick bench-scale fuzz breaks install amalgamation mutate \
+	coverage tidy format \
 	clean
 all: build/build.ninja
 	@cmake --build build -j $(JOBS) --target $(PRODUCTS)
@@ -23,7 +24,7 @@ help:
 	@echo 'make run-programs  32 programs natively and under vmakit run: the same output, no divergence'
 	@echo 'make test          all checks and tests (quick: without sanitizers, arm64, clang-tidy; unit: ctest only)'
 	@echo 'make stress        threads and interleavings, N times as long as in make test'
-	@echo 'make bench         benchmarks (bench-quick: short; FILTER=regex)'
+	@echo 'make bench         benchmarks (bench-quick: short; bench-scale: 10 to 10^8 areas; FILTER=regex)'
 	@echo 'make fuzz          the oracle (OPS, SEED) and the libFuzzer targets (MINUTES each)'
 	@echo 'make breaks        breaks each rule of the engine: does the oracle notice, for three seeds of three?'
 	@echo 'make install       PREFIX=$(PREFIX) DESTDIR=$(DESTDIR)'
@@ -66,6 +67,12 @@ bench bench-quick:
 	@cmake --preset bench >/dev/null
 	@cmake --build --preset bench -j $(JOBS)
 	@scripts/bench.sh $(patsubst bench-%,%,$(filter bench-quick,$@))
+
+bench-scale:
+	@scripts/deps.sh bench
+	@cmake --preset bench >/dev/null
+	@cmake --build --preset bench -j $(JOBS)
+	@scripts/bench-scale.sh
 
 fuzz:
 	@scripts/deps.sh fuzz

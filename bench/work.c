@@ -138,12 +138,13 @@ static struct vmk_mm *build(struct vmk_system *system, const uint32_t *order)
     return mm;
 }
 
-static void build_at_random(void)
+static struct vmk_mm *build_at_random(struct vmk_system *system)
 {
     uint32_t *order = wl_build_order(work.n);
+    struct vmk_mm *mm = build(system, order);
 
-    work.mm = build(work.system, order);
     free(order);
+    return mm;
 }
 
 /* ---- Lookups and iteration ---- */
@@ -548,7 +549,7 @@ const struct work_operation work_operations[] = {
     {.name = NULL},
 };
 
-void work_open(size_t n)
+void work_open(size_t n, bool in_order)
 {
     work_close();
     work.n = n;
@@ -562,7 +563,7 @@ void work_open(size_t n)
     wl_lookups(&work.layout, work.lookups, WL_LOOKUPS);
     work.system = make_system(vmk_port_linux());
     vmk_thread_enter(work.system);
-    build_at_random();
+    work.mm = in_order ? build(work.system, NULL) : build_at_random(work.system);
 }
 
 void work_close(void)

@@ -33,8 +33,11 @@ extern const struct work_operation work_operations[];
 
 /* Processor time of the whole process: repeatable on a machine that others use too. The peers take the same. */
 uint64_t work_now_ns(void);
-/* Makes ready for n areas (not below WL_MIN_N): what was open before is closed. */
-void work_open(size_t n);
+/*
+ * Makes ready for n areas: what was open before is closed. They are mapped in random order, as the peers do it, or, for
+ * sizes that would take too long to build, in ascending order.
+ */
+void work_open(size_t n, bool in_order);
 void work_close(void);
 /* Prints `check TAB operation TAB N TAB sum` for each checksum of workload.h. */
 void work_print_checksums(void);

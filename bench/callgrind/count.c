@@ -24,7 +24,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: count OPERATION\n");
         return 2;
     }
-    work_open(AREAS);
+    work_open(AREAS, false);
     if (operation->prepare != NULL)
         operation->prepare();
     counted_pass(operation);
