@@ -410,6 +410,7 @@ struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file)
 
     VMKI_CHECK(vma != NULL);
     *list = vma->link;
+    __builtin_prefetch(*list, 1); /* the next call's */
     if (is_file)
         mm->nr_spare_file--;
     else

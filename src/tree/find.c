@@ -18,7 +18,8 @@
  */
 enum { LARGE_LEVEL = 3 };
 
-static inline void fetch_node(const struct vmki_tree_node *node, unsigned from)
+/* Always inlined: compilers leave out calls of functions that do nothing but prefetch. */
+static VMKI_INLINE void fetch_node(const struct vmki_tree_node *node, unsigned from)
 {
     for (unsigned i = from; i < VMKI_NODE_SIZE; i += 64)
         __builtin_prefetch((const char *)node + i);
@@ -374,9 +375,13 @@ bool vmki_cursor_seek(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_ad
         return false;
     if (address > VMKI_TREE_MAX_END)
         address = VMKI_TREE_MAX_END;
-    for (; node->level; node = vmki_inner(node)->child[cursor->slot[node->level]]) {
-        cursor->node[node->level] = node;
-        cursor->slot[node->level] = (uint8_t)vmki_inner_slot(vmki_inner(node), address);
+    while (node->level) {
+        unsigned level = node->level, slot = vmki_inner_slot(vmki_inner(node), address);
+
+        cursor->node[level] = node;
+        cursor->slot[level] = (uint8_t)slot;
+        node = vmki_inner(node)->child[slot];
+        fetch_node(node, 0); /* a cursor's user goes on to all of a leaf */
     }
     leaf = vmki_leaf(node);
     cursor->node[0] = node;
