@@ -115,7 +115,7 @@ static inline void vmk_sync_mutex_unlock(struct vmk_sync_mutex *mutex)
  */
 static inline void vmk_sync_read_enter(void)
 {
-#if defined(VMK_SYNC_TSAN)
+#if defined(VMK_SYNC_TSAN) || defined(__SANITIZE_ADDRESS__) /* liburcu's readers are not aligned as their type says */
     urcu_bp_read_lock();
 #else
     _urcu_bp_read_lock();
@@ -126,6 +126,8 @@ static inline void vmk_sync_read_exit(void)
 {
 #if defined(VMK_SYNC_TSAN)
     __tsan_release((void *)(uintptr_t)urcu_bp_call_rcu);
+    urcu_bp_read_unlock();
+#elif defined(__SANITIZE_ADDRESS__)
     urcu_bp_read_unlock();
 #else
     _urcu_bp_read_unlock();
