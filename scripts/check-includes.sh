@@ -30,7 +30,7 @@ tool                    system public
 examples                system public
 bench                   system public
 tests/unit              system public sync base tree frame system object pgtable pgtable/arm64 pgtable/x86_64 pgtable/rk_iommu mm report tests/support ports/mock
-tests/mock              system public base tree tests/support ports/mock
+tests/mock              system public base tree mm tests/support ports/mock
 tests/support           system public sync base tree frame system object pgtable mm report ports/mock
 tests/oracle            system public tests/support
 tests/tool              system public tool tests/support

@@ -12,6 +12,8 @@
 /* What was retired goes to the deferral at the end of each call, and its memory is given back at once. */
 #define VMK_SYNC_RETIRE_BATCH 1
 #define VMK_SYNC_POOL_BYTES   0
+/* Writers work beside each other as soon as the tree is large enough. */
+#define VMK_SYNC_LANES_AFTER 0
 
 struct vmk_sync_rwlock {
     const char *name;

@@ -239,7 +239,7 @@ void vmki_edit_commit(struct vmk_mm *mm, struct vmki_area_edit *edit)
     /* The charge covers what the edit added to the accounted pages; the rest, and what it took away, goes back. */
     needed = mm->accounted_vm - accounted;
     if (edit->charged != needed)
-        vmki_commit_uncharge(mm->system, edit->charged - needed);
+        vmki_uncharge(mm, edit->charged - needed);
     if (mm->overlay != NULL && edit->unmap_start < edit->unmap_end)
         vmki_overlay_unmapped(mm, edit->unmap_start, edit->unmap_end);
     if (mm->notice != NULL)
@@ -259,6 +259,6 @@ void vmki_edit_abort(struct vmk_mm *mm, struct vmki_area_edit *edit)
             vmki_ext_put(mm, piece->ext);
     }
     if (edit->charged != 0)
-        vmki_commit_uncharge(mm->system, edit->charged);
+        vmki_uncharge(mm, edit->charged);
     vmki_edit_clear(edit);
 }

@@ -254,12 +254,12 @@ void vmk_mm_dump(struct vmk_mm *mm, vmk_sink_fn *sink, void *context)
 
     d.mm = mm;
     vmki_format_init(&d.format, sink, context);
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     dump_layout(&d);
     dump_process(&d);
     dump_counters(&d);
     dump_areas(&d);
     dump_ranges(&d);
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
     vmki_format_flush(&d.format);
 }

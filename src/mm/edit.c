@@ -24,10 +24,10 @@ static struct vmki_piece *piece_keep(struct vmki_area_edit *edit, struct vmk_vma
 }
 
 /* A new area for a part of `vma`, with its properties. */
-static struct vmki_piece *piece_split_off(struct vmki_area_edit *edit, struct vmk_vma *vma, vmk_addr start,
-                                          vmk_addr end)
+static struct vmki_piece *piece_split_off(struct vmk_mm *mm, struct vmki_area_edit *edit, struct vmk_vma *vma,
+                                          vmk_addr start, vmk_addr end)
 {
-    struct vmk_vma *part = vmki_mm_take_vma(vma->mm, vma->file != NULL);
+    struct vmk_vma *part = vmki_mm_take_vma(mm, vma->file != NULL);
     struct vmki_piece *piece;
 
     vmki_vma_copy_properties(part, vma, start, end);
@@ -161,9 +161,8 @@ static void modify_join(struct vmk_vma *vma, vmk_addr start, vmk_addr end, const
  * May the area be split at `start` and at `end`, as far as they lie inside? The map count is checked before each, as one
  * split raises it. *first_only: the split at `start` went well, the one at `end` did not.
  */
-static int modify_may_split(struct vmk_vma *vma, vmk_addr start, vmk_addr end, bool *first_only)
+static int modify_may_split(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr start, vmk_addr end, bool *first_only)
 {
-    struct vmk_mm *mm = vma->mm;
     uint64_t count = mm->tree.nr_entries;
     int error;
 
@@ -189,26 +188,25 @@ static int modify_may_split(struct vmk_vma *vma, vmk_addr start, vmk_addr end, b
 }
 
 /* The middle keeps the area itself; what is split off below and above is new. */
-static void modify_split(struct vmk_vma *vma, vmk_addr start, vmk_addr end, const struct vmki_identity *mid,
-                         struct vmki_ext *ext, struct vmki_area_edit *edit)
+static void modify_split(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr start, vmk_addr end,
+                         const struct vmki_identity *mid, struct vmki_area_edit *edit)
 {
     struct vmki_piece *piece;
 
     edit->from = vma->start;
     edit->until = vma->end;
     if (start > vma->start)
-        piece_split_off(edit, vma, vma->start, start);
+        piece_split_off(mm, edit, vma, vma->start, start);
     piece = piece_keep(edit, vma, start, end);
     piece->flags = mid->flags;
-    piece->ext = ext;
+    piece->ext = mid->ext;
     if (end < vma->end)
-        piece_split_off(edit, vma, end, vma->end);
+        piece_split_off(mm, edit, vma, end, vma->end);
 }
 
-int vmki_edit_modify(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_flags flags, struct vmki_ext *ext,
-                     struct vmki_area_edit *edit, bool *partial)
+int vmki_edit_modify(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_flags flags,
+                     struct vmki_ext *ext, struct vmki_area_edit *edit, bool *partial)
 {
-    struct vmk_mm *mm = vma->mm;
     struct vmki_identity mid = vmki_identity_of(vma);
     bool is_whole = start == vma->start && end == vma->end;
     struct joins joins;
@@ -231,9 +229,9 @@ int vmki_edit_modify(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_f
         vmki_ext_put(mm, ext); /* the neighbour has the same */
         return 0;
     }
-    error = modify_may_split(vma, start, end, partial);
+    error = modify_may_split(mm, vma, start, end, partial);
     if (error == 0) {
-        modify_split(vma, start, end, &mid, ext, edit);
+        modify_split(mm, vma, start, end, &mid, edit);
         if (ext == vma->ext)
             vmki_ext_put(mm, ext); /* the area has its own reference */
         return 0;
@@ -242,7 +240,7 @@ int vmki_edit_modify(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_f
     if (*partial) {
         struct vmki_identity same = vmki_identity_of(vma);
 
-        modify_split(vma, start, vma->end, &same, vma->ext, edit);
+        modify_split(mm, vma, start, vma->end, &same, edit);
         edit->new_end = edit->new_start; /* nothing changes its flags */
     }
     return error;
@@ -251,9 +249,9 @@ int vmki_edit_modify(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_f
 /* ---- Unmap ---- */
 
 /* May what surrounds [start, end) be cut off? `first` and `last` are the areas at its ends. */
-int vmki_unmap_may_split(struct vmk_vma *first, struct vmk_vma *last, vmk_addr start, vmk_addr end)
+int vmki_unmap_may_split(const struct vmk_mm *mm, struct vmk_vma *first, struct vmk_vma *last, vmk_addr start,
+                         vmk_addr end)
 {
-    struct vmk_mm *mm = first->mm;
     int error = 0;
 
     if (start > first->start) {
@@ -289,7 +287,7 @@ int vmki_edit_unmap(struct vmk_mm *mm, vmk_addr start, vmk_addr end, struct vmki
         return -VMK_EEXIST;
     if (!overlap_ends(mm, start, end, &first, &last))
         return 0;
-    error = vmki_unmap_may_split(first, last, start, end);
+    error = vmki_unmap_may_split(mm, first, last, start, end);
     if (error != 0)
         return error;
     edit->from = first->start;
@@ -300,7 +298,7 @@ int vmki_edit_unmap(struct vmk_mm *mm, vmk_addr start, vmk_addr end, struct vmki
         piece_keep(edit, first, first->start, start);
     if (end < last->end) {
         if (last == first && start > first->start)
-            piece_split_off(edit, last, end, last->end);
+            piece_split_off(mm, edit, last, end, last->end);
         else
             piece_keep(edit, last, end, last->end);
     }
@@ -327,7 +325,7 @@ static int map_surroundings(struct vmk_mm *mm, vmk_addr start, vmk_addr end, str
         around->next = touching_after(mm, start, end);
         return 0;
     }
-    error = vmki_unmap_may_split(first, last, start, end);
+    error = vmki_unmap_may_split(mm, first, last, start, end);
     if (error != 0)
         return error;
     edit->unmap_start = start;
@@ -353,19 +351,20 @@ static void map_new_piece(struct vmk_mm *mm, const struct vmki_new_area *area, s
 }
 
 /* The upper rest of what the range cuts, from `start`. Of one area cut on both sides, the lower rest keeps the area. */
-static void map_upper_rest(const struct surroundings *around, vmk_addr start, struct vmki_area_edit *edit)
+static void map_upper_rest(struct vmk_mm *mm, const struct surroundings *around, vmk_addr start,
+                           struct vmki_area_edit *edit)
 {
     struct vmk_vma *next = around->next;
 
     VMKI_CHECK(next != NULL);
     if (around->prev == next)
-        piece_split_off(edit, next, start, next->end);
+        piece_split_off(mm, edit, next, start, next->end);
     else
         piece_keep(edit, next, start, next->end);
 }
 
 /* The range becomes part of the area below it. */
-static void map_join_prev(const struct vmki_new_area *area, const struct surroundings *around,
+static void map_join_prev(struct vmk_mm *mm, const struct vmki_new_area *area, const struct surroundings *around,
                           const struct joins *joins, struct vmki_area_edit *edit)
 {
     struct vmki_identity next_identity;
@@ -374,7 +373,7 @@ static void map_join_prev(const struct vmki_new_area *area, const struct surroun
         piece_keep(edit, joins->prev, joins->prev->start, area->end);
         edit_adopt(edit, 0, &area->identity, NULL);
         if (around->next_is_cut)
-            map_upper_rest(around, area->end, edit);
+            map_upper_rest(mm, around, area->end, edit);
         return;
     }
     next_identity = vmki_identity_of(joins->next);
@@ -389,13 +388,13 @@ static void map_above_prev(struct vmk_mm *mm, const struct vmki_new_area *area, 
     if (around->prev_is_cut)
         piece_keep(edit, around->prev, around->prev->start, area->start);
     if (joins->next != NULL) {
-        map_upper_rest(around, area->start, edit);
+        map_upper_rest(mm, around, area->start, edit);
         edit_adopt(edit, edit->nr_pieces - 1, &area->identity, NULL);
         return;
     }
     map_new_piece(mm, area, edit);
     if (around->next_is_cut)
-        map_upper_rest(around, area->end, edit);
+        map_upper_rest(mm, around, area->end, edit);
 }
 
 /*
@@ -425,7 +424,7 @@ int vmki_edit_map(struct vmk_mm *mm, const struct vmki_new_area *area, struct vm
     edit->from = joins.prev != NULL || around.prev_is_cut ? around.prev->start : area->start;
     edit->until = joins.next != NULL ? joins.next->end : area->end;
     if (joins.prev != NULL)
-        map_join_prev(area, &around, &joins, edit);
+        map_join_prev(mm, area, &around, &joins, edit);
     else
         map_above_prev(mm, area, &around, &joins, edit);
     for (unsigned i = 0; i < edit->nr_pieces; i++)

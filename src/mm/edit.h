@@ -62,7 +62,8 @@ bool vmki_can_merge(struct vmk_mm *mm, const struct vmki_identity *a, const stru
 bool vmki_may_absorb(const struct vmk_vma *stays, const struct vmk_vma *goes);
 
 /*
- * Each prepares one edit. `reserved` memory: vmki_edit_reserve must have succeeded since the last edit. A negative return
+ * Each prepares one edit. `mm` has the memory, the tree and the counters: the areas' own, or a lane of it (lane.h).
+ * `reserved` memory: vmki_edit_reserve must have succeeded since the last edit. A negative return
  * leaves nothing to abort.
  */
 
@@ -75,11 +76,12 @@ int vmki_edit_reserve(struct vmk_mm *mm, unsigned nr_new, bool any_file);
  * max_map_count (-VMK_ENOMEM). Like Linux, a second split that fails leaves the first one visible: then *partial is set,
  * the edit holds that first split alone, and the caller commits it before it returns the error.
  */
-int vmki_edit_modify(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_flags flags, struct vmki_ext *ext,
-                     struct vmki_area_edit *edit, bool *partial);
+int vmki_edit_modify(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_flags flags,
+                     struct vmki_ext *ext, struct vmki_area_edit *edit, bool *partial);
 
 /* May what surrounds [start, end) be cut off `first` and `last`, the areas at its ends? -VMK_ENOMEM for the map count. */
-int vmki_unmap_may_split(struct vmk_vma *first, struct vmk_vma *last, vmk_addr start, vmk_addr end);
+int vmki_unmap_may_split(const struct vmk_mm *mm, struct vmk_vma *first, struct vmk_vma *last, vmk_addr start,
+                         vmk_addr end);
 
 /* Takes [start, end) out. Splits respect may_split (its error) and max_map_count (-VMK_ENOMEM). */
 int vmki_edit_unmap(struct vmk_mm *mm, vmk_addr start, vmk_addr end, struct vmki_area_edit *edit);

@@ -467,19 +467,19 @@ int vmk_mm_fault(struct vmk_mm *mm, const struct vmk_fault_request *request, str
     fault_count(mm, fault->request.address);
     if (fault_without_lock(mm, fault))
         return 0;
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     vma = vmki_find(mm, fault->request.address);
     may_grow = vma == NULL && fault_stack_above(mm, fault) != NULL;
     if (vma != NULL)
         fault_in_area(vma, fault);
     else if (!may_grow)
         fault_signal(fault, VMK_FAULT_CASE_1, VMK_SIGSEGV, VMK_SEGV_MAPERR);
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
     if (!may_grow)
         return 0;
     if ((fault->request.flags & VMK_FAULT_NOWAIT) == 0) {
         vmki_mm_lock(mm);
-    } else if (!vmk_sync_try_write_lock(&mm->lock)) {
+    } else if (!vmki_mm_try_lock(mm)) {
         fault_end(fault, VMK_FAULT_CASE_7, VMK_FAULT_RETRY);
         return 0;
     }
@@ -518,7 +518,7 @@ int vmk_fault_complete(struct vmk_mm *mm, uint64_t token, enum vmk_fault_answer 
     if (!fault_request_is_valid(&request) || !vmki_page_aligned(mm, request.address) || answer > VMK_FAULT_POISONED)
         return -VMK_ERR_MISUSE;
     fault_begin(fault, &request);
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     vma = vmki_find(mm, request.address);
     if (vma == NULL || answer == VMK_FAULT_WOKEN || answer == VMK_FAULT_UNPROTECTED)
         fault_end(fault, VMK_FAULT_CASE_7, VMK_FAULT_RETRY);
@@ -526,6 +526,6 @@ int vmk_fault_complete(struct vmk_mm *mm, uint64_t token, enum vmk_fault_answer 
         fault_signal(fault, VMK_FAULT_CASE_3H, VMK_SIGBUS, VMK_BUS_MCEERR_AR);
     else
         fault_filled(vma, fault);
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
     return 0;
 }

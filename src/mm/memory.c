@@ -13,10 +13,13 @@
  * is released, so that a release hook comes soon; their memory too waits for readers (object.c).
  */
 #include "base/atomic.h"
+#include "mm/lane.h"
 #include "mm/mm.h"
 
 /* Spare areas that a space keeps: SPARE_MIN, and an eighth of those that it has. */
 enum { SPARE_MIN = 32, SPARE_SHARE = 8, BLOCK_MIN = 8, BLOCK_MAX = 448 };
+/* A wait for mm.lock counts as much as so many times without one. */
+enum { WAIT_WEIGHT = 4 };
 
 /* A synchronisation header may say when a list is long. */
 #if !defined(VMK_SYNC_RETIRE_BATCH)
@@ -396,7 +399,7 @@ static void vma_clear(struct vmk_mm *mm, struct vmk_vma *vma)
     vma->end = 0;
     vma->flags = 0;
     vmki_store_relaxed(&vma->bias, 0);
-    vmki_store_relaxed(&vma->mm, mm);
+    vmki_store_relaxed(&vma->mm, mm->whole);
     vmki_store_relaxed(&vma->file, NULL);
     vmki_store_relaxed(&vma->anon_vma, NULL);
     vmki_store_relaxed(&vma->ext, NULL);
@@ -444,7 +447,7 @@ static void retired_add(struct vmki_retired *retired, struct vmk_vma *vma)
 /* An anonymous area without references: for the next call, unless there are enough. */
 static void area_recycle(struct vmk_mm *mm, struct vmk_vma *vma)
 {
-    if (mm->blocks != NULL || mm->nr_spare_anon < SPARE_MIN + mm->tree.nr_entries / SPARE_SHARE)
+    if (mm->whole->blocks != NULL || mm->nr_spare_anon < SPARE_MIN + mm->tree.nr_entries / SPARE_SHARE)
         spare_put(mm, vma);
     else
         retired_add(mm->retired, vma);
@@ -596,6 +599,8 @@ void vmki_mm_unlock(struct vmk_mm *mm)
     struct vmk_vma *drop = retired->drop_files;
 
     retired->drop_files = NULL;
+    if (VMKI_UNLIKELY(vmki_lanes_are_open(mm)))
+        vmki_lanes_go(mm, true);
     vmk_sync_write_unlock(&mm->lock);
     if (VMKI_UNLIKELY(drop != NULL))
         drop_files(drop);
@@ -627,6 +632,8 @@ void vmki_mm_unlock(struct vmk_mm *mm)
     }
     if (drop != NULL)
         vmk_sync_read_enter();
+    if (VMKI_UNLIKELY(vmki_lanes_are_open(mm)))
+        vmki_lanes_go(mm, true);
     vmk_sync_write_unlock(&mm->lock);
     if (drop != NULL) {
         drop_files(drop);
@@ -640,7 +647,7 @@ void vmki_mm_unlock(struct vmk_mm *mm)
 /* What is spare beyond `keep` goes, after its readers. */
 static void spare_trim(struct vmk_mm *mm, uint32_t keep)
 {
-    while (mm->nr_spare_anon > keep && mm->blocks == NULL) {
+    while (mm->nr_spare_anon > keep && mm->whole->blocks == NULL) {
         struct vmk_vma *vma = mm->spare_anon;
 
         mm->spare_anon = vma->link;
@@ -650,9 +657,9 @@ static void spare_trim(struct vmk_mm *mm, uint32_t keep)
     }
 }
 
-void vmki_mm_flush(struct vmki_member *member)
+/* Of a space, or of a lane of it. */
+static void flush(struct vmk_mm *mm)
 {
-    struct vmk_mm *mm = VMKI_CONTAINER_OF(member, struct vmk_mm, member);
     struct vmki_retired *full = NULL, *empty, *carried;
 
     vmk_sync_write_lock(&mm->lock);
@@ -672,9 +679,41 @@ void vmki_mm_flush(struct vmki_member *member)
         vmki_retired_defer(full);
 }
 
+void vmki_mm_flush(struct vmki_member *member)
+{
+    struct vmk_mm *mm = VMKI_CONTAINER_OF(member, struct vmk_mm, member);
+
+    flush(mm);
+    for (unsigned i = 0; i < VMKI_TREE_MAX_PARTS; i++)
+        if (vmki_lane(mm, i) != NULL)
+            flush(vmki_lane(mm, i));
+}
+
+/* How often it is not free at once decides about lanes. */
 void vmki_mm_lock(struct vmk_mm *mm)
 {
+#if defined(VMK_SYNC_IMMEDIATE)
     vmk_sync_write_lock(&mm->lock);
+#else
+    if (VMKI_LIKELY(vmk_sync_try_write_lock(&mm->lock))) {
+        if (mm->nr_waits != 0)
+            mm->nr_waits--;
+    } else {
+        vmk_sync_write_lock(&mm->lock);
+        mm->nr_waits += WAIT_WEIGHT;
+    }
+#endif
+    if (VMKI_UNLIKELY(vmki_lanes_are_open(mm)))
+        vmki_lanes_stop(mm);
+}
+
+bool vmki_mm_try_lock(struct vmk_mm *mm)
+{
+    if (!vmk_sync_try_write_lock(&mm->lock))
+        return false;
+    if (vmki_lanes_are_open(mm))
+        vmki_lanes_stop(mm);
+    return true;
 }
 
 /*

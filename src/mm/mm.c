@@ -4,6 +4,7 @@
 
 #include "base/atomic.h"
 #include "mm/fault.h"
+#include "mm/lane.h"
 #include "mm/overlay.h"
 #include "mm/plan.h"
 
@@ -52,6 +53,7 @@ void vmki_mm_add_counters(const struct vmk_mm *mm, struct vmk_counters *sum)
     const struct vmki_stripe *stripes = vmki_load_acquire(&mm->fault_stripes);
 
     vmki_counters_add(sum, &mm->counters);
+    vmki_lanes_add_counters(mm, sum);
     for (unsigned i = 0; stripes != NULL && i < VMKI_NR_STRIPES; i++)
         sum->fault += vmki_load_relaxed(&stripes[i].nr_faults);
 }
@@ -77,6 +79,7 @@ struct vmk_mm *vmki_mm_new(struct vmk_system *system, struct vmki_settings *sett
         return NULL;
     }
     mm->system = system;
+    mm->whole = mm;
     mm_set_settings(mm, vmki_settings_get(settings));
     mm->tree_memory = vmki_mm_tree_memory(mm);
     vmki_tree_init(&mm->tree, &mm->tree_memory);
@@ -87,8 +90,11 @@ struct vmk_mm *vmki_mm_new(struct vmk_system *system, struct vmki_settings *sett
     mm->refs = 1;
     mm->pkeys_allocated = 1;
     mm->pkey_exec_only = -1;
-    mm->member = (struct vmki_member){
-        .lock = &mm->lock, .inner_lock = &mm->anon_lock, .add_counters = mm_add_counters, .flush = vmki_mm_flush};
+    mm->member = (struct vmki_member){.lock = &mm->lock,
+                                      .inner_lock = &mm->anon_lock,
+                                      .more_lock = vmki_lane_lock,
+                                      .add_counters = mm_add_counters,
+                                      .flush = vmki_mm_flush};
     vmki_system_join(system, &mm->member);
     return mm;
 }
@@ -151,11 +157,13 @@ void vmk_mm_drop(struct vmk_mm *mm)
     vmki_tree_destroy(&mm->tree);
     vmki_tree_destroy(&mm->reserved);
     vmki_overlay_free(mm);
+    vmki_lanes_give_spare(mm);
     vmki_mm_memory_end(mm);
     vmk_sync_rwlock_destroy(&mm->lock);
     vmk_sync_mutex_destroy(&mm->anon_lock);
     vmki_settings_put(system, mm->shared_settings);
     vmki_system_part(system, &mm->member);
+    vmki_lanes_free(mm);
     if (mm->fault_stripes != NULL)
         vmki_free(system, mm->fault_stripes, VMKI_NR_STRIPES * sizeof(struct vmki_stripe));
     vmki_free(system, mm, sizeof(struct mm_block));
@@ -258,9 +266,9 @@ void vmk_mm_set_user(struct vmk_mm *mm, void *user)
 
 void vmk_mm_get_rlimits(struct vmk_mm *mm, struct vmk_rlimits *rlimits)
 {
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     *rlimits = mm->rlimits;
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
 }
 
 void vmk_mm_set_rlimits(struct vmk_mm *mm, const struct vmk_rlimits *rlimits)
@@ -291,9 +299,9 @@ void vmk_mm_set_personality(struct vmk_mm *mm, uint32_t personality)
 
 void vmk_mm_get_layout(struct vmk_mm *mm, struct vmk_mm_layout *layout)
 {
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     *layout = mm->layout;
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
 }
 
 void vmk_mm_set_layout(struct vmk_mm *mm, const struct vmk_mm_layout *layout)
@@ -307,8 +315,9 @@ void vmk_mm_set_layout(struct vmk_mm *mm, const struct vmk_mm_layout *layout)
 /* Areas, their share of the tree, and what is kept for the next call; what is shared or waits for readers is not here. */
 static uint64_t mm_bytes(const struct vmk_mm *mm)
 {
-    return sizeof(struct mm_block) + (mm->fault_stripes != NULL ? VMKI_NR_STRIPES * sizeof(struct vmki_stripe) : 0) +
-           mm->tree.nr_nodes_bytes + vmki_mm_carried_bytes(mm) + mm->tree.nr_entries * sizeof(struct vmk_vma) +
+    return sizeof(struct mm_block) + vmki_lanes_bytes(mm) +
+           (mm->fault_stripes != NULL ? VMKI_NR_STRIPES * sizeof(struct vmki_stripe) : 0) + mm->tree.nr_nodes_bytes +
+           vmki_mm_carried_bytes(mm) + mm->tree.nr_entries * sizeof(struct vmk_vma) +
            mm->nr_spare_anon * sizeof(struct vmk_vma) + mm->nr_spare_file * sizeof(struct vmki_file_vma);
 }
 
@@ -316,7 +325,7 @@ void vmk_mm_get_stats(struct vmk_mm *mm, struct vmk_mm_stats *stats)
 {
     size_t size = stats->size;
 
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     *stats = (struct vmk_mm_stats){
         .size = size,
         .nr_vmas = mm->tree.nr_entries,
@@ -332,15 +341,15 @@ void vmk_mm_get_stats(struct vmk_mm *mm, struct vmk_mm_stats *stats)
         .committed = mm->accounted_vm,
         .nr_bytes = mm_bytes(mm),
     };
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
 }
 
 void vmk_mm_get_counters(struct vmk_mm *mm, struct vmk_counters *counters)
 {
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     *counters = (struct vmk_counters){0};
     vmki_mm_add_counters(mm, counters);
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
 }
 
 int vmk_mm_pin(struct vmk_mm *mm, int64_t pages)
@@ -383,9 +392,9 @@ int vmk_mm_unmapped_area(struct vmk_mm *mm, vmk_addr hint, uint64_t len, uint32_
 
     if (place.len == 0)
         return -VMK_EINVAL;
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     error = vmki_place(mm, &place, address);
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
     return error;
 }
 
@@ -452,12 +461,12 @@ struct vmk_vma *vmk_mm_find(struct vmk_mm *mm, vmk_addr address)
 
 void vmk_mm_lock_read(struct vmk_mm *mm)
 {
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
 }
 
 void vmk_mm_unlock_read(struct vmk_mm *mm)
 {
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
 }
 
 void vmk_mm_lock_write(struct vmk_mm *mm)

@@ -86,6 +86,8 @@ struct vmki_finger {
     struct vmki_cursor at;
 };
 
+struct vmki_lanes; /* lane.h */
+
 struct vmk_mm {
     struct vmki_tree tree;                 /* mm.lock; lock-free readers */
     struct vmki_tree_memory tree_memory;   /* constant */
@@ -99,6 +101,10 @@ struct vmk_mm {
 
     struct vmk_sync_rwlock lock;        /* mm.lock */
     struct vmk_sync_mutex anon_lock;    /* lets faults under mm.lock shared set anon_vma */
+    struct vmki_lanes *lanes;           /* atomic; NULL until writers wait for each other; what is there stays */
+    struct vmk_mm *whole;               /* constant: itself; of a lane the address space that it is of */
+    bool lanes_open;                    /* atomic; written with mm.lock exclusive */
+    uint32_t nr_waits;                  /* mm.lock exclusive: how much writers wait for it, of late */
     uint32_t users, refs;               /* atomic */
     uint32_t capabilities, personality; /* mm.lock, as all that follows */
     struct vmk_rlimits rlimits;
@@ -143,6 +149,33 @@ struct vmk_mm {
     struct vmki_member member; /* of the system */
     void *user;
 };
+
+/* From how many waits on lanes are laid out (vmki_mm_lock counts); a synchronisation header may say it. */
+#if !defined(VMK_SYNC_LANES_AFTER)
+#define VMK_SYNC_LANES_AFTER 64
+#endif
+enum { VMKI_LANES_AFTER = VMK_SYNC_LANES_AFTER };
+
+/* Do writers work beside each other (lane.h)? */
+static inline bool vmki_lanes_are_open(const struct vmk_mm *mm)
+{
+#if defined(VMK_SYNC_IMMEDIATE) /* one thread */
+    (void)mm;
+    return false;
+#else
+    return __atomic_load_n(&mm->lanes_open, __ATOMIC_RELAXED);
+#endif
+}
+/* Is there something to decide about lanes, at the end of a call? */
+static inline bool vmki_lanes_matter(const struct vmk_mm *mm)
+{
+#if defined(VMK_SYNC_IMMEDIATE)
+    (void)mm;
+    return false;
+#else
+    return mm->nr_waits + 1 > VMKI_LANES_AFTER || mm->lanes != NULL;
+#endif
+}
 
 /* ---- Small helpers ---- */
 
@@ -245,7 +278,26 @@ void vmki_mm_return_vma(struct vmk_mm *mm, struct vmk_vma *vma);
 void vmki_mm_retire_vma(struct vmk_mm *mm, struct vmk_vma *vma);
 /* Takes mm.lock exclusively; and releases it, drops files and lets retired memory go. Verbs use nothing else. */
 void vmki_mm_lock(struct vmk_mm *mm);
+bool vmki_mm_try_lock(struct vmk_mm *mm);
 void vmki_mm_unlock(struct vmk_mm *mm);
+/*
+ * Takes and releases mm.lock shared; nothing uses anything else. That there are lanes changes only with mm.lock exclusive:
+ * what the one does, the other undoes.
+ */
+void vmki_lanes_stop(struct vmk_mm *mm);
+void vmki_lanes_go(struct vmk_mm *mm, bool exclusive);
+static inline void vmki_mm_read_lock(struct vmk_mm *mm)
+{
+    vmk_sync_read_lock(&mm->lock);
+    if (VMKI_UNLIKELY(vmki_lanes_are_open(mm)))
+        vmki_lanes_stop(mm);
+}
+static inline void vmki_mm_read_unlock(struct vmk_mm *mm)
+{
+    if (VMKI_UNLIKELY(vmki_lanes_are_open(mm)))
+        vmki_lanes_go(mm, false);
+    vmk_sync_read_unlock(&mm->lock);
+}
 struct vmki_tree_memory vmki_mm_tree_memory(struct vmk_mm *mm);
 struct vmki_retired *vmki_retired_new(struct vmk_system *system);
 void vmki_retired_defer(struct vmki_retired *retired);

@@ -6,6 +6,7 @@
  * populates it.
  */
 #include "base/atomic.h"
+#include "mm/lane.h"
 #include "mm/quick.h"
 #include "mm/range.h"
 

@@ -3,6 +3,7 @@
  * mprotect.c - mprotect(2) and pkey_mprotect(2): area by area, up to the first that refuses.
  */
 #include "base/breaks.h"
+#include "mm/lane.h"
 #include "mm/plan.h"
 #include "mm/quick.h"
 
@@ -209,7 +210,7 @@ static enum vmki_step mprotect_step(struct vmki_plan *plan)
     return vmki_plan_end(plan, 0, 0);
 }
 
-static const struct vmki_verb mprotect_verb = {
+const struct vmki_verb vmki_mprotect_verb = {
     .start = mprotect_start,
     .step = mprotect_step,
     .request_size = sizeof(struct vmk_mprotect_request),
@@ -217,9 +218,9 @@ static const struct vmki_verb mprotect_verb = {
     .has_counter = true,
 };
 
-VMKI_DEFINE_QUICK_VERB(mprotect, mprotect_verb)
+VMKI_DEFINE_QUICK_VERB(mprotect, vmki_mprotect_verb)
 
 int vmki_mprotect_locked(struct vmk_mm *mm, const struct vmk_mprotect_request *request)
 {
-    return vmki_call_locked(mm, &mprotect_verb, request, NULL);
+    return vmki_call_locked(mm, &vmki_mprotect_verb, request, NULL);
 }

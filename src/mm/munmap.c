@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* munmap.c - munmap(2). */
+#include "mm/lane.h"
 #include "mm/plan.h"
 #include "mm/quick.h"
 
@@ -31,7 +32,7 @@ static enum vmki_step munmap_step(struct vmki_plan *plan)
     return prepared > 0 ? VMKI_STEP_PART : vmki_plan_end(plan, 0, 0);
 }
 
-static const struct vmki_verb munmap_verb = {
+const struct vmki_verb vmki_munmap_verb = {
     .start = munmap_start,
     .step = munmap_step,
     .request_size = sizeof(struct vmk_munmap_request),
@@ -39,4 +40,4 @@ static const struct vmki_verb munmap_verb = {
     .has_counter = true,
 };
 
-VMKI_DEFINE_QUICK_VERB(munmap, munmap_verb)
+VMKI_DEFINE_QUICK_VERB(munmap, vmki_munmap_verb)

@@ -17,11 +17,11 @@ int vmk_mm_policy_at(struct vmk_mm *mm, vmk_addr address, uint64_t *policy)
 {
     struct vmk_vma *vma;
 
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     vma = vmki_find(mm, address);
     if (vma != NULL)
         *policy = nodes_policy_of(vma, address);
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
     return vma != NULL ? 0 : -VMK_EFAULT;
 }
 

@@ -183,8 +183,8 @@ bool vmk_mm_is_tracked(struct vmk_mm *mm, vmk_addr address)
     vmk_addr cursor = address, start, end;
     bool tracked;
 
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     tracked = vmki_overlay_next(mm, &cursor, &start, &end) && start <= address;
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
     return tracked;
 }

@@ -165,8 +165,8 @@ static VMKI_INLINE bool search_unlocked(struct vmk_mm *mm, const struct search *
 
     vmk_sync_read_enter();
     edits = vmki_load_acquire(&mm->tree.edits);
-    found = find(&mm->tree, &query, &gap) && vmki_load_relaxed(&mm->reserved.root) == NULL &&
-            vmki_tree_unedited(&mm->tree, edits);
+    found = !vmki_lanes_are_open(mm) && find(&mm->tree, &query, &gap) &&
+            vmki_load_relaxed(&mm->reserved.root) == NULL && vmki_tree_unedited(&mm->tree, edits);
     vmk_sync_read_exit();
     if (!found || guarded_above(mm, &gap) < gap.start + query.len)
         return false;
@@ -181,9 +181,9 @@ static VMKI_NOINLINE int search_locked(struct vmk_mm *mm, const struct search *s
 
     if (search->len == 0)
         return -VMK_EINVAL;
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     found = place(mm, search, address);
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
     return found ? 0 : -VMK_ENOMEM;
 }
 

@@ -25,7 +25,7 @@ struct vmk_edit *vmki_plan_add_edit(struct vmki_plan *plan, enum vmk_edit_kind k
 static void plan_lock(struct vmk_mm *mm, const struct vmki_verb *verb)
 {
     if (verb->shared_lock)
-        vmk_sync_read_lock(&mm->lock);
+        vmki_mm_read_lock(mm);
     else
         vmki_mm_lock(mm);
 }
@@ -39,7 +39,7 @@ static void plan_finish(struct vmki_plan *plan)
 static void plan_unlock(struct vmk_mm *mm, const struct vmki_verb *verb)
 {
     if (verb->shared_lock)
-        vmk_sync_read_unlock(&mm->lock);
+        vmki_mm_read_unlock(mm);
     else
         vmki_mm_unlock(mm);
 }
@@ -109,7 +109,7 @@ static void part_commit_areas(struct vmki_plan *plan)
         plan->commit(plan);
 }
 
-static void backend_commit(struct vmki_plan *plan)
+static VMKI_NOINLINE void backend_commit(struct vmki_plan *plan)
 {
     const struct vmk_backend_ops *backend = plan->mm->backend;
     void *context = plan->mm->backend_context;
@@ -209,6 +209,24 @@ static VMKI_NOINLINE int call_shared(struct vmk_mm *mm, const struct vmki_verb *
     if (result != NULL)
         *result = plan.result;
     return plan.result.error;
+}
+
+bool vmki_call_if(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result,
+                  bool (*fits)(struct vmk_mm *mm, const struct vmki_area_edit *edit), int *error)
+{
+    struct vmki_plan *plan = mm->call;
+    enum vmki_step step = plan_begin(plan, mm, verb, request);
+    bool good = step == VMKI_STEP_DONE || (plan->has_area && plan->fail_after == 0 && fits(mm, &plan->area));
+
+    if (!good)
+        part_abort(plan, 0);
+    else if (step == VMKI_STEP_PART)
+        VMKI_CHECK(plan_continue(plan) == VMKI_STEP_DONE);
+    plan_finish(plan);
+    if (good && result != NULL)
+        *result = plan->result;
+    *error = good ? plan->result.error : 0;
+    return good;
 }
 
 struct vmki_area_edit *vmki_mm_edit(struct vmk_mm *mm)

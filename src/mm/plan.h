@@ -113,12 +113,20 @@ struct vmk_edit *vmki_plan_add_edit(struct vmki_plan *plan, enum vmk_edit_kind k
 
 /* mmap.c: for calls that are an mmap at heart; their start rewrites the request, then start, step and finish go on. */
 extern const struct vmki_verb vmki_mmap_verb;
+/* munmap.c, mprotect.c: for lanes. */
+extern const struct vmki_verb vmki_munmap_verb, vmki_mprotect_verb;
 
 /* The driver. */
 int vmki_plan_open(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_plan *storage);
 int vmki_call(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result);
 /* The same for a caller that holds mm.lock. */
 int vmki_call_locked(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result);
+/*
+ * The same if the first part is none or `fits`, and there is no other one: false when not, and nothing has happened but to
+ * counters of events. The locks of `mm`, perhaps a lane, are held.
+ */
+bool vmki_call_if(struct vmk_mm *mm, const struct vmki_verb *verb, const void *request, struct vmk_result *result,
+                  bool (*fits)(struct vmk_mm *mm, const struct vmki_area_edit *edit), int *error);
 /* Room for an area edit that is too large for the stack: with mm.lock exclusive, outside a call. */
 struct vmki_area_edit *vmki_mm_edit(struct vmk_mm *mm);
 int vmki_mprotect_locked(struct vmk_mm *mm, const struct vmk_mprotect_request *request);
@@ -134,15 +142,19 @@ int vmki_mprotect_locked(struct vmk_mm *mm, const struct vmk_mprotect_request *r
         return vmki_plan_open(mm, &(verb), request, plan);                                                             \
     }
 
-/* The same for a verb that has a short way (quick.h). */
+/* The same for a verb that has a short way (quick.h) and runs in lanes (lane.h). */
 #define VMKI_DEFINE_QUICK_VERB(name, verb)                                                                             \
     int vmk_##name(struct vmk_mm *mm, const struct vmk_##name##_request *request, struct vmk_result *result)           \
     {                                                                                                                  \
         int error = 0;                                                                                                 \
                                                                                                                        \
+        if (VMKI_UNLIKELY(vmki_lanes_are_open(mm)) && vmki_lane_##name(mm, request, result, &error))                   \
+            return error;                                                                                              \
         vmki_mm_lock(mm);                                                                                              \
         if (!vmki_quick_##name(mm, request, result))                                                                   \
             error = vmki_call_locked(mm, &(verb), request, result);                                                    \
+        if (VMKI_UNLIKELY(vmki_lanes_matter(mm)))                                                                      \
+            vmki_lanes_consider(mm);                                                                                   \
         vmki_mm_unlock(mm);                                                                                            \
         return error;                                                                                                  \
     }                                                                                                                  \

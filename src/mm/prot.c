@@ -68,7 +68,7 @@ int64_t vmk_mm_access(struct vmk_mm *mm, vmk_addr address, void *buffer, size_t 
 {
     size_t done = 0;
 
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     while (done < len) {
         struct vmk_vma *vma = vmki_find(mm, address + done);
         const struct vmk_vm_ops *ops = vma != NULL ? vmki_vma_ops(vma) : NULL;
@@ -83,6 +83,6 @@ int64_t vmk_mm_access(struct vmk_mm *mm, vmk_addr address, void *buffer, size_t 
             break;
         done += (size_t)nr;
     }
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
     return done != 0 || len == 0 ? (int64_t)done : -VMK_EIO;
 }

@@ -13,7 +13,7 @@
 #define PROT_PLAIN (VMK_PROT_READ | VMK_PROT_WRITE | VMK_PROT_EXEC)
 
 /* Nobody but the tree, the areas and the counters has to hear of a change, and no mode of the process adds rules. */
-static bool mm_is_plain(const struct vmk_mm *mm)
+bool vmki_mm_is_plain(const struct vmk_mm *mm)
 {
     uintptr_t listeners = (uintptr_t)mm->backend | (uintptr_t)mm->overlay | (uintptr_t)mm->system->trace;
     uint64_t modes = mm->def_flags | mm->mdwe | (mm->personality & VMK_READ_IMPLIES_EXEC) | mm->reserved.nr_entries;
@@ -22,12 +22,12 @@ static bool mm_is_plain(const struct vmk_mm *mm)
 }
 
 /* PROT_EXEC alone may mean a protection key. */
-static bool prot_is_plain(const struct vmk_mm *mm, uint64_t prot)
+bool vmki_prot_is_plain(const struct vmk_mm *mm, uint64_t prot)
 {
     return (prot & ~(uint64_t)PROT_PLAIN) == 0 && (prot != VMK_PROT_EXEC || mm->settings->nr_pkeys == 0);
 }
 
-static bool area_is_plain(vmk_vm_flags flags, const struct vmk_vma *vma)
+bool vmki_area_is_plain(vmk_vm_flags flags, const struct vmk_vma *vma)
 {
     return (flags & ~PLAIN_FLAGS) == 0 && vma->file == NULL && vma->ext == NULL;
 }
@@ -65,9 +65,9 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
     struct vmki_tree_entry entry;
     struct vmk_vma *vma;
 
-    if ((request->flags & ~(uint32_t)VMK_MAP_FIXED) != kind || !mm_is_plain(mm) || !prot_is_plain(mm, request->prot) ||
-        (request->offset | (request->address & (mm->page_size - 1))) != 0 || len == 0 ||
-        ((request->flags & VMK_MAP_FIXED) == 0 && request->address != 0) ||
+    if ((request->flags & ~(uint32_t)VMK_MAP_FIXED) != kind || !vmki_mm_is_plain(mm) ||
+        !vmki_prot_is_plain(mm, request->prot) || (request->offset | (request->address & (mm->page_size - 1))) != 0 ||
+        len == 0 || ((request->flags & VMK_MAP_FIXED) == 0 && request->address != 0) ||
         mm->tree.nr_entries > vmki_max_map_count(mm) || !vmki_mm_reserve_vmas(mm, 1, 0) ||
         vmki_place(mm, &place, &entry.start) != 0)
         return false;
@@ -104,12 +104,12 @@ bool vmki_quick_munmap(struct vmk_mm *mm, const struct vmk_munmap_request *reque
     struct vmk_vma *vma;
     vmk_vm_flags flags;
 
-    if (!mm_is_plain(mm) || len == 0)
+    if (!vmki_mm_is_plain(mm) || len == 0)
         return false;
     finger = vmki_seek(mm, request->address);
     vma = finger->entry.item;
     if (vma == NULL || finger->entry.start != request->address || finger->entry.end != request->address + len ||
-        !area_is_plain(finger->entry.flags, vma) || !vmki_cursor_erase_fits(&finger->at))
+        !vmki_area_is_plain(finger->entry.flags, vma) || !vmki_cursor_erase_fits(&finger->at))
         return false;
     flags = vma->flags;
     vmki_finger_forget(mm);
@@ -305,8 +305,8 @@ static bool tile_modify(struct vmk_mm *mm, const struct vmki_tree_entry *part)
     struct tiling tiling = {.nr = 0};
 
     if (!vmki_cursor_touching(cursor, part->start == entry.start, part->end == entry.end, &before, &after) ||
-        (before.item != NULL && !area_is_plain(before.flags, before.item)) ||
-        (after.item != NULL && !area_is_plain(after.flags, after.item)))
+        (before.item != NULL && !vmki_area_is_plain(before.flags, before.item)) ||
+        (after.item != NULL && !vmki_area_is_plain(after.flags, after.item)))
         return false;
     if ((!tile_joins(&tiling, &entry, part, &before, &after) && !tile_cuts(&tiling, mm, &entry, part)) ||
         !vmki_cursor_tile_fits(cursor, tiling.nr_old, tiling.nr))
@@ -327,7 +327,7 @@ bool vmki_quick_mprotect(struct vmk_mm *mm, const struct vmk_mprotect_request *r
     struct vmk_vma *vma;
     vmk_vm_flags old;
 
-    if (!mm_is_plain(mm) || !prot_is_plain(mm, request->prot) || request->pkey != -1 ||
+    if (!vmki_mm_is_plain(mm) || !vmki_prot_is_plain(mm, request->prot) || request->pkey != -1 ||
         !vmki_page_aligned(mm, part.start) || part.end <= part.start)
         return false;
     finger = vmki_seek(mm, part.start);
@@ -336,7 +336,7 @@ bool vmki_quick_mprotect(struct vmk_mm *mm, const struct vmk_mprotect_request *r
         return false;
     old = finger->entry.flags;
     part.flags = request->prot | (old & ~VMK_VM_ACCESS);
-    if (!area_is_plain(old, vma) || (part.flags & ~(part.flags >> 4) & VMK_VM_ACCESS) != 0)
+    if (!vmki_area_is_plain(old, vma) || (part.flags & ~(part.flags >> 4) & VMK_VM_ACCESS) != 0)
         return false;
     if (part.flags != old) {
         if (vmki_protect_account(mm, vma, pages, &part.flags, &charged) != 0)

@@ -15,6 +15,11 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
 bool vmki_quick_munmap(struct vmk_mm *mm, const struct vmk_munmap_request *request, struct vmk_result *result);
 bool vmki_quick_mprotect(struct vmk_mm *mm, const struct vmk_mprotect_request *request, struct vmk_result *result);
 
+/* What counts as plain: a space without modes and listeners, rights without a key, an area with nothing special about it. */
+bool vmki_mm_is_plain(const struct vmk_mm *mm);
+bool vmki_prot_is_plain(const struct vmk_mm *mm, uint64_t prot);
+bool vmki_area_is_plain(vmk_vm_flags flags, const struct vmk_vma *vma);
+
 /*
  * mprotect.c: what new flags of an area mean for the commit charge and RLIMIT_DATA. 0, with VMK_VM_ACCOUNT as it will be and
  * the pages charged; or the error.

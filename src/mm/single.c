@@ -263,7 +263,7 @@ int vmk_vma_merge(struct vmk_mm *mm, struct vmk_vma *vma, struct vmk_vma **merge
 
     if (error != 0)
         return error;
-    error = vmki_edit_modify(vma, vma->start, vma->end, vma->flags, vmki_ext_get(vma->ext), edit, &partial);
+    error = vmki_edit_modify(vma->mm, vma, vma->start, vma->end, vma->flags, vmki_ext_get(vma->ext), edit, &partial);
     if (error != 0)
         return error;
     edit->new_start = edit->new_end; /* nothing to tell */

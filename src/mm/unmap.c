@@ -12,9 +12,8 @@
 #include "mm/reserve.h"
 
 /* Memory and an edit that cuts `vma` at `address`, and no more: the halves are not merged with anything. */
-static int unmap_split(struct vmk_vma *vma, vmk_addr address, struct vmki_area_edit *edit)
+static int unmap_split(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr address, struct vmki_area_edit *edit)
 {
-    struct vmk_mm *mm = vma->mm;
     int error = vmki_edit_reserve(mm, 1, vma->file != NULL);
     struct vmk_vma *upper;
 
@@ -49,7 +48,8 @@ static int unmap_refusal(struct vmk_mm *mm, struct vmk_vma *first, vmk_addr end)
 /* The part that is visible although the call fails: the cut at `start` of the first area. 1, or negative. */
 static int unmap_first_cut(struct vmki_plan *plan, struct vmk_vma *first, vmk_addr start, int refusal)
 {
-    int error = first->start < start && !VMKI_BROKEN(unmap_cut) ? unmap_split(first, start, &plan->area) : refusal;
+    int error =
+        first->start < start && !VMKI_BROKEN(unmap_cut) ? unmap_split(plan->mm, first, start, &plan->area) : refusal;
 
     if (error != 0)
         return error;
@@ -71,7 +71,7 @@ int vmki_plan_unmap_refused(struct vmki_plan *plan, vmk_addr start, vmk_addr end
     if ((first->flags & VMK_VM_SEALED) != 0 && !VMKI_BROKEN(seal_unmap))
         return -VMK_EPERM;
     if (first->end >= end)
-        return vmki_unmap_may_split(first, first, start, end);
+        return vmki_unmap_may_split(mm, first, first, start, end);
     if (first->start < start)
         refusal = vmki_vma_may_split(first, start);
     if (refusal != 0)
@@ -87,7 +87,7 @@ int vmki_plan_cut(struct vmki_plan *plan, vmk_addr address)
 
     if (vma == NULL || vma->start == address || VMKI_BROKEN(map_cut))
         return 0;
-    error = unmap_split(vma, address, &plan->area);
+    error = unmap_split(plan->mm, vma, address, &plan->area);
     if (error != 0)
         return error;
     plan->has_area = true;

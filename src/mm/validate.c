@@ -251,7 +251,7 @@ static void validate_counters(struct validator *v)
     validate_count(v, "spare areas", validate_list_len(mm->spare_anon), mm->nr_spare_anon);
     validate_count(v, "spare file areas", validate_list_len(mm->spare_file), mm->nr_spare_file);
     if (mm->system->commit == NULL)
-        validate_that(v, __atomic_load_n(&mm->system->committed, __ATOMIC_RELAXED) >= v->accounted,
+        validate_that(v, vmk_system_committed(mm->system) >= v->accounted,
                       "the system's commit charge is below this address space's", 0);
 }
 
@@ -264,7 +264,7 @@ unsigned vmk_mm_validate(struct vmk_mm *mm, vmk_sink_fn *sink, void *context)
     v.mm = mm;
     v.has_sink = sink != NULL;
     vmki_format_init(&v.format, sink, context);
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     broken_tree = vmki_tree_validate(&mm->tree);
     validate_text(&v, "tree", broken_tree);
     validate_text(&v, "reserved ranges", vmki_tree_validate(&mm->reserved));
@@ -273,7 +273,7 @@ unsigned vmk_mm_validate(struct vmk_mm *mm, vmk_sink_fn *sink, void *context)
         validate_counters(&v);
         validate_text(&v, "write tracking", vmki_overlay_validate(mm));
     }
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
     if (v.has_sink)
         vmki_format_flush(&v.format);
     return v.broken;

@@ -336,8 +336,8 @@ size_t vmk_mm_for_each(struct vmk_mm *mm, vmk_addr start, vmk_addr end,
 {
     size_t nr;
 
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     nr = vmki_tree_each(&mm->tree, start, end, VMKI_VM_PUBLIC, visit, context);
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
     return nr;
 }

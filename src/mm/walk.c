@@ -14,7 +14,7 @@ enum vmki_step vmki_plan_modify(struct vmki_plan *plan, struct vmk_vma *vma, vmk
         vmki_ext_put(plan->mm, ext);
         return vmki_plan_end(plan, error, 0);
     }
-    error = vmki_edit_modify(vma, start, end, flags, ext, &plan->area, &partial);
+    error = vmki_edit_modify(plan->mm, vma, start, end, flags, ext, &plan->area, &partial);
     if (error != 0 && !partial)
         return vmki_plan_end(plan, error, 0);
     plan->has_area = true;

@@ -116,8 +116,8 @@ uint64_t vmk_mm_unknown_merges(struct vmk_mm *mm)
 {
     uint64_t nr;
 
-    vmk_sync_read_lock(&mm->lock);
+    vmki_mm_read_lock(mm);
     nr = mm->unknown_merges;
-    vmk_sync_read_unlock(&mm->lock);
+    vmki_mm_read_unlock(mm);
     return nr;
 }

@@ -300,13 +300,13 @@ int vmk_mm_save(struct vmk_mm *const *mms, size_t nr_mms, vmk_sink_fn *sink, voi
     vmki_numbers_init(&s->files, mms[0]->system);
     vmki_numbers_init(&s->anon_vmas, mms[0]->system);
     for (size_t i = 0; i < nr_mms; i++)
-        vmk_sync_read_lock(&mms[i]->lock);
+        vmki_mm_read_lock(mms[i]);
     for (size_t i = 0; i < nr_mms && error == 0; i++)
         error = save_look_at(s, mms[i]);
     if (error == 0)
         save_all(s);
     for (size_t i = nr_mms; i > 0; i--)
-        vmk_sync_read_unlock(&mms[i - 1]->lock);
+        vmki_mm_read_unlock(mms[i - 1]);
     vmki_numbers_end(&s->files);
     vmki_numbers_end(&s->anon_vmas);
     vmki_free(system, s, sizeof(*s));

@@ -5,6 +5,7 @@
  * Mode 0 refuses a single charge beyond all memory and swap; mode 1 nothing; mode 2 keeps the sum below a limit, less a
  * reserve for the administrator and one for the user's own recovery (proc_sys_vm(5); facts: Limits and accounting).
  */
+#include "base/atomic.h"
 #include "system/system.h"
 
 uint64_t vmk_system_commit_limit(const struct vmk_system *system)
@@ -39,6 +40,46 @@ static bool commit_fits(const struct vmk_system *system, uint64_t committed, boo
     return committed < allowed;
 }
 
+/* What is counted by processor. */
+static uint64_t commit_apart(const struct vmk_system *system)
+{
+    const struct vmki_commit_stripe *stripes = vmki_load_acquire(&system->commit_stripes);
+    uint64_t pages = 0;
+
+    for (unsigned i = 0; stripes != NULL && i < VMKI_NR_COMMIT_STRIPES; i++)
+        pages += vmki_load_relaxed(&stripes[i].pages);
+    return pages;
+}
+
+void vmki_commit_add_stripes(struct vmk_system *system)
+{
+    const size_t size = VMKI_NR_COMMIT_STRIPES * sizeof(struct vmki_commit_stripe);
+    struct vmki_commit_stripe *stripes, *none = NULL;
+
+    if (vmki_load_relaxed(&system->commit_stripes) != NULL)
+        return;
+    stripes = vmki_alloc(system, size, 64);
+    if (stripes == NULL)
+        return;
+    memset(stripes, 0, size);
+    if (!__atomic_compare_exchange_n(&system->commit_stripes, &none, stripes, false, __ATOMIC_RELEASE,
+                                     __ATOMIC_RELAXED))
+        vmki_free(system, stripes, size);
+}
+
+void vmki_commit_count(struct vmk_system *system, uint64_t pages)
+{
+#if defined(VMK_SYNC_PROCESSOR)
+    struct vmki_commit_stripe *stripes = vmki_load_acquire(&system->commit_stripes);
+
+    if (stripes != NULL) {
+        __atomic_add_fetch(&stripes[VMK_SYNC_PROCESSOR() % VMKI_NR_COMMIT_STRIPES].pages, pages, __ATOMIC_RELAXED);
+        return;
+    }
+#endif
+    __atomic_add_fetch(&system->committed, pages, __ATOMIC_RELAXED);
+}
+
 /* Mode 0 looks at each request alone; in mode 2 the last of many requests is the one that has the least left. */
 static bool charge_fits(const struct vmk_system *system, uint64_t committed, uint64_t largest, bool privileged,
                         uint64_t total_vm, unsigned page_shift)
@@ -49,7 +90,7 @@ static bool charge_fits(const struct vmk_system *system, uint64_t committed, uin
     case VMK_OVERCOMMIT_GUESS:
         return largest <= vmki_sysctl(&system->sysctl.total_ram_pages) + vmki_sysctl(&system->sysctl.total_swap_pages);
     default:
-        return commit_fits(system, committed, privileged, total_vm, page_shift);
+        return commit_fits(system, committed + commit_apart(system), privileged, total_vm, page_shift);
     }
 }
 
@@ -82,5 +123,5 @@ void vmki_commit_uncharge(struct vmk_system *system, uint64_t pages)
 
 uint64_t vmk_system_committed(const struct vmk_system *system)
 {
-    return __atomic_load_n(&system->committed, __ATOMIC_RELAXED);
+    return __atomic_load_n(&system->committed, __ATOMIC_RELAXED) + commit_apart(system);
 }

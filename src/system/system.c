@@ -107,6 +107,8 @@ int vmk_system_destroy(struct vmk_system *system)
         return -VMK_EBUSY;
     vmki_pool_trim(system);
     vmki_settings_put(system, system->settings);
+    if (system->commit_stripes != NULL)
+        vmki_free(system, system->commit_stripes, VMKI_NR_COMMIT_STRIPES * sizeof(struct vmki_commit_stripe));
     vmk_sync_mutex_destroy(&system->lock);
     vmk_sync_mutex_destroy(&system->rmap_lock);
     vmk_sync_mutex_destroy(&system->pool_lock);
@@ -233,6 +235,9 @@ void vmk_system_fork_prepare(struct vmk_system *system)
     vmk_sync_mutex_lock(&system->lock);
     for (struct vmki_member *member = system->members; member != NULL; member = member->next) {
         vmk_sync_write_lock(member->lock);
+        for (unsigned i = 0; i < VMKI_MAX_MORE_LOCKS; i++)
+            if (member->more_lock(member, i) != NULL)
+                vmk_sync_write_lock(member->more_lock(member, i));
         vmk_sync_mutex_lock(member->inner_lock);
     }
     vmk_sync_mutex_lock(&system->rmap_lock);
@@ -245,6 +250,9 @@ static void system_fork_unlock(struct vmk_system *system)
     vmk_sync_mutex_unlock(&system->rmap_lock);
     for (struct vmki_member *member = system->members; member != NULL; member = member->next) {
         vmk_sync_mutex_unlock(member->inner_lock);
+        for (unsigned i = 0; i < VMKI_MAX_MORE_LOCKS; i++)
+            if (member->more_lock(member, i) != NULL)
+                vmk_sync_write_unlock(member->more_lock(member, i));
         vmk_sync_write_unlock(member->lock);
     }
     vmk_sync_mutex_unlock(&system->lock);
@@ -268,6 +276,9 @@ void vmk_system_fork_child(struct vmk_system *system)
     vmk_sync_mutex_init(&system->rmap_lock);
     for (struct vmki_member *member = system->members; member != NULL; member = member->next) {
         vmk_sync_mutex_init(member->inner_lock);
+        for (unsigned i = 0; i < VMKI_MAX_MORE_LOCKS; i++)
+            if (member->more_lock(member, i) != NULL)
+                vmk_sync_rwlock_init(member->more_lock(member, i));
         vmk_sync_rwlock_init(member->lock);
     }
     vmk_sync_mutex_init(&system->lock);

@@ -18,6 +18,7 @@ struct vmki_member {
     struct vmki_member *next, *prev; /* system->lock */
     struct vmk_sync_rwlock *lock;    /* mm.lock, and the one inside it */
     struct vmk_sync_mutex *inner_lock;
+    struct vmk_sync_rwlock *(*more_lock)(struct vmki_member *member, unsigned number); /* its lanes', or NULL */
     void (*add_counters)(struct vmki_member *member, struct vmk_counters *sum);
     void (*flush)(struct vmki_member *member); /* hands what waits for readers to the deferral */
 };
@@ -40,20 +41,28 @@ enum { VMKI_POOL_BYTES = 8 << 10 };
 enum { VMKI_POOL_BYTES = 4 << 20 };
 #endif
 
+/* What is charged where nothing depends on the sum: by processor, so that writers share no memory that they write. */
+enum { VMKI_NR_COMMIT_STRIPES = 16, VMKI_MAX_MORE_LOCKS = 21 };
+struct vmki_commit_stripe {
+    uint64_t pages; /* atomic; modulo 2^64 */
+    uint64_t unused[7];
+};
+
 struct vmk_system {
     struct vmk_port port;
     struct vmki_settings *settings;
-    struct vmk_sysctl sysctl;        /* each word read and written atomically */
-    uint64_t committed;              /* pages, atomic */
-    uint64_t next_id;                /* identities of anon_vmas, atomic */
-    uint64_t nr_children;            /* address spaces, objects and files that are alive, atomic */
-    struct vmk_sync_mutex lock;      /* guards gone and members */
-    struct vmk_counters gone;        /* sums of address spaces that have ended */
-    struct vmki_member *members;     /* all address spaces */
-    struct vmk_sync_mutex rmap_lock; /* guards the list of areas of every object (object.rmap) */
-    struct vmk_sync_mutex pool_lock; /* innermost */
-    struct vmki_pooled *pool;        /* pool_lock; read without it too */
-    size_t pool_bytes;               /* pool_lock */
+    struct vmk_sysctl sysctl;                  /* each word read and written atomically */
+    uint64_t committed;                        /* pages, atomic; without those of the stripes */
+    struct vmki_commit_stripe *commit_stripes; /* atomic; NULL until writers run beside each other */
+    uint64_t next_id;                          /* identities of anon_vmas, atomic */
+    uint64_t nr_children;                      /* address spaces, objects and files that are alive, atomic */
+    struct vmk_sync_mutex lock;                /* guards gone and members */
+    struct vmk_counters gone;                  /* sums of address spaces that have ended */
+    struct vmki_member *members;               /* all address spaces */
+    struct vmk_sync_mutex rmap_lock;           /* guards the list of areas of every object (object.rmap) */
+    struct vmk_sync_mutex pool_lock;           /* innermost */
+    struct vmki_pooled *pool;                  /* pool_lock; read without it too */
+    size_t pool_bytes;                         /* pool_lock */
     const struct vmk_commit_ops *commit;
     vmk_trace_fn *trace;
     void *trace_context;
@@ -87,6 +96,10 @@ int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privilege
  */
 int vmki_commit_charge_many(struct vmk_system *system, uint64_t pages, uint64_t largest, bool privileged,
                             uint64_t total_vm, unsigned page_shift, bool enforce);
+/* Counts `pages` (modulo 2^64) with no question asked: in modes 0 and 1, and no more than there are in all. */
+void vmki_commit_count(struct vmk_system *system, uint64_t pages);
+/* Makes room to count by processor; without memory all is counted in one place. */
+void vmki_commit_add_stripes(struct vmk_system *system);
 void vmki_commit_uncharge(struct vmk_system *system, uint64_t pages);
 
 /* Adds every counter of `more` to `sum`; `more` may be counting. */

@@ -299,4 +299,6 @@ size_t vmki_tree_retire_subtree(struct vmki_tree *tree, struct vmki_tree_node *n
 /* Sets first_start and last_end from the nodes. */
 void vmki_tree_note_ends(struct vmki_tree *tree);
 
+_Static_assert((int)VMKI_TREE_MAX_PARTS == (int)VMKI_INNER_MAX, "a part for each child");
+
 #endif

@@ -595,6 +595,8 @@ static void publish_root(struct rebuild *rebuild)
     for (made = root; root && root->level && root->count == 1;)
         root = vmki_inner(root)->child[0];
     vmki_store_release(&tree->root, root);
+    if (tree->above)
+        vmki_store_release(tree->above, root);
     tree->height = root ? root->level + 1u : 0;
     while (made != root) {
         struct vmki_tree_node *child = vmki_inner(made)->child[0];
@@ -837,6 +839,23 @@ bool vmki_cursor_reserve(const struct vmki_cursor *cursor, vmk_addr until, unsig
     if (!is_wide(&at, to, until) && fits_in_place(&at, to, nr_new))
         return true;
     return vmki_tree_reserve(at.tree, 1);
+}
+
+bool vmki_cursor_keeps_root(const struct vmki_cursor *cursor, vmk_addr until, unsigned nr_new)
+{
+    const struct vmki_tree_node *root = cursor->tree->root;
+    struct vmki_cursor at = *cursor;
+    unsigned to;
+
+    if (!at.node[0] || until > VMKI_TREE_MAX_END)
+        return false;
+    to = choose_leaf(&at, until, nr_new);
+    if (is_wide(&at, to, until))
+        return false;
+    if (fits_in_place(&at, to, nr_new))
+        return true;
+    /* Of a level, a splice in one leaf replaces at most a node and its siblings, by at most one more. */
+    return root->level > 0 && root->count >= 6 && root->count + 2 <= VMKI_INNER_MAX;
 }
 
 void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct vmki_tree_entry *new_entries,

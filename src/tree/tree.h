@@ -81,6 +81,7 @@ struct vmki_tree {
     struct vmki_tree_node *spare;
     size_t nr_nodes_bytes; /* bytes in live nodes, the spare ones included */
     const struct vmki_tree_memory *memory;
+    struct vmki_tree_node **above; /* of a part: the root's pointer to it; else NULL */
 };
 
 /*
@@ -203,6 +204,26 @@ void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry
 /* The cursor's entry goes; afterwards the cursor stands on what followed it, if that is in the leaf, else nowhere. */
 bool vmki_cursor_erase_fits(const struct vmki_cursor *cursor);
 void vmki_cursor_erase(struct vmki_cursor *cursor);
+
+/*
+ * ---- Parts: what lies below one child of the root, for a writer of its own (part.c) ----
+ *
+ * The whole tree is not edited, and no gap looked for in it, while parts are open; readers notice nothing.
+ */
+
+/* 0 when the root is a leaf. */
+enum { VMKI_TREE_MAX_PARTS = 21 };
+unsigned vmki_tree_nr_parts(const struct vmki_tree *tree);
+/* Part `number` may have entries that start above this bound and end below the next one: touching neither. */
+vmk_addr vmki_tree_part_bound(const struct vmki_tree *tree, unsigned number);
+/* Makes `part`, which keeps its memory and its reserved nodes, part `number`. It counts entries from the whole's number on. */
+void vmki_tree_part_open(struct vmki_tree *part, struct vmki_tree *tree, unsigned number);
+/* `nr_before`: what part->nr_entries was when it was opened. */
+void vmki_tree_part_close(struct vmki_tree *part, struct vmki_tree *tree, size_t nr_before);
+/* After parts were closed: a bit for each. */
+void vmki_tree_parts_settle(struct vmki_tree *tree, uint32_t changed);
+/* Whether this splice leaves the tree a root of the same level, with room for another one like it. */
+bool vmki_cursor_keeps_root(const struct vmki_cursor *cursor, vmk_addr until, unsigned nr_new);
 
 /*
  * Fills an empty tree with `nr` ascending entries that `next` delivers one by one, leaves packed full. False when

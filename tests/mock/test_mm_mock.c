@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "linear.h"
+#include "mm/lane.h"
 #include "ports/mock/mock.h"
 
 #define PAGE UINT64_C(4096)
@@ -28,7 +29,24 @@ struct plan {
     unsigned nr_threads;
     struct lin_call calls[MOCK_MAX_THREADS - 1][MAX_THREAD_CALLS]; /* to == 0 ends the list */
     bool any_bounds;
+    bool warm; /* the lanes of all pages are there before the threads begin */
 };
+
+/* Calls of threads that ran in a lane, of all runs. */
+static unsigned long nr_in_lanes;
+
+static unsigned long count_in_lanes(struct vmk_mm *mm)
+{
+    unsigned long nr = 0;
+
+    for (unsigned i = 0; i < VMKI_TREE_MAX_PARTS; i++) {
+        const struct vmk_mm *lane = vmki_lane(mm, i);
+
+        if (lane != NULL)
+            nr += lane->counters.mmap + lane->counters.munmap + lane->counters.mprotect;
+    }
+    return nr;
+}
 
 static long fail_allocation = -1; /* of the threads' */
 
@@ -71,6 +89,16 @@ static void begin(void *context)
     for (unsigned i = 0; plan->pages[i] != '\0'; i++)
         if (plan->pages[i] != '.')
             map(history->mm, LIN_BASE + i * PAGE, plan->pages[i] == 'r' ? LIN_READ : LIN_WRITE);
+    for (unsigned i = 0; plan->warm && i < 3 * LIN_PAGES; i++) { /* a change and back */
+        struct lin_call call = {.kind = LIN_PROTECT, .from = i % LIN_PAGES, .to = i % LIN_PAGES + 1, .page = LIN_READ};
+
+        if (plan->pages[call.from] != 'w')
+            continue;
+        lin_do(history->mm, &call, mock_point);
+        call.page = LIN_WRITE;
+        lin_do(history->mm, &call, mock_point);
+    }
+    nr_in_lanes -= count_in_lanes(history->mm);
     history->before = lin_read(history->mm);
     history->nr = 0;
     mock_fail_allocation(fail_allocation);
@@ -102,6 +130,7 @@ static const char *end(void *context)
     struct history *history = context;
     struct lin_state after = lin_read(history->mm);
 
+    nr_in_lanes += count_in_lanes(history->mm);
     memset(text, 0, sizeof(text));
     if (vmk_mm_validate(history->mm, keep_line, text) != 0)
         return text;
@@ -142,13 +171,21 @@ static const char *end(void *context)
     }
 
 static const struct plan plans[] = {
-    {"in place: come and go", "..ww....", 3, 3, 2, {{LOOKUP(2), LOOKUP(4)}, {UNMAP(2, 4), MAP(4, 6, LIN_READ)}}, false},
+    {"in place: come and go",
+     "..ww....",
+     3,
+     3,
+     2,
+     {{LOOKUP(2), LOOKUP(4)}, {UNMAP(2, 4), MAP(4, 6, LIN_READ)}},
+     false,
+     false},
     {"slots used again",
      "w.w.w...",
      2,
      2,
      2,
      {{LOOKUP(2), CHECK(2, LIN_WRITE)}, {UNMAP(2, 3), MAP(6, 7, LIN_READ), MAP(2, 4, LIN_READ)}},
+     false,
      false},
     {"one word: grow and shrink",
      "wwww....",
@@ -156,6 +193,7 @@ static const struct plan plans[] = {
      1,
      2,
      {{LOOKUP(3), LOOKUP(1)}, {MAP(4, 5, LIN_WRITE), UNMAP(0, 2)}},
+     false,
      false},
     {"split and merge",
      "wwwwww..",
@@ -163,6 +201,7 @@ static const struct plan plans[] = {
      2,
      2,
      {{LOOKUP(2), LOOKUP(4)}, {PROTECT(2, LIN_READ), PROTECT(2, LIN_WRITE)}},
+     false,
      false},
     {"a leaf is divided",
      "w.w.w...",
@@ -170,14 +209,23 @@ static const struct plan plans[] = {
      6,
      2,
      {{LOOKUP(2), LOOKUP(6)}, {PROTECT(4, LIN_READ), MAP(5, 7, LIN_READ)}},
+     false,
      false},
-    {"leaves are joined", "r.w.r.w.", 6, 6, 2, {{LOOKUP(4), LOOKUP(0)}, {UNMAP(0, 8), MAP(0, 2, LIN_READ)}}, false},
+    {"leaves are joined",
+     "r.w.r.w.",
+     6,
+     6,
+     2,
+     {{LOOKUP(4), LOOKUP(0)}, {UNMAP(0, 8), MAP(0, 2, LIN_READ)}},
+     false,
+     false},
     {"the first of a leaf moves",
      "wwww....",
      0,
      3,
      2,
      {{LOOKUP(0), LOOKUP(1)}, {UNMAP(0, 1), MAP(0, 1, LIN_WRITE)}},
+     false,
      false},
     {"faults",
      "..ww....",
@@ -185,13 +233,15 @@ static const struct plan plans[] = {
      2,
      2,
      {{FAULT(2, LIN_WRITE), FAULT(3, LIN_READ)}, {PROTECT(2, LIN_READ), UNMAP(3, 4)}},
-     true},
+     true,
+     false},
     {"two writers",
      "ww..ww..",
      2,
      2,
      2,
      {{UNMAP(0, 1), MAP(2, 3, LIN_WRITE)}, {PROTECT(4, LIN_READ), MAP(3, 4, LIN_WRITE)}},
+     false,
      false},
     {"two writers and a reader",
      "ww..ww..",
@@ -199,7 +249,40 @@ static const struct plan plans[] = {
      2,
      3,
      {{UNMAP(0, 1)}, {MAP(2, 4, LIN_WRITE)}, {LOOKUP(1), LOOKUP(4)}},
+     false,
      false},
+    {"two lanes",
+     "w.w.w.w.",
+     13,
+     20,
+     2,
+     {{UNMAP(2, 3), MAP(2, 3, LIN_WRITE)}, {UNMAP(6, 7), PROTECT(6, LIN_READ)}},
+     false,
+     true},
+    {"two lanes: they grow",
+     "w.w.w.w.",
+     13,
+     20,
+     2,
+     {{MAP(1, 2, LIN_READ), UNMAP(0, 1)}, {MAP(7, 8, LIN_READ), UNMAP(7, 8)}},
+     false,
+     true},
+    {"two lanes and mm.lock",
+     "w.w.w.w.",
+     13,
+     20,
+     2,
+     {{UNMAP(2, 3), MAP(3, 4, LIN_WRITE)}, {UNMAP(1, 7), MAP(6, 7, LIN_READ)}},
+     false,
+     true},
+    {"two lanes and a reader",
+     "w.w.w.w.",
+     13,
+     20,
+     3,
+     {{UNMAP(2, 3)}, {UNMAP(6, 7)}, {LOOKUP(2), LOOKUP(6), LOOKUP(2)}},
+     false,
+     true},
 };
 enum { NR_PLANS = sizeof(plans) / sizeof(plans[0]) };
 
@@ -228,8 +311,10 @@ static void test_all_within_bounds(void **state)
     for (unsigned i = 0; i < NR_PLANS; i++) {
         struct mock_report report;
 
+        nr_in_lanes = 0;
         if (!explore(&plans[i], &options, &report))
             fail_msg("%s: %s (run %lu)", plans[i].name, report.violation, report.nr_runs);
+        assert_true(!plans[i].warm || nr_in_lanes > report.nr_runs); /* at least one a run */
         print_message("%-28s %7lu runs%s, %lu points\n", plans[i].name, report.nr_runs,
                       report.is_complete ? "" : " (not all)", report.nr_points);
         assert_true(report.nr_runs > 100);

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Lanes: calls that run beside each other in one space. First one after the other, compared with a space that has none,
+ * after each call, to the last counter; then by threads in neighbouring regions, whose maps and sums must be those of
+ * their own calls alone.
+ */
+#include <pthread.h>
+#include <sched.h>
+#include <string.h>
+
+#include "mm/lane.h"
+#include "support.h"
+
+enum { NR_THREADS = 3, REGION_PAGES = 256, NR_BASE = 40 };
+#define REGION(n) (UINT64_C(0x40000000) + (n)*REGION_PAGES * VT_PAGE)
+
+static uint64_t next_random(uint64_t *state)
+{
+    *state = *state * UINT64_C(6364136223846793005) + 1442695040888963407;
+    return *state >> 33;
+}
+
+/* As if writers had waited. */
+static void want_lanes(struct vmk_mm *mm)
+{
+    vmki_mm_lock(mm);
+    mm->nr_waits = 1000;
+    vmki_mm_unlock(mm);
+}
+
+static unsigned nr_lanes(struct vmk_mm *mm)
+{
+    unsigned nr = 0;
+
+    for (unsigned i = 0; i < VMKI_TREE_MAX_PARTS; i++)
+        nr += vmki_lane(mm, i) != NULL;
+    return nr;
+}
+
+/* ---- One thread, two spaces ---- */
+
+#if defined(__SANITIZE_THREAD__)
+enum { NR_COMPARED = 400 };
+#else
+enum { NR_COMPARED = 3000 };
+#endif
+
+struct one_call {
+    unsigned kind;
+    vmk_addr address;
+    uint64_t len, prot;
+};
+
+static struct one_call random_call(uint64_t *random, unsigned region)
+{
+    static const uint64_t prots[] = {VT_R, VT_RW, VT_RW, VT_RX, VMK_PROT_NONE};
+    uint64_t page = next_random(random) % REGION_PAGES, len = 1 + next_random(random) % 6;
+
+    return (struct one_call){.kind = (unsigned)(next_random(random) % 12),
+                             .address = REGION(region) + page * VT_PAGE,
+                             .len = vmki_min(len, REGION_PAGES - page) * VT_PAGE,
+                             .prot = prots[next_random(random) % 5]};
+}
+
+static int make_call(struct vmk_mm *mm, const struct one_call *call, struct vmk_result *result)
+{
+    const struct vmk_mmap_request map = {
+        .address = call->address, .len = call->len, .prot = call->prot, .flags = VT_FIXED};
+    const struct vmk_munmap_request unmap = {.address = call->address, .len = call->len};
+    const struct vmk_mprotect_request protect = {
+        .address = call->address, .len = call->len, .prot = call->prot, .pkey = -1};
+    const struct vmk_fault_request fault = {.address = call->address, .access = VMK_ACCESS_WRITE};
+    const struct vmk_madvise_request advise = {
+        .address = call->address, .len = call->len, .advice = VMK_MADV_NOHUGEPAGE};
+    struct vmk_fault answer;
+
+    if (call->kind < 4)
+        return vmk_mmap(mm, &map, result);
+    if (call->kind < 7)
+        return vmk_munmap(mm, &unmap, result);
+    if (call->kind < 10)
+        return vmk_mprotect(mm, &protect, result);
+    if (call->kind == 10)
+        return vmk_mm_fault(mm, &fault, &answer) == 0 && answer.outcome == VMK_FAULT_MINOR ? 0 : -1;
+    return vmk_madvise(mm, &advise, result);
+}
+
+/* The dump of a space, without what differs between any two: identities of anon_vmas stay, as both count alike. */
+static void dump(struct vmk_mm *mm, struct vt_text *text)
+{
+    text->len = 0;
+    vmk_mm_dump(mm, vt_sink, text);
+}
+
+static void compare(struct vt *one, struct vt *two, const struct one_call *call)
+{
+    static struct vt_text first, second;
+    struct vmk_counters counts[2];
+
+    dump(one->mm, &first);
+    dump(two->mm, &second);
+    if (strcmp(first.text, second.text) != 0)
+        fail_msg("call %u at %llx, %llx bytes: without lanes\n%s\nwith lanes\n%s", call->kind,
+                 (unsigned long long)call->address, (unsigned long long)call->len, first.text, second.text);
+    vmk_mm_get_counters(one->mm, &counts[0]);
+    vmk_mm_get_counters(two->mm, &counts[1]);
+    counts[0].alloc_failed = counts[1].alloc_failed;
+    assert_memory_equal(&counts[0], &counts[1], sizeof(counts[0]));
+    assert_int_equal(vmk_system_committed(one->system), vmk_system_committed(two->system));
+    vt_validate(two);
+}
+
+static void run_compared(uint64_t seed, unsigned nr_calls, unsigned compare_every)
+{
+    static struct vt one, two;
+    uint64_t random = seed, nr_in_lanes = 0;
+
+    vt_setup(&one);
+    vt_setup(&two);
+    for (unsigned i = 0; i < nr_calls; i++) {
+        struct one_call call = random_call(&random, (unsigned)(next_random(&random) % NR_THREADS));
+        struct vmk_result results[2] = {{0}};
+        int errors[2];
+
+        errors[0] = make_call(one.mm, &call, &results[0]);
+        errors[1] = make_call(two.mm, &call, &results[1]);
+        assert_int_equal(errors[0], errors[1]);
+        assert_memory_equal(&results[0], &results[1], sizeof(results[0]));
+        if (i == NR_BASE)
+            want_lanes(two.mm);
+        if (i % compare_every == 0)
+            compare(&one, &two, &call);
+    }
+    for (unsigned i = 0; i < VMKI_TREE_MAX_PARTS; i++) {
+        struct vmk_mm *lane = vmki_lane(two.mm, i);
+
+        if (lane != NULL)
+            nr_in_lanes += lane->counters.mmap + lane->counters.munmap + lane->counters.mprotect;
+    }
+    assert_true(nr_lanes(two.mm) > 1);
+    print_message("%llu of %u calls in lanes\n", (unsigned long long)nr_in_lanes, nr_calls);
+    assert_true(nr_in_lanes > nr_calls / 10);
+    vt_teardown(&one);
+    vt_teardown(&two);
+}
+
+/* Compared after every call, and seldom, so that much happens between two stops. */
+static void test_same_as_without(void **state)
+{
+    (void)state;
+    run_compared(1, NR_COMPARED, 1);
+    run_compared(2, NR_COMPARED, 7);
+    run_compared(3, 5 * NR_COMPARED, 100);
+}
+
+/* ---- Limits are kept, and high marks ---- */
+
+static void test_limits_and_marks(void **state)
+{
+    struct vmk_mm_stats before = {.size = sizeof(before)}, after = {.size = sizeof(after)};
+    struct vmk_rlimits rlimits;
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    for (unsigned i = 0; i < 3 * NR_BASE; i++)
+        vt_anon(&t, REGION(0) + 4 * i * VT_PAGE, VT_PAGE, VT_RW);
+    want_lanes(t.mm);
+    for (unsigned i = 0; i < 2 * NR_BASE; i++) /* down and up: below the mark */
+        for (unsigned down = 0; down < 2; down++) {
+            vmk_addr at = REGION(0) + 4 * (i + 5) * VT_PAGE;
+
+            if (down == 0)
+                assert_ret(vt_munmap(&t, at, VT_PAGE), 0);
+            else
+                assert_ret(vt_mmap_file(&t, at, VT_PAGE, VT_RW, VT_FIXED, NULL, 0), at);
+        }
+    vmk_mm_get_stats(t.mm, &before);
+    assert_int_equal(before.total_vm, 3 * NR_BASE);
+    assert_int_equal(before.peak_vm, 3 * NR_BASE);
+    for (unsigned i = 5; i < 10; i++) /* up and down: a new mark */
+        assert_ret(vt_mmap_file(&t, REGION(0) + (4 * i + 2) * VT_PAGE, VT_PAGE, VT_R, VT_FIXED, NULL, 0),
+                   REGION(0) + (4 * i + 2) * VT_PAGE);
+    for (unsigned i = 5; i < 10; i++)
+        assert_ret(vt_munmap(&t, REGION(0) + (4 * i + 2) * VT_PAGE, VT_PAGE), 0);
+    vmk_mm_get_stats(t.mm, &after);
+    assert_int_equal(after.total_vm, 3 * NR_BASE);
+    assert_int_equal(after.peak_vm, 3 * NR_BASE + 5);
+    assert_int_equal(after.peak_vmas, 3 * NR_BASE + 5);
+    vmk_mm_get_rlimits(t.mm, &rlimits);
+    rlimits.as.soft = (3 * NR_BASE + 1) * VT_PAGE;
+    vmk_mm_set_rlimits(t.mm, &rlimits);
+    assert_ret(vt_mmap_file(&t, REGION(0) + 42 * VT_PAGE, VT_PAGE, VT_R, VT_FIXED, NULL, 0), REGION(0) + 42 * VT_PAGE);
+    assert_ret(vt_mmap_file(&t, REGION(0) + 46 * VT_PAGE, VT_PAGE, VT_R, VT_FIXED, NULL, 0), -VMK_ENOMEM);
+    vt_teardown(&t);
+}
+
+/* ---- A forked space: its areas were allocated together, and go through lanes one by one ---- */
+
+static void test_forked(void **state)
+{
+    struct vmk_mm *parent;
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    for (unsigned i = 0; i < 3 * NR_BASE; i++)
+        vt_anon(&t, REGION(0) + 4 * i * VT_PAGE, VT_PAGE, VT_RW);
+    parent = t.mm;
+    assert_int_equal(vmk_mm_fork(parent, &t.mm), 0);
+    want_lanes(t.mm);
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned i = 5; i < 3 * NR_BASE - 5; i++) {
+            vmk_addr at = REGION(0) + 4 * i * VT_PAGE;
+
+            assert_ret(vt_munmap(&t, at, VT_PAGE), 0);
+            if (i % 3 != 0 || round == 2)
+                vt_anon(&t, at, VT_PAGE, VT_RW);
+        }
+    assert_true(nr_lanes(t.mm) > 1);
+    vmk_system_quiesce(t.system);
+    vt_validate(&t);
+    vmk_mm_put(t.mm);
+    t.mm = parent;
+    vt_teardown(&t);
+}
+
+/* ---- Threads ---- */
+
+struct worker {
+    struct vt *t;
+    unsigned number;
+    uint8_t page[REGION_PAGES]; /* what should be there: 0, or VMK_PROT_* + 1 */
+    uint64_t nr_wrong;
+};
+
+#if defined(__SANITIZE_THREAD__)
+enum { NR_STEPS = 6000 };
+#else
+enum { NR_STEPS = 60000 };
+#endif
+
+static void note(struct worker *worker, const struct one_call *call)
+{
+    size_t from = (size_t)((call->address - REGION(worker->number)) / VT_PAGE), nr = (size_t)(call->len / VT_PAGE);
+
+    for (size_t i = from; i < from + nr; i++) {
+        if (call->kind < 4)
+            worker->page[i] = (uint8_t)(call->prot + 1);
+        else if (call->kind < 7)
+            worker->page[i] = 0;
+        else if (call->kind < 10 && worker->page[i] == 0)
+            return; /* it changed what came before the hole */
+        else if (call->kind < 10)
+            worker->page[i] = (uint8_t)(call->prot + 1);
+    }
+}
+
+static bool page_is_right(struct worker *worker, unsigned page)
+{
+    struct vmk_vma_info info = {.size = sizeof(info)};
+    int error = vmk_mm_lookup(worker->t->mm, REGION(worker->number) + page * VT_PAGE, &info);
+
+    if (worker->page[page] == 0)
+        return error == -VMK_ENOENT;
+    return error == 0 && (info.flags & VMK_VM_ACCESS) == worker->page[page] - 1u;
+}
+
+static void *work(void *context)
+{
+    struct worker *worker = context;
+    uint64_t random = worker->number + 100;
+
+    vmk_thread_enter(worker->t->system);
+    for (unsigned i = 0; i < NR_STEPS; i++) {
+        struct one_call call = random_call(&random, worker->number);
+        struct vmk_mm_stats stats = {.size = sizeof(stats)};
+
+        make_call(worker->t->mm, &call, NULL);
+        note(worker, &call);
+        worker->nr_wrong += !page_is_right(worker, (unsigned)(next_random(&random) % REGION_PAGES));
+        if (i % 500 == 0)
+            vmk_mm_get_stats(worker->t->mm, &stats);
+    }
+    vmk_thread_leave(worker->t->system);
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    static struct worker workers[NR_THREADS];
+    pthread_t threads[NR_THREADS];
+    uint64_t nr_pages = 0;
+    struct vmk_mm_stats stats = {.size = sizeof(stats)};
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    for (unsigned i = 0; i < NR_THREADS; i++) {
+        memset(&workers[i], 0, sizeof(workers[i]));
+        workers[i].t = &t;
+        workers[i].number = i;
+        for (unsigned page = 0; page < REGION_PAGES; page += 2) {
+            vt_anon(&t, REGION(i) + page * VT_PAGE, VT_PAGE, VT_RW);
+            workers[i].page[page] = VT_RW + 1;
+        }
+    }
+    want_lanes(t.mm);
+    for (unsigned i = 0; i < NR_THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, work, &workers[i]), 0);
+    for (unsigned i = 0; i < NR_THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    for (unsigned i = 0; i < NR_THREADS; i++) {
+        assert_int_equal(workers[i].nr_wrong, 0);
+        for (unsigned page = 0; page < REGION_PAGES; page++) {
+            assert_true(page_is_right(&workers[i], page));
+            nr_pages += workers[i].page[page] != 0;
+        }
+    }
+    vmk_mm_get_stats(t.mm, &stats);
+    assert_int_equal(stats.total_vm, nr_pages);
+    assert_int_equal(stats.committed, vmk_system_committed(t.system));
+    assert_true(stats.peak_vm >= stats.total_vm && nr_lanes(t.mm) > 1);
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_as_without),
+        cmocka_unit_test(test_limits_and_marks),
+        cmocka_unit_test(test_forked),
+        cmocka_unit_test(test_threads),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
