@@ -214,11 +214,16 @@ static bool is_vvar(const struct fuzz_view *view, uint64_t address)
     return area != NULL && area->start <= address && strncmp(area->name, "[vv", 3) == 0;
 }
 
-/* A context whose ring was unmapped or covered: what io_destroy says depends on the bytes that it finds there. */
+/*
+ * A context whose ring was unmapped or covered: what io_destroy says depends on the bytes that it finds there. They may be
+ * those of a stack that grows there for it; in the arena there are no rings, as a rule.
+ */
 static bool is_lost_ring(const struct fuzz_view *view, uint64_t address)
 {
     const struct fuzz_area *area = fuzz_view_find(view, address);
 
+    if (area != NULL && area->start > address && address >= FUZZ_STACKS && strstr(area->flags, " gd") != NULL)
+        return true;
     return area != NULL && area->start <= address &&
            (area->start != address || area->offset != 0 || strstr(area->name, "[aio]") == NULL);
 }
