@@ -647,9 +647,9 @@ void vmki_mm_unlock(struct vmk_mm *mm)
 /* What is spare beyond `keep` goes, after its readers. */
 static void spare_trim(struct vmk_mm *mm, uint32_t keep)
 {
-    while (mm->nr_spare_anon > keep && mm->whole->blocks == NULL) {
-        struct vmk_vma *vma = mm->spare_anon;
+    struct vmk_vma *vma;
 
+    while (mm->nr_spare_anon > keep && mm->whole->blocks == NULL && (vma = mm->spare_anon) != NULL) {
         mm->spare_anon = vma->link;
         mm->nr_spare_anon--;
         vma_clear(mm, vma); /* it may never have been used */
