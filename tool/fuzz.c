@@ -20,6 +20,7 @@
 
 #define MANY_OPS    UINT64_C(1000000) /* a run that must have hit each cell ... */
 #define ENOUGH_HITS UINT64_C(100)     /* ... so often */
+#define FORK_CHAINS 20                /* and have followed so many fork chains to their full depth */
 
 struct options {
     uint64_t ops, seed, first, length;
@@ -300,6 +301,7 @@ struct session {
     struct fuzz_sequence *sequence;
     struct fuzz_generator generator;
     uint64_t nr_sequences, nr_divergences;
+    uint64_t chains[FUZZ_MAX_DEPTH + 1]; /* sequences by the depth that their fork chain reached */
     struct timespec begun;
 };
 
@@ -442,6 +444,7 @@ static int loop(struct session *session)
         fuzz_generator_begin(&session->generator, &session->sequence->config);
         outcome = run_generated(session, index, length < left ? length : left);
         session->nr_sequences++;
+        session->chains[session->generator.depth]++;
         if (outcome < 0) {
             fprintf(stderr, "vmakit fuzz: sequence %" PRIu64 ", operation %zu: %s: %s\n", index,
                     session->run->failed_at, session->run->difference.what, strerror(-outcome));
@@ -496,6 +499,14 @@ static void print_counters(struct session *session)
            counters.anon_vma_new, counters.anon_vma_reused, counters.stack_growth, counters.fork);
 }
 
+/* A chain: a fork whose child goes on, and forks in its turn. */
+static void print_chains(const struct session *session)
+{
+    printf("sequences by depth of their fork chain:");
+    for (unsigned depth = 0; depth <= FUZZ_MAX_DEPTH; depth++)
+        printf(" %u: %" PRIu64 "%s", depth, session->chains[depth], depth < FUZZ_MAX_DEPTH ? "," : "\n");
+}
+
 /* All that is not compared, or is not run at all. */
 static void print_left_out(const struct session *session)
 {
@@ -532,6 +543,10 @@ static bool check_reach(const struct session *session)
         printf("40 to 80 %% of calls should succeed, and the median map have 30 areas\n");
         good = false;
     }
+    if (session->run->nr_ops >= MANY_OPS && session->chains[FUZZ_MAX_DEPTH] < FORK_CHAINS) {
+        printf("%d fork chains should be %d deep\n", FORK_CHAINS, FUZZ_MAX_DEPTH);
+        good = false;
+    }
     return good || least == 0;
 }
 
@@ -544,6 +559,7 @@ static bool summary(struct session *session)
     printf("\n");
     fuzz_table_print(stdout, &session->table);
     print_counters(session);
+    print_chains(session);
     printf("%" PRIu64
            " sequences, %.1f %% of calls succeed, median map of %zu areas, %.0f seconds, %.0f us an operation\n",
            session->nr_sequences, fuzz_table_success(&session->table), median_areas(session->run), seconds,
