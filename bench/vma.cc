@@ -3,10 +3,11 @@
  * vma.cc - times the operations of work.h with Google Benchmark. One sample is one pass; a repetition is a sample, and the
  * times shown are nanoseconds an operation (bytes-*: bytes).
  *
- *   vma [--areas=N,N...] [--samples=N] [--in-order] [--check] [Google Benchmark's options]
+ *   vma [--areas=N,N...] [--samples=N] [--in-order] [--no-limits] [--check] [Google Benchmark's options]
  *
  * --check prints the checksums of workload.h and measures nothing. scripts/bench.sh runs this beside the peers;
- * scripts/bench-scale.sh for 10 to 10^8 areas, the largest mapped --in-order, which takes less time than at random.
+ * With --no-limits limits and the commit charge are off (the setting enforce_limits), as they are in the peer rbtree.
+ * scripts/bench-scale.sh runs it for 10 to 10^8 areas, the largest mapped --in-order, which takes less time than at random.
  */
 #include <benchmark/benchmark.h>
 
@@ -25,12 +26,13 @@ std::vector<size_t> areas = {1000, 65536};
 int samples = 5;
 bool check_only = false;
 bool in_order = false;
+bool no_limits = false;
 size_t open_areas = 0;
 
 void open_for(size_t n)
 {
     if (n != open_areas)
-        work_open(n, in_order);
+        work_open(n, in_order, no_limits);
     open_areas = n;
 }
 
@@ -103,6 +105,8 @@ void take_options(int *argc, char **argv)
             check_only = true;
         } else if (std::strcmp(argv[i], "--in-order") == 0) {
             in_order = true;
+        } else if (std::strcmp(argv[i], "--no-limits") == 0) {
+            no_limits = true;
         } else {
             argv[kept++] = argv[i];
         }
@@ -125,7 +129,8 @@ int main(int argc, char **argv)
     take_options(&argc, argv);
     benchmark::Initialize(&argc, argv);
     if (!options_usable() || benchmark::ReportUnrecognizedArguments(argc, argv)) {
-        std::fprintf(stderr, "usage: vma [--areas=N,N...] [--samples=N] [--in-order] [--check], N from 10 up\n");
+        std::fprintf(stderr,
+                     "usage: vma [--areas=N,N...] [--samples=N] [--in-order] [--no-limits] [--check], N from 10 up\n");
         return 2;
     }
     if (check_only) {

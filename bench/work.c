@@ -28,6 +28,7 @@ static volatile uint64_t work_zero;
 
 static struct {
     size_t n;
+    bool no_limits;
     struct vmk_system *system;
     struct vmk_mm *mm;
     struct vmk_mm *child;
@@ -82,6 +83,8 @@ static struct vmk_system *make_system(const struct vmk_port *port)
 
     vmk_system_options_init(&options, port);
     options.sysctl.max_map_count = UINT64_C(1) << 31;
+    if (work.no_limits)
+        options.settings.enforce_limits = 0;
     require(vmk_system_create(&options, &system) == 0, "no system");
     return system;
 }
@@ -549,10 +552,11 @@ const struct work_operation work_operations[] = {
     {.name = NULL},
 };
 
-void work_open(size_t n, bool in_order)
+void work_open(size_t n, bool in_order, bool no_limits)
 {
     work_close();
     work.n = n;
+    work.no_limits = no_limits;
     work.lookups = wl_alloc(WL_LOOKUPS * sizeof(*work.lookups));
     work.gaps = wl_alloc(WL_GAPS * sizeof(*work.gaps));
     work.middles = wl_alloc(nr_cycles() * sizeof(*work.middles));

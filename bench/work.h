@@ -35,9 +35,10 @@ extern const struct work_operation work_operations[];
 uint64_t work_now_ns(void);
 /*
  * Makes ready for n areas: what was open before is closed. They are mapped in random order, as the peers do it, or, for
- * sizes that would take too long to build, in ascending order.
+ * sizes that would take too long to build, in ascending order. `no_limits` switches limits and the commit charge off by the
+ * setting for it, to stand beside structures that have none.
  */
-void work_open(size_t n, bool in_order);
+void work_open(size_t n, bool in_order, bool no_limits);
 void work_close(void);
 /* Prints `check TAB operation TAB N TAB sum` for each checksum of workload.h. */
 void work_print_checksums(void);

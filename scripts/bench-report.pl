@@ -1,9 +1,10 @@
 #!/usr/bin/env perl
 # SPDX-License-Identifier: MIT
 #
-# bench-report.pl RESULTS OUT - prints the table of scripts/bench.sh and writes OUT/ratios.json and OUT/ratios.svg.
+# bench-report.pl RESULTS OUT - prints the tables of scripts/bench.sh and writes OUT/ratios.json and OUT/ratios.svg.
 #
 # RESULTS/linux.tsv: a line a round, peer TAB operation TAB areas TAB median TAB min TAB max; may be missing.
+# RESULTS/rbtree.tsv and rbtree-*.json: the same of the peer rbtree, and ours beside it. A second table, and OUT/rbtree.json.
 # RESULTS/threads.tsv: bench/threads.cc's; may be missing. Its table comes last, and OUT/threads.json and OUT/threads.svg.
 # RESULTS/vmakit-*.json: Google Benchmark's, a sample a repetition, named operation/areas.
 use strict;
@@ -13,58 +14,85 @@ use JSON::PP;
 my ($results, $out) = @ARGV;
 my @order = qw(lookup lookup-dependent lookup-next iterate churn map unmap gap-random gap-top gap-deep protect fork
     bytes-per-vma bytes-per-vma-seq bytes-empty bytes-20 create-empty create-20);
-my (%linux, %ours, %areas);
-
 sub median {
     my @sorted = sort { $a <=> $b } @_;
     return @sorted % 2 ? $sorted[$#sorted / 2] : ($sorted[@sorted / 2 - 1] + $sorted[@sorted / 2]) / 2;
 }
 
-if (open my $in, '<', "$results/linux.tsv") {
+# By operation and number of areas: [median, least, most] of each round
+sub read_peer {
+    my ($file) = @_;
+    my %of;
+    open my $in, '<', $file or return \%of;
     while (<$in>) {
         chomp;
         my ($peer, $operation, $n, @figures) = split /\t/;
-        push @{ $linux{$operation}{$n} }, \@figures;
+        push @{ $of{$operation}{$n} }, \@figures;
     }
+    return \%of;
 }
-for my $file (glob "$results/vmakit-*.json") {
-    open my $in, '<', $file or die "$file: $!\n";
-    my $report = decode_json(do { local $/; <$in> });
-    for my $row (@{ $report->{benchmarks} }) {
-        next if $row->{run_type} ne 'iteration';
-        my ($operation, $n) = split m{/}, $row->{name};
-        push @{ $ours{$operation}{$n} }, $row->{real_time};
-        $areas{$n} = 1;
+
+# By operation and number of areas: all samples
+sub read_ours {
+    my %of;
+    for my $file (@_) {
+        open my $in, '<', $file or die "$file: $!\n";
+        my $report = decode_json(do { local $/; <$in> });
+        for my $row (@{ $report->{benchmarks} }) {
+            next if $row->{run_type} ne 'iteration';
+            my ($operation, $n) = split m{/}, $row->{name};
+            push @{ $of{$operation}{$n} }, $row->{real_time};
+        }
     }
+    return \%of;
 }
-die "bench-report.pl: no results in $results\n" if !%ours;
 
 sub figure { my $x = shift; return $x < 100 ? sprintf '%.1f', $x : sprintf '%.0f', $x; }
 
 sub spread { my ($low, $high) = @_; return '(' . figure($low) . '..' . figure($high) . ')'; }
 
-my @rows;
-printf "%-18s %8s  %24s  %24s  %6s\n", 'operation', 'areas', 'linux ns (spread)', 'vmakit ns (spread)', 'ratio';
-for my $operation (@order) {
-    for my $n (sort { $a <=> $b } keys %{ $ours{$operation} || {} }) {
-        my @samples = @{ $ours{$operation}{$n} };
-        my $our = median(@samples);
-        my ($low, $high) = (sort { $a <=> $b } @samples)[0, -1];
-        my $row = { operation => $operation, areas => $n + 0, ours_ns => sprintf('%.2f', $our) + 0,
-                    linux_ns => undef, ratio => undef };
-        my $peer = '-';
-        if (my $rounds = $linux{$operation}{$n}) {
-            my $their = median(map { $_->[0] } @$rounds);
-            $row->{linux_ns} = sprintf('%.2f', $their) + 0;
-            $row->{ratio} = sprintf('%.3f', $their / $our) + 0;
-            $peer = figure($their) . ' ' . spread(median(map { $_->[1] } @$rounds), median(map { $_->[2] } @$rounds));
+# Prints a table; returns its rows
+sub table {
+    my ($name, $peer, $ours, $only_both) = @_;
+    my @rows;
+    printf "%-18s %8s  %24s  %24s  %6s\n", 'operation', 'areas', "$name ns (spread)", 'vmakit ns (spread)', 'ratio';
+    for my $operation (@order) {
+        for my $n (sort { $a <=> $b } keys %{ $ours->{$operation} || {} }) {
+            my @samples = @{ $ours->{$operation}{$n} };
+            my $our = median(@samples);
+            my ($low, $high) = (sort { $a <=> $b } @samples)[0, -1];
+            my $row = { operation => $operation, areas => $n + 0, ours_ns => sprintf('%.2f', $our) + 0,
+                        "${name}_ns" => undef, ratio => undef };
+            my $shown = '-';
+            if (my $rounds = $peer->{$operation}{$n}) {
+                my $their = median(map { $_->[0] } @$rounds);
+                $row->{"${name}_ns"} = sprintf('%.2f', $their) + 0;
+                $row->{ratio} = sprintf('%.3f', $their / $our) + 0;
+                $shown = figure($their) . ' ' . spread(median(map { $_->[1] } @$rounds), median(map { $_->[2] } @$rounds));
+            }
+            next if $only_both && !defined $row->{ratio};
+            push @rows, $row;
+            printf "%-18s %8s  %24s  %24s  %6s\n", $operation, $n || '-', $shown,
+                figure($our) . ' ' . spread($low, $high), defined $row->{ratio} ? sprintf '%.2f', $row->{ratio} : '-';
         }
-        push @rows, $row;
-        printf "%-18s %8s  %24s  %24s  %6s\n", $operation, $n || '-', $peer, figure($our) . ' ' . spread($low, $high),
-            defined $row->{ratio} ? sprintf '%.2f', $row->{ratio} : '-';
     }
+    return @rows;
 }
+
+my $ours = read_ours(glob "$results/vmakit-*.json");
+die "bench-report.pl: no results in $results\n" if !%$ours;
+my @rows = table('linux', read_peer("$results/linux.tsv"), $ours, 0);
 print "bytes-*: bytes. fork: per area, beside the running kernel's fork call. Spread: lowest and highest sample.\n";
+
+my @few = glob "$results/rbtree-*.json";
+if (@few) {
+    print "\n";
+    my @beside = table('rbtree', read_peer("$results/rbtree.tsv"), read_ours(@few), 1);
+    print "Beside the red-black tree that Linux had before 6.1; limits and commit charge off here alone.\n";
+    open my $json, '>', "$out/rbtree.json" or die "$out/rbtree.json: $!\n";
+    print $json JSON::PP->new->canonical->pretty->encode(\@beside);
+    close $json or die "$out/rbtree.json: $!\n";
+}
 
 open my $json, '>', "$out/ratios.json" or die "$out/ratios.json: $!\n";
 print $json JSON::PP->new->canonical->pretty->encode(\@rows);

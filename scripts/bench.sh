@@ -7,12 +7,15 @@
 #      library is measured alone.
 #   2. Both sides must print the same checksums (workload.h): otherwise nothing is measured, and the exit status is 1.
 #   3. Rounds: the peer, then the library, for each number of areas in turn; every sample of every round counts.
-#   4. Threads: several in one space beside as many processes (bench/threads.cc), on all processors.
-#   5. bench-report.pl prints the tables and writes ratios.json, ratios.svg, threads.json and threads.svg in build/bench.
+#   4. At 100 areas, the same in turns with the red-black tree of the peers, which has no limits and no commit charge: both
+#      are off in the library too, for this comparison alone.
+#   5. Threads: several in one space beside as many processes (bench/threads.cc), on all processors.
+#   6. bench-report.pl prints the tables and writes ratios.json, ratios.svg, rbtree.json, threads.json and threads.svg in
+#      build/bench.
 #
 # AREAS="N N ..." (default 100 1000 65536 1000000; quick: 1000 65536), ROUNDS (3; quick: 1), FILTER=regex of operations,
 # BENCH_CPU (the processor to run on), NO_PEER=1, NOHUGE=1 (no huge pages, on either side),
-# NO_THREADS=1.
+# NO_THREADS=1, NO_RBTREE=1.
 . "$(dirname "$0")/lib.sh"
 quick=
 [ "${1:-}" = quick ] && quick=--quick
@@ -51,10 +54,29 @@ if [ -n "$have_peer" ]; then
     echo "bench.sh: same checksums for $areas areas" >&2
 fi
 
+few=100
+have_rbtree=
+if [ -n "$have_peer" ] && [ -z "${NO_RBTREE:-}" ]; then
+    on_cpu "$bench" --areas=$few --no-limits --check >$results/check-ours || fail "the library's checksums failed"
+    on_cpu "$peers/peer-rbtree" --check $few >$results/check-rbtree || fail "the checksums of rbtree failed"
+    diff -u $results/check-rbtree $results/check-ours || fail "rbtree has different answers for $few areas"
+    have_rbtree=yes
+fi
+
 # fork of a live process: the kernel has no other
 live_areas() { # N: as many as the kernel allows
     local limit=$(($(cat /proc/sys/vm/max_map_count) - 5530))
     if [ "$1" -le "$limit" ]; then echo "$1"; else echo "$limit"; fi
+}
+
+samples=${quick:+5}
+samples=${samples:-11}
+measure_ours() { # OUT OPTION...
+    local out=$1
+    shift
+    on_cpu "$bench" --samples="$samples" ${FILTER:+"--benchmark_filter=$FILTER"} \
+        --benchmark_out="$results/$out.json" --benchmark_out_format=json "$@" >/dev/null 2>$results/vmakit.log ||
+        { cat $results/vmakit.log >&2; fail "the library's benchmark failed"; }
 }
 
 for round in $(seq "$rounds"); do
@@ -68,13 +90,18 @@ for round in $(seq "$rounds"); do
                         printf "linux-live\tfork\t%s\t%s\t%s\t%s\n", n, $4 / $3, $5 / $3, $6 / $3 }' >>$results/linux.tsv
             fi
         fi
-        samples=11
-        [ -n "$quick" ] && samples=5
-        on_cpu "$bench" --areas="$n" --samples=$samples ${FILTER:+"--benchmark_filter=$FILTER"} \
-            --benchmark_out="$results/vmakit-$n-$round.json" --benchmark_out_format=json >/dev/null 2>$results/vmakit.log ||
-            { cat $results/vmakit.log >&2; fail "the library's benchmark failed"; }
+        measure_ours "vmakit-$n-$round" --areas="$n"
     done
 done
+
+# A pass of 100 areas is short: five turns, so that both sides have some when nobody else runs
+if [ -n "$have_rbtree" ]; then
+    echo "bench.sh: $few areas beside the red-black tree" >&2
+    for turn in 1 2 3 4 5; do
+        on_cpu "$peers/peer-rbtree" $quick $few >>$results/rbtree.tsv || fail "the peer rbtree failed"
+        measure_ours "rbtree-$few-$turn" --areas=$few --no-limits
+    done
+fi
 
 if [ -z "${NO_THREADS:-}${FILTER:-}" ]; then
     echo "bench.sh: threads" >&2

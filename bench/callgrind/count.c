@@ -28,7 +28,7 @@ int main(int argc, char **argv)
         fprintf(stderr, "usage: count OPERATION [AREAS]\n");
         return 2;
     }
-    work_open(argc == 3 ? strtoul(argv[2], NULL, 10) : AREAS, false);
+    work_open(argc == 3 ? strtoul(argv[2], NULL, 10) : AREAS, false, false);
     if (operation->prepare != NULL)
         operation->prepare();
     counted_pass(operation);
