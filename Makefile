@@ -12,16 +12,16 @@ export JOBS SEED MINUTES
 # What make leaves; the release folder holds more when tests were built there.
 PRODUCTS = vmakit_static vmakit_shared $(if $(wildcard tool/main.c),vmakit_command)
 
-.PHONY: all help run run-programs test quick unit stress bench bench-quick bench-scale fuzz breaks install amalgamation mutate \
-	coverage tidy format \
-	clean
+.PHONY: all help run run-programs trace-programs test quick unit stress bench bench-quick bench-scale fuzz breaks install \
+	amalgamation mutate coverage tidy format clean
 all: build/build.ninja
 	@cmake --build build -j $(JOBS) --target $(PRODUCTS)
 
 help:
 	@echo 'make               build/vmakit, build/libvmakit.a, build/libvmakit.so'
 	@echo 'make run           trace some programs and compare every map with the kernel'
-	@echo 'make run-programs  32 programs natively and under vmakit run: the same output, no divergence'
+	@echo 'make run-programs  48 programs natively and under vmakit run: the same output, no divergence'
+	@echo 'make trace-programs  the same traced, with fixed and randomised layout: every address predicted, no divergence'
 	@echo 'make test          all checks and tests (quick: without sanitizers, arm64, clang-tidy; unit: ctest only)'
 	@echo 'make stress        threads and interleavings, N times as long as in make test'
 	@echo 'make bench         benchmarks (bench-quick: short; bench-scale: 10 to 10^8 areas; FILTER=regex)'
@@ -41,9 +41,9 @@ run:
 	@$(MAKE) --no-print-directory all
 	@scripts/run.sh
 
-run-programs:
+run-programs trace-programs:
 	@$(MAKE) --no-print-directory all
-	@scripts/run-programs.sh
+	@scripts/$@.sh
 
 test:
 	@scripts/deps.sh test

@@ -123,11 +123,30 @@ if command -v strace >/dev/null; then
     says 'one tracer only'
 fi
 
+# A short slice of `make trace-programs`, and how it ends when something is wrong.
+programs()
+{
+    local status=$1 got
+    shift
+    BUILD=$(dirname "$VMAKIT") "$here/../../scripts/trace-programs.sh" "$@" >"$work/out" 2>"$work/err"
+    got=$?
+    [ $got -eq "$status" ] && return
+    echo "FAILED: trace-programs.sh $*: status $got, not $status"
+    cat "$work/out" "$work/err"
+    failures=$((failures + 1))
+}
+programs 0 pipeline bash perl
+says '^VERDICT: 3 programs, .* addresses predicted, 0 divergences'
+programs 1 no-such-program
+says 'none of these'
+
 # A broken rule is noticed by a program that uses it (test builds).
 if "$VMAKIT" trace --break help >/dev/null 2>&1; then
     for rule in merge_file merge_pgoff account_kept protect_partial place_guard place_huge place_again advise_refused; do
         run 120 "broken $rule" --break $rule -- ./calls
     done
+    OPTIONS='--break brk_alone' programs 120 perl
+    says '^VERDICT: not all'
     for rule in merge_anon_vma fork_identity; do
         run 120 "broken $rule" --break $rule -- ./forks
         says 'divergence in'
