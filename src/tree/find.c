@@ -235,18 +235,19 @@ bool vmki_tree_holds(const struct vmki_tree_look *look)
            vmki_load_relaxed(&leaf->head.version) == look->version;
 }
 
-static VMKI_INLINE bool find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
+/* All of the entry that contains the address, or end and flags alone. */
+static VMKI_INLINE bool find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry, bool whole,
                              struct vmki_tree_look *taken)
 {
     const struct vmki_tree_leaf *leaf;
-    struct vmki_tree_entry seen;
+    struct vmki_tree_entry seen = {0};
 
     if (VMKI_UNLIKELY(address >= VMKI_TREE_MAX_END))
         return false;
     leaf = descend(tree, address);
     if (VMKI_UNLIKELY(!leaf))
         return false;
-    if (VMKI_UNLIKELY(!peek(leaf, address, &seen, true, taken)))
+    if (VMKI_UNLIKELY(!peek(leaf, address, &seen, whole, taken)))
         return last_in_leaf(leaf, address, address, entry, taken);
     if (seen.end <= address)
         return false;
@@ -256,29 +257,23 @@ static VMKI_INLINE bool find(const struct vmki_tree *tree, vmk_addr address, str
 
 bool vmki_tree_find(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry)
 {
-    return find(tree, address, entry, NULL);
+    return find(tree, address, entry, true, NULL);
 }
 
 bool vmki_tree_look_at(const struct vmki_tree *tree, vmk_addr address, struct vmki_tree_entry *entry,
                        struct vmki_tree_look *look)
 {
-    return find(tree, address, entry, look);
+    return find(tree, address, entry, true, look);
 }
 
 bool vmki_tree_find_flags(const struct vmki_tree *tree, vmk_addr address, uint64_t *flags)
 {
-    const struct vmki_tree_leaf *leaf;
-    struct vmki_tree_entry seen;
+    struct vmki_tree_entry entry;
 
-    if (VMKI_UNLIKELY(address >= VMKI_TREE_MAX_END))
+    if (!find(tree, address, &entry, false, NULL))
         return false;
-    leaf = descend(tree, address);
-    if (VMKI_UNLIKELY(!leaf))
-        return false;
-    if (VMKI_UNLIKELY(!peek(leaf, address, &seen, false, NULL)) && !last_in_leaf(leaf, address, address, &seen, NULL))
-        return false;
-    *flags = seen.flags;
-    return seen.end > address;
+    *flags = entry.flags;
+    return true;
 }
 
 /* The way of vmki_tree_next where the entry is in another leaf, and beside a writer. */

@@ -296,6 +296,18 @@ struct vmki_tree_inner *vmki_tree_take_inner(struct vmki_tree *tree, unsigned le
 void vmki_tree_retire_node(struct vmki_tree *tree, struct vmki_tree_node *node);
 /* A node and all below it; returns the number of entries that were in it. */
 size_t vmki_tree_retire_subtree(struct vmki_tree *tree, struct vmki_tree_node *node);
+/* Gives the path's node of that level a new pivot in the nodes above it, up to where it is not in the first child. */
+void vmki_tree_set_pivot(struct vmki_cursor *cursor, unsigned level, uint64_t pivot);
+/* Gives the path's node of that level a new gap in the nodes above it, as far up as that changes the largest. */
+void vmki_tree_set_gap(struct vmki_cursor *cursor, unsigned level, uint64_t gap);
+/* Counts the gaps of the leaf before the cursor's, whose last one reaches to what the cursor stands on now. */
+void vmki_tree_refresh_gap_before(const struct vmki_cursor *cursor);
+/*
+ * The slow way of a splice (rebuild.c). `to` is the rank in the cursor's leaf behind the last entry that goes; `wide` if that
+ * is in another leaf. Puts the cursor where the splice leaves it; counts what goes, not what comes.
+ */
+void vmki_tree_rebuild(struct vmki_cursor *cursor, unsigned to, bool wide, uint64_t until,
+                       const struct vmki_tree_entry *new_entries, unsigned nr_new);
 /* Sets first_start and last_end from the nodes. */
 void vmki_tree_note_ends(struct vmki_tree *tree);
 

@@ -16,7 +16,7 @@ void vmki_tree_init(struct vmki_tree *tree, const struct vmki_tree_memory *memor
  * The most nodes that one splice takes from a tree of that height:
  *   - below the root's level at most 3 a level.  There it rewrites what stays of one node, or of the two at the ends of
  *     the range, with the new entries or children between, and at most one sibling; together never more than three
- *     nodes full (see divide() in splice.c, which asserts nothing but the sums: 21 + 15 or 34 entries, 43 children);
+ *     nodes full (see divide() in rebuild.c, which asserts nothing but the sums: 21 + 15 or 34 entries, 43 children);
  *   - it makes at most one node more than it replaces, so the root grows by one child or six entries: 2 nodes;
  *   - and a new root above those: 1.
  * Nodes and subtrees inside the range are dropped whole and need none.
