@@ -26,7 +26,8 @@ typedef struct vmk_file *vmk_file_finder_fn(void *context, uint64_t file_id, uin
 /*
  * Writes address spaces that belong together (a fork family) as one text, version 1: areas, identities of anon_vmas with
  * their fork chains, page offsets, settings, limits, marks, files by id. -VMK_ERR_UNSUPPORTED for an area with a driver's
- * operations that has no file to find them again by (docs/limits.md). Not in the text, being the embedder's: user
+ * operations that has no file to find them again by (docs/limits.md); -VMK_ERR_MISUSE when there is none, one twice, or one
+ * of another system. Takes system->lock, then mm.lock of all, shared. Not in the text, being the embedder's: user
  * pointers, backend, notice; nor are the counters of events.
  */
 VMK_API int vmk_mm_save(struct vmk_mm *const *mms, size_t nr_mms, vmk_sink_fn *sink, void *context);

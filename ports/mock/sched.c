@@ -258,14 +258,19 @@ uint64_t mock_point(void)
 
 /* ---- Locks ---- */
 
-/* Outermost first, as docs/locking.md has them; the only reader-writer lock is mm.lock. */
-static const char *const lock_order[] = {"lock", "(rwlock)", "anon_lock", "rmap_lock", "pool_lock"};
+/* Outermost first, as docs/locking.md has them. */
+static const char *const lock_order[] = {"lock", "(mm.lock)", "(lane)", "anon_lock", "rmap_lock", "pool_lock"};
+
+const char *mock_rwlock_name(const char *expression)
+{
+    return strstr(expression, "lane") != NULL ? "(lane)" : "(mm.lock)";
+}
 
 static unsigned rank_of(const char *name)
 {
     const char *field = name + strlen(name);
 
-    while (field > name && strchr(">.&", field[-1]) == NULL)
+    while (field > name && (name[0] == '(' || strchr(">.&", field[-1]) == NULL))
         field--;
     for (unsigned i = 0; i < sizeof(lock_order) / sizeof(lock_order[0]); i++)
         if (strcmp(lock_order[i], field) == 0)
@@ -293,9 +298,12 @@ static void lock_taken(unsigned id, bool shared)
         lock->readers++;
     else
         lock->readers = -1;
-    for (unsigned i = 0; i < me->nr_held; i++)
+    for (unsigned i = 0; i < me->nr_held; i++) {
         if (run.lock[me->held[i]].rank > lock->rank)
             mock_violation("%s is taken inside %s", lock->name, run.lock[me->held[i]].name);
+        if (me->held[i] == id)
+            mock_violation("%s is taken twice", lock->name);
+    }
     if (me->nr_held == MAX_HELD) {
         mock_violation("a thread holds too many locks");
         return;

@@ -13,7 +13,8 @@
 #define VMK_SYNC_RETIRE_BATCH 1
 #define VMK_SYNC_POOL_BYTES   0
 /* Writers work beside each other as soon as the tree is large enough. */
-#define VMK_SYNC_LANES_AFTER 0
+#define VMK_SYNC_LANES_AFTER  0
+#define VMK_SYNC_LANES_WINDOW 16
 
 struct vmk_sync_rwlock {
     const char *name;
@@ -28,11 +29,12 @@ struct vmk_sync_deferred {
 };
 
 unsigned mock_lock_new(const char *name);
+const char *mock_rwlock_name(const char *expression); /* mm.lock or a lane's: both are the lock of a struct vmk_mm */
 void mock_lock(unsigned id, bool shared);
 bool mock_try_lock(unsigned id, bool shared);
 void mock_unlock(unsigned id);
 
-#define vmk_sync_rwlock_init(lock) vmk_sync_rwlock_named((lock), "(rwlock)")
+#define vmk_sync_rwlock_init(lock) vmk_sync_rwlock_named((lock), mock_rwlock_name(#lock))
 #define vmk_sync_mutex_init(mutex) vmk_sync_mutex_named((mutex), #mutex)
 
 static inline void vmk_sync_rwlock_named(struct vmk_sync_rwlock *lock, const char *name)

@@ -14,7 +14,11 @@
 #include "base/atomic.h"
 #include "mm/quick.h"
 
-enum { MAX_LANES = VMKI_TREE_MAX_PARTS, WINDOW = 256 };
+/* After so many calls that needed mm.lock it is asked whether lanes are worth it; a synchronisation header may say it. */
+#if !defined(VMK_SYNC_LANES_WINDOW)
+#define VMK_SYNC_LANES_WINDOW 256
+#endif
+enum { MAX_LANES = VMKI_TREE_MAX_PARTS, WINDOW = VMK_SYNC_LANES_WINDOW };
 
 /* Counters that a lane continues from those of the space. */
 #define LANE_COUNTS(X)                                                                                                 \
@@ -209,7 +213,7 @@ void vmki_lanes_go(struct vmk_mm *mm, bool exclusive)
     vmki_store_relaxed(&lanes->wanted, 0);
     if (exclusive && ++lanes->nr_exclusive == WINDOW) {
         if (lanes->nr_calls < WINDOW || lanes->nr == 0) {
-            vmki_store_relaxed(&mm->lanes_open, false);
+            vmki_store_release(&mm->lanes_open, false);
             mm->nr_waits = 0;
         }
         lanes->nr_exclusive = lanes->nr_calls = 0;
@@ -290,15 +294,21 @@ void vmki_lanes_consider(struct vmk_mm *mm)
             return;
         vmki_store_release(&mm->lanes, lanes);
     }
-    vmki_store_release(&mm->tree.edits, mm->tree.edits + 2); /* a search for gaps that began before is in vain */
-    vmki_store_relaxed(&mm->lanes_open, true);
+    /*
+     * Closed lanes have an old layout: nobody may enter one before there is a new one. And a search for gaps that is under way
+     * is in vain: one that sees the new count sees that lanes are open as well.
+     */
     vmki_lanes_stop(mm);
+    vmki_store_relaxed(&mm->lanes_open, true);
+    vmki_store_release(&mm->tree.edits, mm->tree.edits + 2);
 }
 
 struct vmk_mm *vmki_lane(struct vmk_mm *mm, unsigned number)
 {
-    return mm->lanes != NULL && number < MAX_LANES && mm->lanes->lane[number] != NULL ? &mm->lanes->lane[number]->mm
-                                                                                      : NULL;
+    struct vmki_lanes *lanes = vmki_load_acquire(&mm->lanes);
+    struct lane *lane = lanes != NULL && number < MAX_LANES ? vmki_load_acquire(&lanes->lane[number]) : NULL;
+
+    return lane != NULL ? &lane->mm : NULL;
 }
 
 struct vmk_sync_rwlock *vmki_lane_lock(struct vmki_member *member, unsigned number)
@@ -460,6 +470,12 @@ static bool has_room(const struct lane *lane, uint64_t pages)
            (int64_t)(lane->mm.data_vm - lane->before.data_vm) + more <= lane->room_data;
 }
 
+/* The space, too, has no modes, no listeners and no ranges of somebody else. */
+static bool is_plain(const struct lane *lane)
+{
+    return vmki_mm_is_plain(&lane->mm) && lane->mm.whole->reserved.nr_entries == 0;
+}
+
 static bool may_shrink(const struct lane *lane)
 {
     return !vmki_load_relaxed(&lane->mm.whole->lanes->above);
@@ -507,8 +523,7 @@ bool vmki_lane_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, s
         !vmki_page_aligned(mm, request->address) || len < request->len ||
         (lane = lane_enter(mm, request->address, len)) == NULL)
         return false;
-    done = vmki_mm_is_plain(&lane->mm) && vmki_prot_is_plain(&lane->mm, request->prot) &&
-           has_room(lane, vmki_pages(mm, len)) &&
+    done = is_plain(lane) && vmki_prot_is_plain(&lane->mm, request->prot) && has_room(lane, vmki_pages(mm, len)) &&
            (vmki_quick_mmap(&lane->mm, request, result) ||
             (may_shrink(lane) && is_plain_around(&lane->mm, request->address, request->address + len, MOST_AROUND) &&
              lane_call(lane, &vmki_mmap_verb, request, result, error)));
@@ -526,7 +541,7 @@ bool vmki_lane_munmap(struct vmk_mm *mm, const struct vmk_munmap_request *reques
     if (!vmki_page_aligned(mm, request->address) || len < request->len ||
         (lane = lane_enter(mm, request->address, len)) == NULL)
         return false;
-    done = vmki_mm_is_plain(&lane->mm) && has_room(lane, 0) && may_shrink(lane) &&
+    done = is_plain(lane) && has_room(lane, 0) && may_shrink(lane) &&
            (vmki_quick_munmap(&lane->mm, request, result) ||
             (is_plain_around(&lane->mm, request->address, request->address + len, MOST_AROUND) &&
              lane_call(lane, &vmki_munmap_verb, request, result, error)));
@@ -546,8 +561,8 @@ bool vmki_lane_mprotect(struct vmk_mm *mm, const struct vmk_mprotect_request *re
     if (request->pkey != -1 || !vmki_page_aligned(mm, request->address) || len < request->len ||
         (lane = lane_enter(mm, request->address, len)) == NULL)
         return false;
-    done = vmki_mm_is_plain(&lane->mm) && vmki_prot_is_plain(&lane->mm, request->prot) &&
-           has_room(lane, vmki_pages(mm, len)) && may_shrink(lane) &&
+    done = is_plain(lane) && vmki_prot_is_plain(&lane->mm, request->prot) && has_room(lane, vmki_pages(mm, len)) &&
+           may_shrink(lane) &&
            (vmki_quick_mprotect(&lane->mm, request, result) ||
             (vmki_tree_find(&lane->mm.tree, request->address, &entry) && entry.end >= request->address + len &&
              is_plain_around(&lane->mm, request->address, request->address + len, MOST_AROUND) &&

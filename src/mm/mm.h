@@ -163,7 +163,7 @@ static inline bool vmki_lanes_are_open(const struct vmk_mm *mm)
     (void)mm;
     return false;
 #else
-    return __atomic_load_n(&mm->lanes_open, __ATOMIC_RELAXED);
+    return vmki_load_acquire(&mm->lanes_open); /* closed: what lanes have done is seen */
 #endif
 }
 /* Is there something to decide about lanes, at the end of a call? */

@@ -281,13 +281,45 @@ static void save_all(struct saver *s)
     vmki_format_flush(&s->format);
 }
 
+static bool is_one_of(const struct vmk_mm *mm, struct vmk_mm *const *mms, size_t nr)
+{
+    for (size_t i = 0; i < nr; i++)
+        if (mms[i] == mm)
+            return true;
+    return false;
+}
+
+/* Each once, and all of one system. */
+static bool can_lock_all(struct vmk_mm *const *mms, size_t nr)
+{
+    for (size_t i = 0; i < nr; i++)
+        if (mms[i]->system != mms[0]->system || is_one_of(mms[i], mms, i))
+            return false;
+    return true;
+}
+
+/* In the order of the system's list, as everybody who takes several: while lanes are open, shared locks exclude each other. */
+static void lock_all(struct vmk_mm *const *mms, size_t nr)
+{
+    struct vmk_system *system = mms[0]->system;
+
+    vmk_sync_mutex_lock(&system->lock);
+    for (struct vmki_member *member = system->members; member != NULL; member = member->next) {
+        struct vmk_mm *mm = VMKI_CONTAINER_OF(member, struct vmk_mm, member);
+
+        if (is_one_of(mm, mms, nr))
+            vmki_mm_read_lock(mm);
+    }
+    vmk_sync_mutex_unlock(&system->lock);
+}
+
 int vmk_mm_save(struct vmk_mm *const *mms, size_t nr_mms, vmk_sink_fn *sink, void *context)
 {
     struct vmk_system *system;
     struct saver *s;
     int error = 0;
 
-    if (nr_mms == 0)
+    if (nr_mms == 0 || !can_lock_all(mms, nr_mms))
         return -VMK_ERR_MISUSE;
     system = mms[0]->system;
     s = vmki_alloc(system, sizeof(*s), _Alignof(struct saver)); /* too large for the stack */
@@ -299,8 +331,7 @@ int vmk_mm_save(struct vmk_mm *const *mms, size_t nr_mms, vmk_sink_fn *sink, voi
     s->nr_mms = nr_mms;
     vmki_numbers_init(&s->files, mms[0]->system);
     vmki_numbers_init(&s->anon_vmas, mms[0]->system);
-    for (size_t i = 0; i < nr_mms; i++)
-        vmki_mm_read_lock(mms[i]);
+    lock_all(mms, nr_mms);
     for (size_t i = 0; i < nr_mms && error == 0; i++)
         error = save_look_at(s, mms[i]);
     if (error == 0)

@@ -14,6 +14,7 @@
 
 static struct {
     struct vmk_sync_mutex anon_lock, pool_lock;
+    struct vmk_sync_rwlock lock;
     struct vmk_sync_deferred deferred;
     uint64_t data, flag, data_seen, flag_seen;
     uint64_t *block;
@@ -66,6 +67,31 @@ static void test_order_of_locks(void **state)
     assert_false(explore(make_locks, take_both, NULL, 0, &report));
     assert_non_null(strstr(report.violation, "thread 0"));
     world.is_silent = false;
+}
+
+/* Shared locks too: nobody may take one twice. */
+static void make_shared_lock(void *context)
+{
+    (void)context;
+    vmk_sync_rwlock_init(&world.lock);
+}
+
+static void take_twice(void *context, unsigned number)
+{
+    (void)context;
+    for (unsigned i = 0; i < 2 - number; i++)
+        vmk_sync_read_lock(&world.lock);
+    for (unsigned i = 0; i < 2 - number; i++)
+        vmk_sync_read_unlock(&world.lock);
+}
+
+static void test_taken_twice(void **state)
+{
+    struct mock_report report;
+
+    (void)state;
+    assert_false(explore(make_shared_lock, take_twice, NULL, 0, &report));
+    assert_non_null(strstr(report.violation, "twice"));
 }
 
 static void wait_for_each_other(void *context, unsigned number)
@@ -199,10 +225,8 @@ static void test_grace_period(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_order_of_locks),
-        cmocka_unit_test(test_deadlock),
-        cmocka_unit_test(test_memory_orders),
-        cmocka_unit_test(test_grace_period),
+        cmocka_unit_test(test_order_of_locks), cmocka_unit_test(test_taken_twice),  cmocka_unit_test(test_deadlock),
+        cmocka_unit_test(test_memory_orders),  cmocka_unit_test(test_grace_period),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

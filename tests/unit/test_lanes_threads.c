@@ -6,7 +6,10 @@
  */
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "mm/lane.h"
 #include "support.h"
@@ -195,6 +198,62 @@ static void test_limits_and_marks(void **state)
     vt_teardown(&t);
 }
 
+/* ---- What lanes must not miss ---- */
+
+/* A space in which lanes are open, and used. */
+static void setup_open(struct vt *t)
+{
+    vt_setup(t);
+    for (unsigned i = 0; i < 3 * NR_BASE; i++)
+        vt_anon(t, REGION(0) + 4 * i * VT_PAGE, VT_PAGE, VT_RW);
+    want_lanes(t->mm);
+    for (unsigned round = 0; round < 2; round++)
+        for (unsigned i = 1; i + 1 < 3 * NR_BASE; i++)
+            assert_ret(vt_mprotect(t, REGION(0) + 4 * i * VT_PAGE, VT_PAGE, round == 0 ? VT_R : VT_RW), 0);
+    assert_true(vmki_lanes_are_open(t->mm) && nr_lanes(t->mm) > 1);
+}
+
+static void test_reserved_ranges(void **state)
+{
+    const vmk_addr at = REGION(0) + 42 * VT_PAGE;
+    struct vt t;
+
+    (void)state;
+    setup_open(&t);
+    assert_int_equal(vmk_mm_reserve_range(t.mm, at, at + VT_PAGE), 0);
+    assert_ret(vt_mmap_file(&t, at, VT_PAGE, VT_R, VT_FIXED, NULL, 0), -VMK_EEXIST);
+    assert_ret(vt_munmap(&t, at - 2 * VT_PAGE, 3 * VT_PAGE), -VMK_EEXIST);
+    assert_int_equal(vmk_mm_unreserve_range(t.mm, at, at + VT_PAGE), 0);
+    assert_ret(vt_mmap_file(&t, at, VT_PAGE, VT_R, VT_FIXED, NULL, 0), at);
+    vt_teardown(&t);
+}
+
+/* While lanes are open, a shared lock keeps other shared ones out: who takes it twice ends, and does not wait for itself. */
+static void test_taken_twice(void **state)
+{
+    struct vt t;
+    int status = 0;
+    pid_t child;
+
+    (void)state;
+    setup_open(&t);
+    vmk_system_fork_prepare(t.system);
+    child = fork();
+    if (child == 0) {
+        signal(SIGILL, SIG_DFL);
+        signal(SIGTRAP, SIG_DFL);
+        vmk_system_fork_child(t.system);
+        vmk_mm_lock_read(t.mm);
+        vmk_mm_lock_read(t.mm);
+        _Exit(0);
+    }
+    vmk_system_fork_parent(t.system);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) != 0);
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
 /* ---- A forked space: its areas were allocated together, and go through lanes one by one ---- */
 
 static void test_forked(void **state)
@@ -328,10 +387,9 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_as_without),
-        cmocka_unit_test(test_limits_and_marks),
-        cmocka_unit_test(test_forked),
-        cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_same_as_without), cmocka_unit_test(test_limits_and_marks),
+        cmocka_unit_test(test_reserved_ranges), cmocka_unit_test(test_taken_twice),
+        cmocka_unit_test(test_forked),          cmocka_unit_test(test_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -259,6 +259,7 @@ static void driver_areas(void **state)
     vmk_mm_unlock_write(t.mm);
     assert_int_equal(vmk_mm_save(&t.mm, 1, vt_sink, &saved), -VMK_ERR_UNSUPPORTED);
     assert_int_equal(vmk_mm_save(&t.mm, 0, vt_sink, &saved), -VMK_ERR_MISUSE);
+    assert_int_equal(vmk_mm_save((struct vmk_mm *[]){t.mm, t.mm}, 2, vt_sink, &saved), -VMK_ERR_MISUSE);
     vt_teardown(&t);
 }
 

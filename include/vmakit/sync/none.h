@@ -14,7 +14,7 @@
  *                        time: for counters that threads would otherwise share
  *   vmk_sync_thread_enter/leave  a thread begins or ends using the library
  *
- * Each try function returns true when it took the lock.
+ * Each try function returns true when it took the lock. No thread takes a lock that it holds, in whichever way.
  */
 #ifndef VMAKIT_SYNC_NONE_H
 #define VMAKIT_SYNC_NONE_H

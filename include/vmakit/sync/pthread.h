@@ -59,9 +59,16 @@ static inline void vmk_sync_rwlock_destroy(struct vmk_sync_rwlock *lock)
     pthread_rwlock_destroy(&lock->lock);
 }
 
+/* A lock that its own thread takes once more would never come: the program ends here instead. */
+static inline void vmk_sync_taken(int error)
+{
+    if (__builtin_expect(error != 0, 0))
+        __builtin_trap();
+}
+
 static inline void vmk_sync_read_lock(struct vmk_sync_rwlock *lock)
 {
-    pthread_rwlock_rdlock(&lock->lock);
+    vmk_sync_taken(pthread_rwlock_rdlock(&lock->lock));
 }
 
 static inline bool vmk_sync_try_read_lock(struct vmk_sync_rwlock *lock)
@@ -76,7 +83,7 @@ static inline void vmk_sync_read_unlock(struct vmk_sync_rwlock *lock)
 
 static inline void vmk_sync_write_lock(struct vmk_sync_rwlock *lock)
 {
-    pthread_rwlock_wrlock(&lock->lock);
+    vmk_sync_taken(pthread_rwlock_wrlock(&lock->lock));
 }
 
 static inline bool vmk_sync_try_write_lock(struct vmk_sync_rwlock *lock)

@@ -1,0 +1,227 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is delicate about lanes, under the mock port: they are laid out while other calls look for one, and a search for a gap
+ * runs without a lock meanwhile.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mm/lane.h"
+#include "ports/mock/mock.h"
+#include "ports/mock/sync.h"
+
+#define PAGE UINT64_C(4096)
+#define BASE UINT64_C(0x40000000)
+
+/* 40 areas of a page, each with STEP pages to the next one: some leaves, and so some lanes. */
+enum { NR_AREAS = 40, STEP = 3 };
+static vmk_addr area(unsigned number)
+{
+    return BASE + number * STEP * PAGE;
+}
+
+static struct {
+    struct vmk_system *system;
+    struct vmk_mm *mm;
+} world;
+
+static void map(vmk_addr address, uint64_t pages)
+{
+    const struct vmk_mmap_request request = {.address = address,
+                                             .len = pages * PAGE,
+                                             .prot = VMK_PROT_READ | VMK_PROT_WRITE,
+                                             .flags = VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS | VMK_MAP_FIXED};
+
+    if (vmk_mmap(world.mm, &request, NULL) != 0)
+        mock_violation("a mapping failed");
+}
+
+static void unmap(vmk_addr address, uint64_t len)
+{
+    const struct vmk_munmap_request request = {.address = address, .len = len};
+
+    if (vmk_munmap(world.mm, &request, NULL) != 0)
+        mock_violation("an unmapping failed");
+}
+
+/* Nothing that lanes may do; often enough, they are closed. */
+static void need_mm_lock(void)
+{
+    struct vmk_rlimits rlimits;
+
+    vmk_mm_get_rlimits(world.mm, &rlimits);
+    vmk_mm_set_rlimits(world.mm, &rlimits);
+}
+
+static void close_lanes(void)
+{
+    for (unsigned i = 0; vmki_lanes_are_open(world.mm); i++) {
+        if (i == 1000) {
+            mock_violation("lanes do not close");
+            return;
+        }
+        need_mm_lock();
+    }
+}
+
+/* A space whose lanes were all used, and are closed. */
+static void begin(void *context)
+{
+    struct vmk_system_options system_options;
+    struct vmk_mm_options mm_options;
+
+    (void)context;
+    vmk_system_options_init(&system_options, mock_port());
+    vmk_mm_options_init(&mm_options);
+    if (vmk_system_create(&system_options, &world.system) != 0 ||
+        vmk_mm_create(world.system, &mm_options, &world.mm) != 0) {
+        mock_violation("no address space");
+        return;
+    }
+    for (unsigned i = 0; i < NR_AREAS; i++)
+        map(area(i), 1);
+    for (unsigned i = 0; i < 3 * NR_AREAS; i++) {
+        unmap(area(i % NR_AREAS), PAGE);
+        map(area(i % NR_AREAS), 1);
+    }
+    close_lanes();
+}
+
+static void keep_line(void *context, const char *text, size_t len)
+{
+    char *line = context;
+
+    if (line[0] == '\0' && len < 200)
+        memcpy(line, text, len);
+}
+
+static const char *end(void *context)
+{
+    static char text[200];
+
+    (void)context;
+    memset(text, 0, sizeof(text));
+    return vmk_mm_validate(world.mm, keep_line, text) != 0 ? text : NULL;
+}
+
+static void explore(const char *name, void (*start)(void *context), void (*thread)(void *context, unsigned number))
+{
+    const struct mock_scenario scenario = {.nr_threads = 2, .begin = start, .thread = thread, .end = end};
+    const char *factor = getenv("VMAKIT_STRESS");
+    const struct mock_options options = {
+        .preemptions = 2, .old_values = 1, .max_runs = 12000 * (factor != NULL ? strtoul(factor, NULL, 10) : 1)};
+    struct mock_report report;
+
+    if (!mock_explore(&scenario, &options, &report))
+        fail_msg("%s: %s (run %lu)", name, report.violation, report.nr_runs);
+    print_message("%-28s %7lu runs%s, %lu points\n", name, report.nr_runs, report.is_complete ? "" : " (not all)",
+                  report.nr_points);
+}
+
+/* ---- Lanes are laid out anew while a call looks for one ---- */
+
+/* The first call takes most children of the root away, with mm.lock, and opens the lanes; the others run in one. */
+static void run_while_opened(void *context, unsigned number)
+{
+    (void)context;
+    if (number == 0) {
+        unmap(area(8), area(32) - area(8));
+    } else {
+        unmap(area(34), PAGE);
+        map(area(20), 1);
+    }
+}
+
+static void test_opened_beside_a_call(void **state)
+{
+    (void)state;
+    explore("opened beside a call", begin, run_while_opened);
+}
+
+/* ---- A search for a gap beside calls in lanes ---- */
+
+/*
+ * Between areas there are two pages, but for holes: one that stays at the bottom, one in the middle, then one at the top as
+ * well, then no longer the one in the middle. The one at the bottom is never the highest.
+ */
+enum { BOTTOM = 2, MIDDLE = 6, TOP = 36 };
+
+static vmk_addr hole(unsigned number)
+{
+    return area(number + 1) - 4 * PAGE;
+}
+
+static void run_search(void *context, unsigned number)
+{
+    vmk_addr found = 0;
+
+    (void)context;
+    if (number == 0) {
+        map(area(20), 1); /* with mm.lock: opens the lanes */
+        unmap(area(TOP), PAGE);
+        map(area(MIDDLE), 1);
+    } else if (vmk_mm_gap_highest(world.mm, area(0), area(NR_AREAS - 1), 4 * PAGE, &found) != 0) {
+        mock_violation("no hole found");
+    } else if (found != hole(MIDDLE) && found != hole(TOP)) {
+        mock_violation("not the highest hole: %#llx", (unsigned long long)found);
+    }
+}
+
+static void begin_search(void *context)
+{
+    begin(context);
+    unmap(area(BOTTOM), PAGE);
+    unmap(area(MIDDLE), PAGE);
+    close_lanes();
+}
+
+static void test_search_beside_lanes(void **state)
+{
+    (void)state;
+    explore("a search beside lanes", begin_search, run_search);
+}
+
+/* The same with lanes that are open, and close. */
+static void begin_closing(void *context)
+{
+    begin_search(context);
+    map(area(20), 1);
+    for (unsigned i = 0; i + 2 < VMK_SYNC_LANES_WINDOW; i++)
+        need_mm_lock();
+}
+
+static void run_closing(void *context, unsigned number)
+{
+    if (number != 0) {
+        run_search(context, number);
+        return;
+    }
+    if (!vmki_lanes_are_open(world.mm))
+        mock_violation("lanes closed too soon");
+    unmap(area(TOP), PAGE);
+    map(area(MIDDLE), 1);
+    need_mm_lock();
+    if (vmki_lanes_are_open(world.mm))
+        mock_violation("lanes did not close");
+}
+
+static void test_search_while_closed(void **state)
+{
+    (void)state;
+    explore("a search while lanes close", begin_closing, run_closing);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_opened_beside_a_call),
+        cmocka_unit_test(test_search_beside_lanes),
+        cmocka_unit_test(test_search_while_closed),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
