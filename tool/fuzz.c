@@ -25,7 +25,7 @@
 struct options {
     uint64_t ops, seed, first, length;
     double minutes;
-    const char *rule, *replay, *output, *record;
+    const char *rule, *replay, *output, *record, *transcript;
     bool calls_given, calls[FUZZ_NR_CALLS];
     bool verbose, kernel_only, keep_long, only_one, check_recordings;
     unsigned max_divergences;
@@ -45,7 +45,8 @@ enum {
     KEY_RECORD,
     KEY_CHECK_RECORDS,
     KEY_CELLS,
-    KEY_CHECK_CELLS
+    KEY_CHECK_CELLS,
+    KEY_TRANSCRIPT
 };
 
 static const struct argp_option argp_options[] = {
@@ -66,6 +67,9 @@ static const struct argp_option argp_options[] = {
     {"max-divergences", KEY_MAX, "N", 0, "Stop after N divergences (default 10)", 0},
     {"no-shrink", KEY_LONG, NULL, 0, "Leave failing sequences as long as they are", 0},
     {"kernel-only", KEY_KERNEL, NULL, 0, "Do not ask the engine: what does the generator reach?", 0},
+    {"transcript", KEY_TRANSCRIPT, "FILE", 0,
+     "With --kernel-only: write each operation, its result and what it changed; two kernels, or `vmakit run', compare",
+     0},
     {"break", KEY_BREAK, "RULE", 0, "Break a rule of the engine (test builds); `help' lists them", 0},
     {"verbose", 'v', NULL, 0, "Print each operation", 0},
     {0},
@@ -164,6 +168,9 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
     case KEY_BREAK:
         options->rule = text;
         break;
+    case KEY_TRANSCRIPT:
+        options->transcript = text;
+        break;
     case KEY_RECORD:
         options->record = text;
         break;
@@ -179,6 +186,8 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
     case ARGP_KEY_END:
         if (options->record != NULL && (options->replay == NULL || options->kernel_only))
             argp_error(state, "--record goes with --replay-seq, and not with --kernel-only");
+        if (options->transcript != NULL && !options->kernel_only)
+            argp_error(state, "--transcript goes with --kernel-only");
         if (options->check_recordings && options->kernel_only)
             argp_error(state, "--check-recordings does not go with --kernel-only");
         break;
@@ -600,6 +609,17 @@ static int replay(struct session *session)
     return outcome < 0 ? EXIT_NO_RESOURCE : outcome == 1 ? EXIT_DIFFERENT : EXIT_GOOD;
 }
 
+/* False after a message. */
+static bool close_transcript(struct session *session)
+{
+    int error = fuzz_transcript_close(session->run->transcript);
+
+    session->run->transcript = NULL;
+    if (error != 0)
+        fprintf(stderr, "vmakit fuzz: cannot write %s: %s\n", session->options->transcript, strerror(-error));
+    return error == 0;
+}
+
 static int begin(struct session *session)
 {
     int error = fuzz_files_open(&session->files);
@@ -608,6 +628,12 @@ static int begin(struct session *session)
         error = fuzz_child_init(&session->child, &session->files);
     if (error != 0) {
         fprintf(stderr, "vmakit fuzz: cannot start a process to experiment with: %s\n", strerror(-error));
+        return EXIT_NO_RESOURCE;
+    }
+    if (session->options->transcript != NULL)
+        error = fuzz_transcript_open(session->options->transcript, &session->run->transcript);
+    if (error != 0) {
+        fprintf(stderr, "vmakit fuzz: cannot write %s: %s\n", session->options->transcript, strerror(-error));
         return EXIT_NO_RESOURCE;
     }
     session->run->child = &session->child;
@@ -670,6 +696,8 @@ int cmd_fuzz(int argc, char **argv)
             status = EXIT_DIFFERENT;
     }
     fuzz_child_exit(&session->child);
+    if (!close_transcript(session) && status == EXIT_GOOD)
+        status = EXIT_NO_RESOURCE;
     fuzz_engine_destroy(session->run->engine);
     fuzz_files_close(&session->files);
     fuzz_view_free(&session->run->view);

@@ -13,6 +13,7 @@
  *     fuzz_engine.c   the same operation on the engine
  *     fuzz_compare.c  result, map, flags and status of both
  *     fuzz_record.c   a sequence as a recording for vmakit replay
+ *     fuzz_transcript.c  what the kernel's side did, comparable between two runs
  *     fuzz_shrink.c   fewer operations that still diverge
  *     fuzz_table.c    names of calls, text form of sequences, call and errno table
  */
@@ -423,6 +424,20 @@ int fuzz_record_close(struct fuzz_record *record);
 /* Replays a recording in this process: in how many places the engine differs. 0 or -errno. */
 int fuzz_record_replay(const char *path, uint64_t *nr_different);
 
+/* ---- Transcripts ---- */
+
+struct fuzz_transcript;
+/* 0 or -errno. */
+int fuzz_transcript_open(const char *path, struct fuzz_transcript **transcript);
+/* The map that a sequence begins with. */
+void fuzz_transcript_begin(struct fuzz_transcript *transcript, const struct fuzz_config *config,
+                           const struct fuzz_view *view);
+/* An operation, and the map after it. */
+void fuzz_transcript_step(struct fuzz_transcript *transcript, const struct fuzz_op *op, fuzz_result kernel,
+                          const struct fuzz_view *view);
+/* 0, or an error of any write (-errno). NULL is allowed. */
+int fuzz_transcript_close(struct fuzz_transcript *transcript);
+
 /* ---- One sequence ---- */
 
 /* Is it an access to memory, about whose page the engine is told? */
@@ -430,9 +445,10 @@ bool fuzz_op_touches(uint32_t call);
 
 struct fuzz_run {
     struct fuzz_child *child;
-    struct fuzz_engine *engine; /* NULL: the kernel only */
-    struct fuzz_table *table;   /* NULL: do not count */
-    struct fuzz_record *record; /* NULL: none is written */
+    struct fuzz_engine *engine;         /* NULL: the kernel only */
+    struct fuzz_table *table;           /* NULL: do not count */
+    struct fuzz_record *record;         /* NULL: none is written */
+    struct fuzz_transcript *transcript; /* the same */
     struct fuzz_view view;
     uint64_t nr_ops;
     uint64_t areas_seen[FUZZ_MAX_AREAS + 1]; /* how often a map had so many areas */

@@ -39,6 +39,8 @@ static int compare_step(struct fuzz_run *run, const struct fuzz_op *op, fuzz_res
                  fuzz_call_name(op->call));
         return error != 0 ? error : -ECHILD;
     }
+    if (run->transcript != NULL)
+        fuzz_transcript_step(run->transcript, op, kernel, &run->view);
     run->areas_seen[run->view.nr_areas <= FUZZ_MAX_AREAS ? run->view.nr_areas : FUZZ_MAX_AREAS]++;
     if (run->engine == NULL)
         return 0;
@@ -83,6 +85,8 @@ static int begin(struct fuzz_run *run, const struct fuzz_config *config)
     if (error == 0)
         error = fuzz_child_read(run->child, &run->view);
     fuzz_compare_begin();
+    if (error == 0 && run->transcript != NULL)
+        fuzz_transcript_begin(run->transcript, config, &run->view);
     if (error != 0 || run->engine == NULL)
         return error;
     error = fuzz_engine_begin(run->engine, config, run->child, &run->view);

@@ -108,6 +108,8 @@ enum trace_way run_proc_enter(struct tracer *tracer, struct trace_task *task);
 enum trace_way run_proc_leave(struct tracer *tracer, struct trace_task *task, int64_t got);
 /* After a memory call of the task. */
 void run_proc_renew(struct tracer *tracer, const struct trace_task *task);
+/* A task goes back to the beginning of a file, or reads there. */
+void run_proc_begins_again(struct tracer *tracer, struct trace_task *task);
 void run_proc_space_ends(struct run *run, const struct trace_space *space);
 
 /* ---- run_pin.c ---- */

@@ -41,17 +41,27 @@ static void diverged(struct tracer *tracer, struct trace_task *task, int64_t wan
 
 /* ---- Parts ---- */
 
-/* Calls whose parts are calls of their own to the kernel. */
-static bool goes_part_by_part(enum trace_call_kind kind)
+/* Can the kernel be brought to fail where the engine does? Its map count and its commit charge cannot be changed here. */
+static bool can_fail_alike(const struct run *run)
+{
+    return !run->other_areas_limit && !run->other_charge;
+}
+
+/*
+ * Calls whose parts are calls of their own to the kernel. mlock populates when all its parts are done, and not when one of
+ * them fails: it goes as a whole unless the engine alone can stop it.
+ */
+static bool goes_part_by_part(const struct run *run, enum trace_call_kind kind)
 {
     switch (kind) {
     case TRACE_CALL_MPROTECT:
     case TRACE_CALL_PKEY_MPROTECT:
     case TRACE_CALL_MADVISE:
-    case TRACE_CALL_MLOCK:
-    case TRACE_CALL_MLOCK2:
     case TRACE_CALL_MUNLOCK:
         return true;
+    case TRACE_CALL_MLOCK:
+    case TRACE_CALL_MLOCK2:
+        return !can_fail_alike(run);
     default:
         return false;
     }
@@ -163,12 +173,6 @@ static void use_place(struct trace_task *task, const struct vmk_edit *edits, uns
     }
 }
 
-/* Can the kernel be brought to fail where the engine does? Its map count and its commit charge cannot be changed here. */
-static bool can_fail_alike(const struct run *run)
-{
-    return !run->other_areas_limit && !run->other_charge;
-}
-
 /*
  * The call ends after a cut that Linux leaves behind. The kernel does the same where its limits are the engine's; where
  * they cannot be, there is no call that cuts alone: the cut is left out, so that both stay equal.
@@ -192,12 +196,13 @@ static bool leave_cut(struct tracer *tracer, struct trace_task *task)
 }
 
 /* The engine is done before the kernel begins, which runs the call as a whole. */
-static void commit_early(struct trace_task *task)
+static void commit_early(const struct run *run, struct trace_task *task)
 {
     struct trace_call *call = &task->call;
     struct vmk_edit edits[EDITS_MAX];
     unsigned nr = read_edits(task, edits);
-    if (nr != 0 && !goes_part_by_part(call->kind))
+    if (nr != 0 && call->part_error == 0 &&
+        !goes_part_by_part(run, call->kind)) /* it maps, and does not only make room */
         use_place(task, edits, nr);
     call->touched = true;
     commit_all(task);
@@ -212,7 +217,7 @@ static bool next_action(struct tracer *tracer, struct trace_task *task)
         unsigned nr = read_edits(task, edits);
         if (call->part_error != 0 || (nr == 0 && call->kind == TRACE_CALL_MMAP))
             return leave_cut(tracer, task);
-        if (!goes_part_by_part(call->kind)) {
+        if (!goes_part_by_part(tracer->run, call->kind)) {
             use_place(task, edits, nr);
             return true;
         }
@@ -321,7 +326,7 @@ static enum trace_way enter_memory(struct tracer *tracer, struct trace_task *tas
     if (!call->mirrored)
         return TRACE_SEE_END;
     if (call->open && task->space->uses_uffd)
-        commit_early(task);
+        commit_early(tracer->run, task);
     if (call->touched || (call->open && next_action(tracer, task)))
         return run_apply_send(task);
     if (call->result.error != 0 || is_nothing(call))
@@ -355,6 +360,10 @@ enum trace_way run_enter(struct tracer *tracer, struct trace_task *task)
     case TRACE_CALL_OPENAT:
     case TRACE_CALL_OPENAT2:
         return run_proc_enter(tracer, task);
+    case TRACE_CALL_LSEEK:
+    case TRACE_CALL_PREAD64:
+        run_proc_begins_again(tracer, task);
+        return TRACE_GO_ON;
     default:
         return enter_memory(tracer, task);
     }
@@ -416,7 +425,8 @@ static enum trace_way leave_whole(struct tracer *tracer, struct trace_task *task
 /* Verbs whose kernel call may fail after some of the plan's parts, as the engine's will. */
 static bool may_end_early(const struct trace_call *call)
 {
-    return call->kind == TRACE_CALL_MLOCKALL || call->kind == TRACE_CALL_MSYNC ||
+    return call->kind == TRACE_CALL_MLOCKALL || call->kind == TRACE_CALL_MLOCK || call->kind == TRACE_CALL_MLOCK2 ||
+           call->kind == TRACE_CALL_MSEAL || call->kind == TRACE_CALL_MSYNC ||
            call->kind == TRACE_CALL_REMAP_FILE_PAGES || call->kind == TRACE_CALL_MBIND ||
            (call->kind == TRACE_CALL_MREMAP && (call->args[3] & VMK_MREMAP_FIXED) != 0);
 }
@@ -507,7 +517,7 @@ enum trace_way run_leave(struct tracer *tracer, struct trace_task *task, int64_t
         return leave_told(tracer, task, got);
     if (!call->open)
         return leave_whole(tracer, task, got);
-    if (goes_part_by_part(call->kind))
+    if (goes_part_by_part(tracer->run, call->kind))
         return leave_part(tracer, task, got);
     if (task->apply.is_cut || got == task->apply.wanted || may_end_early(call))
         return leave_whole(tracer, task, got);

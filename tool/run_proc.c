@@ -6,7 +6,8 @@
  * When the program opens one of them, the kernel gets a memfd_create instead, with the path as the name of the memory;
  * the tracer writes the text into it and seals it. So nothing is put into the program's memory, and its descriptor is
  * an ordinary one. The kernel makes its text at the first read, and a program may well map memory before that (a buffer to
- * read into): so as long as the descriptor stands at its beginning, each memory call renews the text.
+ * read into): so as long as the descriptor stands at its beginning, each memory call renews the text, and so does going
+ * back there.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -312,6 +313,21 @@ static struct trace_space *space_of(struct tracer *tracer, const struct trace_ta
     return target->space;
 }
 
+/* Grown stacks and written pages enter the mirror, as at a memory call. */
+static void know_all(struct tracer *tracer, struct trace_task *task, const struct trace_proc *proc)
+{
+    struct trace_task *target = trace_task_find(tracer, proc->tid);
+    if (target == NULL || target->space == NULL || target->space->lost)
+        return;
+    if (target->space == task->space) {
+        task->space->owner = task;
+        trace_stop_others(tracer, task);
+        trace_pages_feed(tracer, task);
+    } else if (target->space->owner == NULL) { /* not inside a memory call */
+        trace_pages_feed_for_reader(tracer, target);
+    }
+}
+
 enum trace_way run_proc_enter(struct tracer *tracer, struct trace_task *task)
 {
     struct trace_proc *proc = &task->call.proc;
@@ -322,11 +338,7 @@ enum trace_way run_proc_enter(struct tracer *tracer, struct trace_task *task)
     struct trace_space *space = space_of(tracer, task, proc);
     if (space == NULL)
         return TRACE_GO_ON;
-    if (space == task->space) { /* grown stacks and written pages enter the mirror, as at a memory call */
-        space->owner = task;
-        trace_stop_others(tracer, task);
-        trace_pages_feed(tracer, task);
-    }
+    know_all(tracer, task, proc);
     if (tracer->stop || space->lost)
         return TRACE_GO_ON;
     task->apply.args[0] = path;
@@ -401,30 +413,48 @@ static bool serve(struct run *run, struct trace_task *task, struct trace_space *
         drop(run, served);
         return false;
     }
-    if (shown != task->space) /* its reader is not stopped while the other's memory changes */
-        drop(run, served);
     return true;
 }
 
-/* Does the program still hold it, and where does it stand? */
-static bool is_at_beginning(struct run *run, struct run_served *served)
+static bool is_same(pid_t tid, int number, const struct run_served *served)
 {
-    if (syscall(SYS_kcmp, served->tid, getpid(), KCMP_FILE, served->number, served->fd) != 0) {
-        drop(run, served);
-        return false;
-    }
-    return lseek(served->fd, 0, SEEK_CUR) == 0;
+    return syscall(SYS_kcmp, tid, getpid(), KCMP_FILE, number, served->fd) == 0;
 }
 
+/* Does the program still hold it? */
+static bool is_held(struct run *run, struct run_served *served)
+{
+    if (is_same(served->tid, served->number, served))
+        return true;
+    drop(run, served);
+    return false;
+}
+
+/* The areas of others are not renewed here: their reader is not stopped while they change. */
 void run_proc_renew(struct tracer *tracer, const struct trace_task *task)
 {
     struct run *run = tracer->run;
     for (unsigned i = 0; run->nr_served != 0 && i < RUN_SERVED; i++) {
         struct run_served *served = &run->served[i];
-        if (served->space != task->space || !is_at_beginning(run, served))
+        if (served->space != task->space || served->shown != served->space || !is_held(run, served) ||
+            lseek(served->fd, 0, SEEK_CUR) != 0)
             continue;
         if (!make_and_put(served) || ++served->nr_renewals == RENEWALS_MAX)
             drop(run, served);
+    }
+}
+
+void run_proc_begins_again(struct tracer *tracer, struct trace_task *task)
+{
+    struct run *run = tracer->run;
+    for (unsigned i = 0; run->nr_served != 0 && i < RUN_SERVED; i++) {
+        struct run_served *served = &run->served[i];
+        if (served->space == NULL || !is_same(task->tid, (int)task->call.args[0], served))
+            continue;
+        know_all(tracer, task, &served->proc);
+        if (!tracer->stop)
+            make_and_put(served);
+        return;
     }
 }
 

@@ -93,6 +93,8 @@ struct trace_call;
     X(OPEN, open)                                                                                                      \
     X(OPENAT, openat)                                                                                                  \
     X(OPENAT2, openat2)                                                                                                \
+    X(LSEEK, lseek)                                                                                                    \
+    X(PREAD64, pread64)                                                                                                \
     X(SCHED_SETAFFINITY, sched_setaffinity)                                                                            \
     X(SCHED_GETAFFINITY, sched_getaffinity)
 
@@ -396,6 +398,8 @@ const char *trace_call_text(struct trace_call *call);    /* "mmap(0x0, ...)" */
 void trace_call_count(struct tracer *tracer, struct trace_task *task);
 void trace_say_value(char *text, size_t size, int64_t value); /* "0x..." or "error 12 (...)" */
 void trace_call_leave(struct tracer *tracer, struct trace_task *task, int64_t value);
+/* A closed userfaultfd takes its registrations along; close itself is not traced. */
+void trace_call_notice_closed_uffd(struct tracer *tracer, struct trace_task *task);
 bool trace_call_is_memory(enum trace_call_kind kind);
 /* Something that the engine cannot follow: says so and stops mirroring. */
 void trace_cannot(struct tracer *tracer, struct trace_task *task, const char *what);
@@ -458,6 +462,8 @@ void trace_report_exit(struct tracer *tracer, const struct trace_task *task, boo
 void trace_pages_feed(struct tracer *tracer, struct trace_task *task);
 /* What no thread of the program does by itself in passing: stacks that have grown, writes through /proc/PID/mem. */
 void trace_pages_feed_others(struct tracer *tracer, struct trace_task *task);
+/* Somebody else looks at the areas of `task`, which goes on: its stacks, closed userfaultfds. */
+void trace_pages_feed_for_reader(struct tracer *tracer, struct trace_task *task);
 /* Could pages that a thread writes now change what the call does to the areas? */
 bool trace_pages_matter(const struct trace_task *task);
 /* At the stop of a signal. */

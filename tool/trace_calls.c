@@ -635,7 +635,7 @@ static void note_uffd_features(struct trace_task *task, struct trace_call *call)
 }
 
 /* A closed userfaultfd takes its registrations along; close itself is not traced. */
-static void notice_closed_uffd(struct tracer *tracer, struct trace_task *task)
+void trace_call_notice_closed_uffd(struct tracer *tracer, struct trace_task *task)
 {
     struct trace_space *space = task->space;
     if (!space->uses_uffd)
@@ -791,6 +791,8 @@ static const struct call_type call_types[TRACE_CALL_COUNT] = {
     CALL(OPEN, open, 3, false, NULL, NULL),
     CALL(OPENAT, openat, 4, false, NULL, NULL),
     CALL(OPENAT2, openat2, 4, false, NULL, NULL),
+    CALL(LSEEK, lseek, 3, false, NULL, NULL),
+    CALL(PREAD64, pread64, 4, false, NULL, NULL),
     CALL(SCHED_SETAFFINITY, sched_setaffinity, 3, false, NULL, NULL),
     CALL(SCHED_GETAFFINITY, sched_getaffinity, 3, false, NULL, NULL),
     CALL(FOREIGN, foreign, 6, false, enter_foreign, NULL),
@@ -841,7 +843,7 @@ bool trace_call_ask(struct tracer *tracer, struct trace_task *task)
         return false;
     if (type->memory) {
         trace_space_use_limits(task->space, task->process);
-        notice_closed_uffd(tracer, task);
+        trace_call_notice_closed_uffd(tracer, task);
         note_uffd_features(task, call);
         if (needs_file_sizes(call->kind, call))
             trace_files_refresh(tracer);

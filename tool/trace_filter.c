@@ -19,22 +19,25 @@ struct rule_argument {
     enum trace_call_kind kind;
     unsigned argument;
     uint32_t value;
+    unsigned zero; /* another argument that must be 0, if not 0 itself */
 };
 
 /* A call that stands here stops only with one of these arguments. */
 static const struct rule_argument rule_arguments[] = {
-    {TRACE_CALL_PRCTL, 0, 35},          /* PR_SET_MM */
-    {TRACE_CALL_PRCTL, 0, 41},          /* PR_SET_THP_DISABLE */
-    {TRACE_CALL_PRCTL, 0, 65},          /* PR_SET_MDWE */
-    {TRACE_CALL_PRCTL, 0, 67},          /* PR_SET_MEMORY_MERGE */
-    {TRACE_CALL_PRCTL, 0, 0x53564d41},  /* PR_SET_VMA */
-    {TRACE_CALL_ARCH_PRCTL, 0, 0x2001}, /* ARCH_MAP_VDSO_X32, _32, _64 */
-    {TRACE_CALL_ARCH_PRCTL, 0, 0x2002}, /* */
-    {TRACE_CALL_ARCH_PRCTL, 0, 0x2003}, /* */
-    {TRACE_CALL_ARCH_PRCTL, 0, 0x5001}, /* ARCH_SHSTK_ENABLE */
-    {TRACE_CALL_IOCTL, 1, 0xc018aa3f},  /* UFFDIO_API */
-    {TRACE_CALL_IOCTL, 1, 0xc020aa00},  /* UFFDIO_REGISTER */
-    {TRACE_CALL_IOCTL, 1, 0x8010aa01},  /* UFFDIO_UNREGISTER */
+    {TRACE_CALL_PRCTL, 0, 35, 0},          /* PR_SET_MM */
+    {TRACE_CALL_PRCTL, 0, 41, 0},          /* PR_SET_THP_DISABLE */
+    {TRACE_CALL_PRCTL, 0, 65, 0},          /* PR_SET_MDWE */
+    {TRACE_CALL_PRCTL, 0, 67, 0},          /* PR_SET_MEMORY_MERGE */
+    {TRACE_CALL_PRCTL, 0, 0x53564d41, 0},  /* PR_SET_VMA */
+    {TRACE_CALL_ARCH_PRCTL, 0, 0x2001, 0}, /* ARCH_MAP_VDSO_X32, _32, _64 */
+    {TRACE_CALL_ARCH_PRCTL, 0, 0x2002, 0}, /* */
+    {TRACE_CALL_ARCH_PRCTL, 0, 0x2003, 0}, /* */
+    {TRACE_CALL_ARCH_PRCTL, 0, 0x5001, 0}, /* ARCH_SHSTK_ENABLE */
+    {TRACE_CALL_IOCTL, 1, 0xc018aa3f, 0},  /* UFFDIO_API */
+    {TRACE_CALL_IOCTL, 1, 0xc020aa00, 0},  /* UFFDIO_REGISTER */
+    {TRACE_CALL_IOCTL, 1, 0x8010aa01, 0},  /* UFFDIO_UNREGISTER */
+    {TRACE_CALL_LSEEK, 2, 0, 1},           /* SEEK_SET to 0 */
+    {TRACE_CALL_PREAD64, 3, 0, 0},         /* at the beginning */
 };
 
 static int number_of(enum trace_call_kind kind)
@@ -60,19 +63,21 @@ static int add_rules(scmp_filter_ctx filter, enum trace_call_kind kind)
         if (rule->kind != kind)
             continue;
         conditional = true;
-        struct scmp_arg_cmp compare = {
-            .arg = rule->argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = UINT32_MAX, .datum_b = rule->value};
-        int error = seccomp_rule_add_array(filter, action, number, 1, &compare);
+        struct scmp_arg_cmp compare[] = {
+            {.arg = rule->argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = UINT32_MAX, .datum_b = rule->value},
+            {.arg = rule->zero, .op = SCMP_CMP_EQ, .datum_a = 0},
+        };
+        int error = seccomp_rule_add_array(filter, action, number, rule->zero != 0 ? 2 : 1, compare);
         if (error != 0 && error != -EEXIST)
             return error;
     }
     return conditional ? 0 : seccomp_rule_add_array(filter, action, number, 0, NULL);
 }
 
-/* Calls that say what the limits are, or open what says how the areas are: the program of run sees the engine's. */
+/* Calls that say what the limits are, or read what says how the areas are: the program of run sees the engine's. */
 static bool is_wanted(enum trace_call_kind kind, unsigned what)
 {
-    if (kind == TRACE_CALL_OPEN || kind == TRACE_CALL_OPENAT || kind == TRACE_CALL_OPENAT2)
+    if (kind >= TRACE_CALL_OPEN && kind <= TRACE_CALL_PREAD64)
         return (what & TRACE_FILTER_OPENS) != 0;
     return kind < TRACE_CALL_GETRLIMIT || (what & TRACE_FILTER_RUN) != 0;
 }

@@ -486,6 +486,13 @@ bool trace_pages_matter(const struct trace_task *task)
     return range_could_change(task, &window) || neighbours_could_change(task, &window);
 }
 
+void trace_pages_feed_for_reader(struct tracer *tracer, struct trace_task *task)
+{
+    trace_call_notice_closed_uffd(tracer, task);
+    trace_space_use_limits(task->space, task->process);
+    feed_stacks(tracer, task);
+}
+
 static void feed_begin(struct tracer *tracer, struct trace_task *task)
 {
     trace_space_use_limits(task->space, task->process);

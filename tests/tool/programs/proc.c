@@ -12,6 +12,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static int failed;
@@ -101,6 +102,58 @@ static void check_sizes(const char *status, const char *smaps)
     check(number(status, "\nVmRSS:") > 0 && number(status, "\nThreads:") == 1, "the kernel's lines of status");
 }
 
+/* Descriptors that stay open: what is read again is what is then. */
+static void read_again(size_t page)
+{
+    static char text[1 << 20];
+    int fd = open("/proc/self/maps", O_RDONLY);
+    ssize_t got = read(fd, text, sizeof(text) - 1);
+    char *later = mmap(NULL, 5 * page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    check(got > 0 && lseek(fd, 0, SEEK_SET) == 0 && read(fd, text, sizeof(text) - 1) > got, "it is longer now");
+    check(has_area(text, later, 5 * page, "r--s"), "what was mapped before lseek");
+    mprotect(later, page, PROT_NONE);
+    int copy = dup(fd);
+    got = pread(copy, text, sizeof(text) - 1, 0);
+    text[got > 0 ? got : 0] = '\0';
+    check(has_area(text, later, page, "---s"), "what was changed before pread");
+    close(fd);
+    close(copy);
+}
+
+/* A child grows its stack and maps memory while its file of areas is held open here. */
+static void read_a_child(size_t page)
+{
+    static char text[1 << 20], path[64];
+    int go[2], done[2];
+    char byte = 0, *later = (char *)0x200000000;
+    check(pipe(go) == 0 && pipe(done) == 0, "pipes");
+    pid_t child = fork();
+    if (child == 0) {
+        volatile char deep[600000];
+        read(go[0], &byte, 1);
+        deep[0] = 1;
+        mmap(later, 7 * page, PROT_READ, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        write(done[1], &byte, 1);
+        read(go[0], &byte, 1);
+        _exit(deep[0]);
+    }
+    snprintf(path, sizeof(path), "/proc/%d/maps", (int)child);
+    int fd = open(path, O_RDONLY);
+    check(read(fd, text, sizeof(text) - 1) > 0 && !has_area(text, later, 7 * page, "r--s"), "a child's areas");
+    write(go[1], &byte, 1);
+    read(done[0], &byte, 1);
+    check(lseek(fd, 0, SEEK_SET) == 0 && read(fd, text, sizeof(text) - 1) > 0, "a child's areas once more");
+    check(has_area(text, later, 7 * page, "r--s"), "what a child has mapped");
+    const char *stack = strstr(text, "[stack]");
+    unsigned long start, end;
+    while (stack > text && stack[-1] != '\n')
+        stack--;
+    check(sscanf(stack, "%lx-%lx", &start, &end) == 2 && end - start > 600000, "a child's stack");
+    write(go[1], &byte, 1);
+    close(fd);
+    check(wait(NULL) == child, "wait");
+}
+
 int main(int argc, char **argv)
 {
     static const char *const names[] = {"maps", "smaps", "status"};
@@ -149,6 +202,8 @@ int main(int argc, char **argv)
     check(open("/proc/self/nothing/maps", O_RDONLY) < 0 && open("/proc/99999999/maps", O_RDONLY) < 0,
           "what is not there");
     check(stat("/proc/self/maps", &status) == 0, "stat");
+    read_again(page);
+    read_a_child(page);
     puts(failed ? "failed" : "read");
     return failed;
 }
