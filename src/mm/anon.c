@@ -53,10 +53,12 @@ int vmki_anon_vma_prepare(struct vmk_vma *vma)
             anon_vma = vmki_anon_vma_new(mm);
             VMKI_COUNT(mm, anon_vma_new, vma->start, vma->end);
         }
-        if (anon_vma == NULL)
+        if (anon_vma == NULL) {
             error = -VMK_ERR_HOST_NOMEM;
-        else
+        } else {
+            vmki_vma_bear(vma);
             vmki_store_release(&vma->anon_vma, anon_vma);
+        }
     }
     vmk_sync_mutex_unlock(&mm->anon_lock);
     return error;

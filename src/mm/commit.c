@@ -142,7 +142,8 @@ static void piece_apply(struct vmk_mm *mm, const struct vmki_piece *piece, struc
             vmki_ext_put(mm, old_ext);
         }
     }
-    *entry = (struct vmki_tree_entry){.start = piece->start, .end = piece->end, .flags = piece->flags, .item = vma};
+    *entry = (struct vmki_tree_entry){
+        .start = piece->start, .end = piece->end, .flags = piece->flags | vmki_vma_bare(vma), .item = vma};
 }
 
 static void adopt_anon_vma(struct vmki_area_edit *edit)

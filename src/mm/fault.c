@@ -425,7 +425,7 @@ static bool fault_look(struct vmk_mm *mm, vmk_addr address, struct vmk_vma *seen
     vma = entry.item;
     *seen = (struct vmk_vma){.start = entry.start,
                              .end = entry.end,
-                             .flags = entry.flags,
+                             .flags = entry.flags & ~VMKI_VM_BARE,
                              .bias = vmki_load_relaxed(&vma->bias),
                              .mm = mm,
                              .file = vmki_load_relaxed(&vma->file),

@@ -103,7 +103,8 @@ uint64_t vmki_lanes_bytes(const struct vmk_mm *mm)
         const struct lane *lane = mm->lanes->lane[i];
 
         if (lane != NULL)
-            nr_bytes += sizeof(*lane) + lane->mm.nr_spare_anon * sizeof(struct vmk_vma) +
+            nr_bytes += sizeof(*lane) +
+                        (lane->mm.nr_spare_anon + vmki_mm_nr_leaving(&lane->mm)) * sizeof(struct vmk_vma) +
                         (uint64_t)lane->mm.tree.nr_spare * 512 + vmki_mm_carried_bytes(&lane->mm);
     }
     return nr_bytes;
@@ -323,14 +324,14 @@ void vmki_lanes_give_spare(struct vmk_mm *mm)
     for (unsigned i = 0; mm->lanes != NULL && i < MAX_LANES; i++) {
         struct vmk_mm *lane = vmki_lane(mm, i);
 
+        if (lane != NULL)
+            vmki_mm_settle_leaving(lane);
         while (lane != NULL && lane->spare_anon != NULL) {
             struct vmk_vma *vma = lane->spare_anon;
 
             lane->spare_anon = vma->link;
             lane->nr_spare_anon--;
-            vma->link = mm->spare_anon;
-            mm->spare_anon = vma;
-            mm->nr_spare_anon++;
+            vmki_mm_put_spare(mm, vma);
         }
     }
 }

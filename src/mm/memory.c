@@ -16,8 +16,7 @@
 #include "mm/lane.h"
 #include "mm/mm.h"
 
-/* Spare areas that a space keeps: SPARE_MIN, and an eighth of those that it has. */
-enum { SPARE_MIN = 32, SPARE_SHARE = 8, BLOCK_MIN = 8, BLOCK_MAX = 448 };
+enum { BLOCK_MIN = 8, BLOCK_MAX = 448 };
 /* A wait for mm.lock counts as much as so many times without one. */
 enum { WAIT_WEIGHT = 4 };
 
@@ -361,6 +360,16 @@ static struct vmk_vma *block_area(struct vmk_mm *mm)
     return &block->area[block->nr_used++];
 }
 
+/* Readers may look on: they see single words change, and find out afterwards. */
+static void vma_clear(struct vmk_mm *mm, struct vmk_vma *vma)
+{
+    vmki_store_relaxed(&vma->bias, 0);
+    vmki_store_relaxed(&vma->mm, mm->whole);
+    vmki_store_relaxed(&vma->file, NULL);
+    vmki_store_relaxed(&vma->anon_vma, NULL);
+    vmki_store_relaxed(&vma->ext, NULL);
+}
+
 /* Tops up one list of spare areas. */
 static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
 {
@@ -379,6 +388,7 @@ static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
             mm->counters.alloc_failed++;
             return false;
         }
+        vma_clear(mm, vma);
         vma->link = *list;
         *list = vma;
         (*nr_spare)++;
@@ -390,20 +400,6 @@ bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
 {
     return (mm->nr_spare_anon >= nr_anon || reserve_areas(mm, false, nr_anon)) &&
            (mm->nr_spare_file >= nr_file || reserve_areas(mm, true, nr_file));
-}
-
-/* Readers may look on: they see single words change, and find out afterwards. */
-static void vma_clear(struct vmk_mm *mm, struct vmk_vma *vma)
-{
-    vma->start = 0;
-    vma->end = 0;
-    vma->flags = 0;
-    vmki_store_relaxed(&vma->bias, 0);
-    vmki_store_relaxed(&vma->mm, mm->whole);
-    vmki_store_relaxed(&vma->file, NULL);
-    vmki_store_relaxed(&vma->anon_vma, NULL);
-    vmki_store_relaxed(&vma->ext, NULL);
-    vma->link = NULL;
 }
 
 struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file)
@@ -418,18 +414,14 @@ struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file)
         mm->nr_spare_file--;
     else
         mm->nr_spare_anon--;
-    vma_clear(mm, vma);
+    vma->start = 0;
+    vma->end = 0;
+    vma->flags = 0;
+    vma->link = NULL;
     if (is_file)
         memset(&vmki_file_vma_of(vma)->rmap, 0, sizeof(struct vmki_rmap_link));
     VMKI_COUNT(mm, vma_new, 0, 0);
     return vma;
-}
-
-static void spare_put(struct vmk_mm *mm, struct vmk_vma *vma)
-{
-    vma->link = mm->spare_anon;
-    mm->spare_anon = vma;
-    mm->nr_spare_anon++;
 }
 
 /* An anonymous area without references. */
@@ -447,18 +439,42 @@ static void retired_add(struct vmki_retired *retired, struct vmk_vma *vma)
 /* An anonymous area without references: for the next call, unless there are enough. */
 static void area_recycle(struct vmk_mm *mm, struct vmk_vma *vma)
 {
-    if (mm->whole->blocks != NULL || mm->nr_spare_anon < SPARE_MIN + mm->tree.nr_entries / SPARE_SHARE)
-        spare_put(mm, vma);
+    if (vmki_mm_keeps_spare(mm))
+        vmki_mm_put_spare(mm, vma);
     else
         retired_add(mm->retired, vma);
 }
 
-/* Drops what hangs of an area; each waits for readers by itself. */
+void vmki_mm_retire_bare(struct vmk_mm *mm, struct vmk_vma *vma)
+{
+    retired_add(mm->retired, vma);
+}
+
+void vmki_mm_settle_leaving(struct vmk_mm *mm)
+{
+    for (unsigned i = 0; i < VMKI_NR_LEAVING; i++) {
+        if (mm->leaving[i] != NULL)
+            vmki_mm_put_spare(mm, mm->leaving[i]);
+        mm->leaving[i] = NULL;
+    }
+}
+
+uint64_t vmki_mm_nr_leaving(const struct vmk_mm *mm)
+{
+    uint64_t nr = 0;
+
+    for (unsigned i = 0; i < VMKI_NR_LEAVING; i++)
+        nr += mm->leaving[i] != NULL;
+    return nr;
+}
+
+/* Drops what hangs of an anonymous area; each waits for readers by itself. The area is bare then. */
 static void area_put_refs(struct vmk_mm *mm, struct vmk_vma *vma)
 {
     struct vmki_anon_vma *anon_vma = vma->anon_vma;
     struct vmki_ext *ext = vma->ext;
 
+    vmki_store_relaxed(&vma->bias, 0);
     if (anon_vma == NULL && ext == NULL)
         return;
     vmki_store_relaxed(&vma->anon_vma, NULL);
@@ -652,7 +668,6 @@ static void spare_trim(struct vmk_mm *mm, uint32_t keep)
     while (mm->nr_spare_anon > keep && mm->whole->blocks == NULL && (vma = mm->spare_anon) != NULL) {
         mm->spare_anon = vma->link;
         mm->nr_spare_anon--;
-        vma_clear(mm, vma); /* it may never have been used */
         retired_add(mm->retired, vma);
     }
 }
@@ -665,6 +680,7 @@ static void flush(struct vmk_mm *mm)
     vmk_sync_write_lock(&mm->lock);
     carried = mm->carried;
     mm->carried = NULL;
+    vmki_mm_settle_leaving(mm);
     spare_trim(mm, 0);
     vmki_tree_release_spare(&mm->tree, 0);
     vmki_tree_release_spare(&mm->reserved, 0);
@@ -751,6 +767,7 @@ static void blocks_end(struct vmk_mm *mm)
 /* The address space ends: spare areas and the list of what waits go; no verb can run any more. */
 void vmki_mm_memory_end(struct vmk_mm *mm)
 {
+    vmki_mm_settle_leaving(mm);
     blocks_end(mm);
     spare_trim(mm, 0);
     for (struct vmk_vma *vma = mm->spare_file, *next; vma != NULL; vma = next) {

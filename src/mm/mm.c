@@ -318,7 +318,8 @@ static uint64_t mm_bytes(const struct vmk_mm *mm)
     return sizeof(struct mm_block) + vmki_lanes_bytes(mm) +
            (mm->fault_stripes != NULL ? VMKI_NR_STRIPES * sizeof(struct vmki_stripe) : 0) + mm->tree.nr_nodes_bytes +
            vmki_mm_carried_bytes(mm) + mm->tree.nr_entries * sizeof(struct vmk_vma) +
-           mm->nr_spare_anon * sizeof(struct vmk_vma) + mm->nr_spare_file * sizeof(struct vmki_file_vma);
+           (mm->nr_spare_anon + vmki_mm_nr_leaving(mm)) * sizeof(struct vmk_vma) +
+           mm->nr_spare_file * sizeof(struct vmki_file_vma);
 }
 
 void vmk_mm_get_stats(struct vmk_mm *mm, struct vmk_mm_stats *stats)

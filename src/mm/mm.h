@@ -24,7 +24,12 @@
 #define VMKI_VM_FORKED VMK_VM_FLAG(60)
 /* Imported without history: whether there is an anon_vma is not known. */
 #define VMKI_VM_ANON_UNKNOWN VMK_VM_FLAG(61)
-#define VMKI_VM_PUBLIC       (VMK_VM_FLAG(60) - 1)
+/*
+ * In an entry of the tree alone, never in vma->flags: nothing hangs of the area. It has no file, no anon_vma and no ext, and
+ * its bias is 0, so that who changes or copies it need not look at it. Most areas are so, but the bit may be missing.
+ */
+#define VMKI_VM_BARE   VMK_VM_FLAG(62)
+#define VMKI_VM_PUBLIC (VMK_VM_FLAG(60) - 1)
 /* What two neighbours may differ in and still merge. */
 #define VMKI_VM_MERGE_IGNORED (VMK_VM_SOFTDIRTY | VMK_VM_GUARD_REGION | ~VMKI_VM_PUBLIC)
 
@@ -59,13 +64,13 @@ struct vmki_ext {
 struct vmk_vma {
     vmk_addr start, end;   /* mm.lock; object.rmap too for an area of a file */
     vmk_vm_flags flags;    /* mm.lock; VMKI_VM_* included */
+    struct vmk_vma *link;  /* in a list of spare, new or retired areas; its one owner's */
     uint64_t bias;         /* pgoff - start / page size: the same for every part of it; constant */
     struct vmk_mm *mm;     /* constant */
     struct vmk_file *file; /* constant; a reference */
     struct vmki_anon_vma
         *anon_vma;        /* mm.lock; set from NULL by a fault under mm.lock shared and anon_lock; a reference */
     struct vmki_ext *ext; /* mm.lock; a reference */
-    struct vmk_vma *link; /* in a list of spare, new or retired areas; its one owner's */
 };
 
 /* An area of a file: linked to the object's reverse map. */
@@ -87,6 +92,8 @@ struct vmki_finger {
 };
 
 struct vmki_lanes; /* lane.h */
+
+enum { VMKI_NR_LEAVING = 4 };
 
 struct vmk_mm {
     struct vmki_tree tree;                 /* mm.lock; lock-free readers */
@@ -132,6 +139,8 @@ struct vmk_mm {
     /* Memory kept for the next call, and what waits for readers. */
     struct vmk_vma *spare_anon, *spare_file;
     uint32_t nr_spare_anon, nr_spare_file;
+    struct vmk_vma *leaving[VMKI_NR_LEAVING]; /* bare areas that go, by turns: vmki_mm_end_bare */
+    uint32_t next_leaving;
     struct vmki_area_block *blocks; /* of spare and used anonymous areas; they go with the space. NULL for most */
     size_t nr_expected;             /* areas that are still to come in blocks */
     struct vmki_retired *carried;   /* memory that was retired and has no reader any more; NULL for none */
@@ -272,6 +281,55 @@ bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
 void vmki_mm_expect_vmas(struct vmk_mm *mm, size_t nr);
 /* A cleared area for `file` (NULL: anonymous), from the spare ones: cannot fail after a reserve. */
 struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file);
+/*
+ * ---- The short ways, for areas of which nothing hangs (VMKI_VM_BARE); they count no event. Spare anonymous areas are bare: who
+ * takes one has its start, end and flags to write.
+ *
+ * An area that goes is the next that comes. Most likely it is in no near cache: so it is asked for, and becomes a spare one, which
+ * writes to it, only some calls later.
+ */
+static inline struct vmk_vma *vmki_mm_take_bare(struct vmk_mm *mm)
+{
+    struct vmk_vma *vma = mm->spare_anon;
+
+    mm->spare_anon = vma->link;
+    mm->nr_spare_anon--;
+    return vma;
+}
+
+static inline void vmki_mm_put_spare(struct vmk_mm *mm, struct vmk_vma *vma)
+{
+    vma->link = mm->spare_anon;
+    mm->spare_anon = vma;
+    mm->nr_spare_anon++;
+}
+
+/* Spare areas that a space keeps: so many, and an eighth of those that it has. */
+enum { VMKI_SPARE_MIN = 32, VMKI_SPARE_SHARE = 8 };
+static inline bool vmki_mm_keeps_spare(const struct vmk_mm *mm)
+{
+    return mm->whole->blocks != NULL || mm->nr_spare_anon < VMKI_SPARE_MIN + mm->tree.nr_entries / VMKI_SPARE_SHARE;
+}
+
+/* There are enough spare ones: it waits for readers. */
+void vmki_mm_retire_bare(struct vmk_mm *mm, struct vmk_vma *vma);
+static inline void vmki_mm_end_bare(struct vmk_mm *mm, struct vmk_vma *vma)
+{
+    struct vmk_vma **place = &mm->leaving[mm->next_leaving++ % VMKI_NR_LEAVING], *before = *place;
+
+    *place = vma;
+    __builtin_prefetch(vma, 1);
+    if (before == NULL)
+        return;
+    if (VMKI_LIKELY(vmki_mm_keeps_spare(mm)))
+        vmki_mm_put_spare(mm, before);
+    else
+        vmki_mm_retire_bare(mm, before);
+}
+/* All that go become spare ones. */
+void vmki_mm_settle_leaving(struct vmk_mm *mm);
+uint64_t vmki_mm_nr_leaving(const struct vmk_mm *mm);
+
 /* Gives back an area that no reader ever saw; drops its references. */
 void vmki_mm_return_vma(struct vmk_mm *mm, struct vmk_vma *vma);
 /* An area that readers may still look at goes, with its references; its file is dropped after unlock. */
@@ -331,6 +389,17 @@ void vmki_anon_vma_put(struct vmk_mm *mm, struct vmki_anon_vma *anon_vma); /* ma
  */
 void vmki_vma_set_origin(struct vmk_vma *vma, uint64_t bias, struct vmk_file *file);
 void vmki_vma_set_refs(struct vmk_vma *vma, struct vmki_anon_vma *anon_vma, struct vmki_ext *ext);
+
+/* VMKI_VM_BARE for an area of which nothing hangs, else 0. */
+static inline vmk_vm_flags vmki_vma_bare(const struct vmk_vma *vma)
+{
+    return ((uintptr_t)vma->file | (uintptr_t)vma->anon_vma | (uintptr_t)vma->ext | vma->bias) == 0 ? VMKI_VM_BARE : 0;
+}
+/*
+ * Something is to hang of the area, which may be in the tree: its entry is no longer bare. mm.lock exclusive; or shared, with
+ * mm->anon_lock.
+ */
+void vmki_vma_bear(struct vmk_vma *vma);
 
 /* Fills a fresh area with the properties of `vma` for [start, end): references are taken; nothing is published. */
 void vmki_vma_copy_properties(struct vmk_vma *to, const struct vmk_vma *vma, vmk_addr start, vmk_addr end);

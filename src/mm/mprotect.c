@@ -108,20 +108,17 @@ static int may_protect(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr start, v
     return error;
 }
 
-/*
- * Memory that becomes writable is charged and checked against RLIMIT_DATA. What becomes read-only keeps its charge unless
- * it is anonymous and was never written (facts: Merging 6).
- */
-int vmki_protect_account(struct vmk_mm *mm, const struct vmk_vma *vma, uint64_t pages, vmk_vm_flags *flags,
+/* Memory that becomes writable is charged and checked against RLIMIT_DATA. */
+int vmki_protect_account(struct vmk_mm *mm, vmk_vm_flags old, uint64_t pages, bool keeps, vmk_vm_flags *flags,
                          uint64_t *charged)
 {
     const vmk_vm_flags exempt = VMK_VM_ACCOUNT | VMK_VM_WRITE | VMK_VM_HUGETLB | VMK_VM_SHARED | VMK_VM_NORESERVE;
 
     *charged = 0;
     if ((*flags & VMK_VM_WRITE) != 0) {
-        if (!vmki_may_expand(mm, *flags, pages, 0) && vmki_may_expand(mm, vma->flags, pages, 0))
+        if (!vmki_may_expand(mm, *flags, pages, 0) && vmki_may_expand(mm, old, pages, 0))
             return -VMK_ENOMEM;
-        if ((vma->flags & exempt) == 0) {
+        if ((old & exempt) == 0) {
             int error = vmki_charge(mm, pages);
 
             if (error != 0)
@@ -129,8 +126,7 @@ int vmki_protect_account(struct vmk_mm *mm, const struct vmk_vma *vma, uint64_t 
             *charged = pages;
             *flags |= VMK_VM_ACCOUNT;
         }
-    } else if ((vma->flags & VMK_VM_ACCOUNT) != 0 && vmki_vma_is_anonymous(vma) &&
-               (vma->anon_vma == NULL || VMKI_BROKEN(account_kept)) && !VMKI_BROKEN(account_dropped)) {
+    } else if ((old & VMK_VM_ACCOUNT) != 0 && !keeps) {
         *flags &= ~VMK_VM_ACCOUNT;
     }
     return 0;
@@ -155,6 +151,13 @@ static vmk_vm_flags new_flags_of(struct vmki_plan *plan, const struct vmk_vma *v
     return vmki_prot_to_flags(mm, prot, 0) | pkey_bits(mm, vma, request) | (vma->flags & ~mask);
 }
 
+/* What becomes read-only keeps its charge unless it is anonymous and was never written (facts: Merging 6). */
+static bool keeps_charge(const struct vmk_vma *vma)
+{
+    return !vmki_vma_is_anonymous(vma) || (vma->anon_vma != NULL && !VMKI_BROKEN(account_kept)) ||
+           VMKI_BROKEN(account_dropped);
+}
+
 /* Prepares the part of one area whose flags do change. */
 static enum vmki_step mprotect_area(struct vmki_plan *plan, struct vmk_vma *vma, vmk_addr end, vmk_vm_flags flags)
 {
@@ -163,7 +166,7 @@ static enum vmki_step mprotect_area(struct vmki_plan *plan, struct vmk_vma *vma,
     vmk_vm_flags old_flags = vma->flags;
     uint64_t charged;
     enum vmki_step step;
-    int error = vmki_protect_account(mm, vma, vmki_pages(mm, end - start), &flags, &charged);
+    int error = vmki_protect_account(mm, vma->flags, vmki_pages(mm, end - start), keeps_charge(vma), &flags, &charged);
 
     if (error != 0)
         return vmki_plan_end(plan, error, 0);

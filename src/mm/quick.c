@@ -8,7 +8,7 @@
 /* The flags of areas that have nothing special about them: anything else takes the long way. */
 #define PLAIN_FLAGS                                                                                                    \
     (VMK_VM_ACCESS | VMK_VM_MAY_ACCESS | VMK_VM_ACCOUNT | VMK_VM_NORESERVE | VMK_VM_SOFTDIRTY | VMK_VM_HUGEPAGE |      \
-     VMK_VM_NOHUGEPAGE | VMKI_VM_FORKED)
+     VMK_VM_NOHUGEPAGE | VMKI_VM_FORKED | VMKI_VM_BARE)
 
 #define PROT_PLAIN (VMK_PROT_READ | VMK_PROT_WRITE | VMK_PROT_EXEC)
 
@@ -29,7 +29,7 @@ bool vmki_prot_is_plain(const struct vmk_mm *mm, uint64_t prot)
 
 bool vmki_area_is_plain(vmk_vm_flags flags, const struct vmk_vma *vma)
 {
-    return (flags & ~PLAIN_FLAGS) == 0 && vma->file == NULL && vma->ext == NULL;
+    return (flags & ~PLAIN_FLAGS) == 0 && ((flags & VMKI_VM_BARE) != 0 || (vma->file == NULL && vma->ext == NULL));
 }
 
 static bool finish(struct vmk_result *result, uint64_t value, uint64_t done)
@@ -45,6 +45,16 @@ static void finger_set(struct vmki_finger *finger, const struct vmki_tree_entry 
     finger->entry = *entry;
     finger->low = entry->start;
     finger->high = entry->end;
+}
+
+/* Bounds and flags of an area, as its entry has them. */
+static inline void area_set(const struct vmki_tree_entry *entry)
+{
+    struct vmk_vma *vma = entry->item;
+
+    vma->start = entry->start;
+    vma->end = entry->end;
+    vmki_store_relaxed(&vma->flags, entry->flags & ~VMKI_VM_BARE);
 }
 
 static void note_peaks(struct vmk_mm *mm)
@@ -63,7 +73,6 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
     struct vmki_place place = {.hint = request->address, .len = len, .flags = request->flags};
     struct vmki_finger *finger = &mm->finger;
     struct vmki_tree_entry entry;
-    struct vmk_vma *vma;
 
     if ((request->flags & ~(uint32_t)VMK_MAP_FIXED) != kind || !vmki_mm_is_plain(mm) ||
         !vmki_prot_is_plain(mm, request->prot) || (request->offset | (request->address & (mm->page_size - 1))) != 0 ||
@@ -81,15 +90,14 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
             return false;
         entry.flags |= VMK_VM_ACCOUNT;
     }
-    vma = vmki_mm_take_vma(mm, false);
-    vma->start = entry.start;
-    vma->end = entry.end;
-    vma->flags = entry.flags;
-    entry.item = vma;
+    vmki_count_area(mm, entry.flags, pages, 1);
+    entry.flags |= VMKI_VM_BARE;
+    entry.item = vmki_mm_take_bare(mm);
+    area_set(&entry);
     vmki_cursor_insert(&finger->at, &entry);
     finger_set(finger, &entry);
-    vmki_count_area(mm, entry.flags, pages, 1);
     note_peaks(mm);
+    mm->counters.vma_new++;
     mm->counters.mmap++;
     return finish(result, entry.start, len);
 }
@@ -111,13 +119,18 @@ bool vmki_quick_munmap(struct vmk_mm *mm, const struct vmk_munmap_request *reque
     if (vma == NULL || finger->entry.start != request->address || finger->entry.end != request->address + len ||
         !vmki_area_is_plain(finger->entry.flags, vma) || !vmki_cursor_erase_fits(&finger->at))
         return false;
-    flags = vma->flags;
+    flags = finger->entry.flags;
     vmki_finger_forget(mm);
     vmki_cursor_erase(&mm->finger.at);
     vmki_count_area(mm, flags, pages, -1);
     if ((flags & VMK_VM_ACCOUNT) != 0)
         vmki_uncharge(mm, pages);
-    vmki_mm_retire_vma(mm, vma);
+    if (VMKI_LIKELY((flags & VMKI_VM_BARE) != 0)) {
+        vmki_mm_end_bare(mm, vma);
+        mm->counters.vma_freed++;
+    } else {
+        vmki_mm_retire_vma(mm, vma);
+    }
     mm->counters.munmap++;
     return finish(result, 0, len);
 }
@@ -149,7 +162,7 @@ struct kind {
 
 static struct kind kind_of(vmk_vm_flags flags, const struct vmk_vma *vma)
 {
-    return (struct kind){flags, vma->bias, vma->anon_vma};
+    return (struct kind){flags & ~VMKI_VM_BARE, vma->bias, vma->anon_vma};
 }
 
 /* vmki_can_merge for plain areas. */
@@ -264,23 +277,20 @@ static void tile_count(struct vmk_mm *mm, const struct tiling *tiling)
 /* The areas become what the entries say; those without one get one, with the properties of `vma`. */
 static void tile_areas(struct vmk_mm *mm, struct tiling *tiling, const struct vmk_vma *vma)
 {
-    for (unsigned i = 0; i < tiling->nr; i++) {
-        struct vmki_tree_entry *entry = &tiling->entry[i];
-        struct vmk_vma *area = entry->item;
-
-        if (area == NULL) {
-            area = vmki_mm_take_vma(mm, false);
-            vmki_vma_set_origin(area, vma->bias, NULL);
-            vmki_vma_set_refs(area, vma->anon_vma, NULL);
-            entry->item = area;
-            mm->counters.split++;
-        }
-        area->start = entry->start;
-        area->end = entry->end;
-        vmki_store_relaxed(&area->flags, entry->flags);
-    }
     if (tiling->adopt != NULL)
         vmki_vma_set_refs(tiling->entry[tiling->middle].item, tiling->adopt, NULL);
+    for (unsigned i = 0; i < tiling->nr; i++) {
+        struct vmki_tree_entry *entry = &tiling->entry[i];
+
+        if (entry->item == NULL) {
+            entry->item = vmki_mm_take_vma(mm, false);
+            vmki_vma_set_origin(entry->item, vma->bias, NULL);
+            vmki_vma_set_refs(entry->item, vma->anon_vma, NULL);
+            mm->counters.split++;
+        }
+        entry->flags = (entry->flags & ~VMKI_VM_BARE) | vmki_vma_bare(entry->item);
+        area_set(entry);
+    }
 }
 
 static void tile_publish(struct vmk_mm *mm, struct tiling *tiling)
@@ -297,18 +307,18 @@ static void tile_publish(struct vmk_mm *mm, struct tiling *tiling)
             vmki_mm_retire_vma(mm, tiling->gone[i]);
 }
 
-/* Gives a part of the finger's area other flags. False when that is no matter of one leaf. */
-static bool tile_modify(struct vmk_mm *mm, const struct vmki_tree_entry *part)
+/* Any part of an area, with whatever touches it. */
+static VMKI_NOINLINE bool tile_any(struct vmk_mm *mm, const struct vmki_tree_entry *part,
+                                   const struct vmki_tree_entry *before, const struct vmki_tree_entry *after)
 {
     struct vmki_cursor *cursor = &mm->finger.at;
-    struct vmki_tree_entry entry = mm->finger.entry, before, after;
+    struct vmki_tree_entry entry = mm->finger.entry;
     struct tiling tiling = {.nr = 0};
 
-    if (!vmki_cursor_touching(cursor, part->start == entry.start, part->end == entry.end, &before, &after) ||
-        (before.item != NULL && !vmki_area_is_plain(before.flags, before.item)) ||
-        (after.item != NULL && !vmki_area_is_plain(after.flags, after.item)))
+    if ((before->item != NULL && !vmki_area_is_plain(before->flags, before->item)) ||
+        (after->item != NULL && !vmki_area_is_plain(after->flags, after->item)))
         return false;
-    if ((!tile_joins(&tiling, &entry, part, &before, &after) && !tile_cuts(&tiling, mm, &entry, part)) ||
+    if ((!tile_joins(&tiling, &entry, part, before, after) && !tile_cuts(&tiling, mm, &entry, part)) ||
         !vmki_cursor_tile_fits(cursor, tiling.nr_old, tiling.nr))
         return false;
     tile_count(mm, &tiling);
@@ -317,11 +327,77 @@ static bool tile_modify(struct vmk_mm *mm, const struct vmki_tree_entry *part)
     return true;
 }
 
+/*
+ * A part inside a bare area, which becomes three. No area is looked at, nor written that was there before: it may be in no near
+ * cache. So all three are spare ones, and it becomes one; but what is counted are the two that are more.
+ */
+static bool tile_inside(struct vmk_mm *mm, const struct vmki_tree_entry *part)
+{
+    struct vmki_finger *finger = &mm->finger;
+    struct vmk_vma *vma = finger->entry.item;
+    struct vmki_tree_entry tile[3];
+
+    if (mm->tree.nr_entries + 2 > vmki_max_map_count(mm) || !vmki_mm_reserve_vmas(mm, 3, 0) ||
+        !vmki_cursor_tile_fits(&finger->at, 1, 3))
+        return false;
+    tile[0] = (struct vmki_tree_entry){finger->entry.start, part->start, finger->entry.flags, vmki_mm_take_bare(mm)};
+    tile[1] = (struct vmki_tree_entry){part->start, part->end, part->flags, vmki_mm_take_bare(mm)};
+    tile[2] = (struct vmki_tree_entry){part->end, finger->entry.end, finger->entry.flags, vmki_mm_take_bare(mm)};
+    area_set(&tile[0]);
+    area_set(&tile[1]);
+    area_set(&tile[2]);
+    vmki_cursor_tile(&finger->at, 1, tile, 3);
+    finger->at.slot[0]++;
+    finger_set(finger, &tile[1]);
+    vmki_mm_end_bare(mm, vma);
+    mm->counters.vma_new += 2;
+    mm->counters.split += 2;
+    return true;
+}
+
+/* A whole bare area that becomes one with its bare neighbours: the lower one takes it and the upper one in. */
+static bool tile_between(struct vmk_mm *mm, const struct vmki_tree_entry *part, const struct vmki_tree_entry *before,
+                         const struct vmki_tree_entry *after)
+{
+    struct vmki_finger *finger = &mm->finger;
+    struct vmki_tree_entry tile = {before->start, after->end, before->flags, before->item};
+    struct vmk_vma *vma = finger->entry.item;
+
+    if (((before->flags ^ part->flags) | (part->flags ^ after->flags)) & ~VMKI_VM_MERGE_IGNORED ||
+        !vmki_cursor_tile_fits(&finger->at, 3, 1))
+        return false;
+    area_set(&tile);
+    finger->at.slot[0]--;
+    vmki_cursor_tile(&finger->at, 3, &tile, 1);
+    finger_set(finger, &tile);
+    vmki_mm_end_bare(mm, vma);
+    vmki_mm_end_bare(mm, after->item);
+    mm->counters.vma_freed += 2;
+    mm->counters.merge_both++;
+    return true;
+}
+
+/* Gives a part of the finger's area other flags. False when that is no matter of one leaf. */
+static bool tile_modify(struct vmk_mm *mm, const struct vmki_tree_entry *part)
+{
+    const struct vmki_finger *finger = &mm->finger;
+    bool from_start = part->start == finger->entry.start, to_end = part->end == finger->entry.end;
+    struct vmki_tree_entry before, after;
+
+    if (!from_start && !to_end && (part->flags & VMKI_VM_BARE) != 0)
+        return tile_inside(mm, part);
+    if (!vmki_cursor_touching(&finger->at, from_start, to_end, &before, &after))
+        return false;
+    if (before.item != NULL && after.item != NULL && (before.flags & part->flags & after.flags & VMKI_VM_BARE) != 0 &&
+        (((before.flags | part->flags | after.flags) & ~PLAIN_FLAGS) == 0) && tile_between(mm, part, &before, &after))
+        return true;
+    return tile_any(mm, part, &before, &after);
+}
+
 /* A part of one area, all of which may have the protection. */
 bool vmki_quick_mprotect(struct vmk_mm *mm, const struct vmk_mprotect_request *request, struct vmk_result *result)
 {
-    uint64_t len = vmki_page_align(mm, request->len), pages = vmki_pages(mm, len), accounted = mm->accounted_vm,
-             charged;
+    uint64_t len = vmki_page_align(mm, request->len), pages = vmki_pages(mm, len), charged;
     struct vmki_tree_entry part = {.start = request->address, .end = request->address + len};
     const struct vmki_finger *finger;
     struct vmk_vma *vma;
@@ -339,7 +415,8 @@ bool vmki_quick_mprotect(struct vmk_mm *mm, const struct vmk_mprotect_request *r
     if (!vmki_area_is_plain(old, vma) || (part.flags & ~(part.flags >> 4) & VMK_VM_ACCESS) != 0)
         return false;
     if (part.flags != old) {
-        if (vmki_protect_account(mm, vma, pages, &part.flags, &charged) != 0)
+        if (vmki_protect_account(mm, old, pages, (old & VMKI_VM_BARE) == 0 && vma->anon_vma != NULL, &part.flags,
+                                 &charged) != 0)
             return false;
         if (!tile_modify(mm, &part)) {
             vmki_uncharge(mm, charged);
@@ -347,8 +424,8 @@ bool vmki_quick_mprotect(struct vmk_mm *mm, const struct vmk_mprotect_request *r
         }
         vmki_count_area(mm, old, pages, -1);
         vmki_count_area(mm, part.flags, pages, 1);
-        if (charged != mm->accounted_vm - accounted)
-            vmki_uncharge(mm, charged - (mm->accounted_vm - accounted));
+        if ((old & ~part.flags & VMK_VM_ACCOUNT) != 0)
+            vmki_uncharge(mm, pages);
         note_peaks(mm);
     }
     mm->counters.mprotect++;

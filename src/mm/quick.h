@@ -21,10 +21,10 @@ bool vmki_prot_is_plain(const struct vmk_mm *mm, uint64_t prot);
 bool vmki_area_is_plain(vmk_vm_flags flags, const struct vmk_vma *vma);
 
 /*
- * mprotect.c: what new flags of an area mean for the commit charge and RLIMIT_DATA. 0, with VMK_VM_ACCOUNT as it will be and
- * the pages charged; or the error.
+ * mprotect.c: what new flags of an area mean for the commit charge and RLIMIT_DATA; `keeps` says that it keeps its charge as
+ * it becomes read-only. 0, with VMK_VM_ACCOUNT as it will be and the pages charged; or the error.
  */
-int vmki_protect_account(struct vmk_mm *mm, const struct vmk_vma *vma, uint64_t pages, vmk_vm_flags *flags,
+int vmki_protect_account(struct vmk_mm *mm, vmk_vm_flags old, uint64_t pages, bool keeps, vmk_vm_flags *flags,
                          uint64_t *charged);
 
 #endif

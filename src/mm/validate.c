@@ -98,7 +98,9 @@ static void validate_range(struct validator *v, const struct vmki_tree_entry *en
 
     validate_that(v, vma->start == entry->start && vma->end == entry->end, "area and tree differ in the range",
                   entry->start);
-    validate_that(v, vma->flags == entry->flags, "area and tree differ in the flags", entry->start);
+    validate_that(v, vma->flags == (entry->flags & ~VMKI_VM_BARE), "area and tree differ in the flags", entry->start);
+    validate_that(v, (entry->flags & VMKI_VM_BARE & ~vmki_vma_bare(vma)) == 0,
+                  "something hangs of an area that is bare", entry->start);
     validate_that(v, vma->mm == v->mm, "an area belongs to another address space", entry->start);
     validate_that(v, vmki_page_aligned(v->mm, entry->start) && vmki_page_aligned(v->mm, entry->end),
                   "an area is not page aligned", entry->start);

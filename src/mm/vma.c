@@ -151,6 +151,14 @@ void vmki_vma_set_refs(struct vmk_vma *vma, struct vmki_anon_vma *anon_vma, stru
         vmki_store_release(&vma->ext, vmki_ext_get(ext));
 }
 
+void vmki_vma_bear(struct vmk_vma *vma)
+{
+    struct vmk_mm *mm = vma->mm;
+
+    if (vmki_tree_clear_flags(&mm->tree, vma->start, vma, VMKI_VM_BARE))
+        vmki_finger_forget(mm);
+}
+
 void vmki_vma_copy_properties(struct vmk_vma *to, const struct vmk_vma *vma, vmk_addr start, vmk_addr end)
 {
     to->start = start;
@@ -215,6 +223,7 @@ int vmk_vma_set_user(struct vmk_vma *vma, void *user)
     if (ext == NULL)
         return -VMK_ERR_HOST_NOMEM;
     ext->user = user;
+    vmki_vma_bear(vma);
     vmki_store_release(&vma->ext, ext);
     vmki_ext_put(vma->mm, old);
     return 0;

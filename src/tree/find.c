@@ -467,7 +467,7 @@ size_t vmki_tree_each(struct vmki_tree *tree, vmk_addr start, vmk_addr end, uint
             if (from >= end)
                 return nr;
             nr++;
-            if (!visit(context, from, slot->end, slot->flags & flags_mask))
+            if (!visit(context, from, slot->end, vmki_load_relaxed(&slot->flags) & flags_mask))
                 return nr;
         }
     } while (next_leaf(&cursor));

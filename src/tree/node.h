@@ -137,10 +137,20 @@ static inline unsigned vmki_order_slot(uint64_t order, unsigned rank)
     return (unsigned)(order >> (4 * rank + 4)) & 15;
 }
 
-/* The slots of the ranks from..from+nr-1, from bit 0 on. */
-static inline uint64_t vmki_order_slots(uint64_t order, unsigned from, unsigned nr)
+/* The lowest places of four bits, 1 to 16 of them; what is above these; and places that many higher, if anything is there. */
+static inline uint64_t vmki_order_low(uint64_t order, unsigned nr)
 {
-    return nr ? order >> (4 * from + 4) & ((UINT64_C(1) << 4 * nr) - 1) : 0;
+    return order & ~UINT64_C(0) >> ((0 - 4 * nr) & 63);
+}
+
+static inline uint64_t vmki_order_high(uint64_t order, unsigned nr)
+{
+    return order >> (4 * nr - 4) >> 4;
+}
+
+static inline uint64_t vmki_order_up(uint64_t places, unsigned nr)
+{
+    return places << (4 * nr & 63);
 }
 
 /*
@@ -149,23 +159,15 @@ static inline uint64_t vmki_order_slots(uint64_t order, unsigned from, unsigned 
  */
 static inline uint64_t vmki_order_splice(uint64_t order, unsigned from, unsigned to, unsigned nr_new)
 {
-    unsigned count = vmki_order_count(order);
-    unsigned at = 1;
-    uint64_t result = count - (to - from) + nr_new;
+    unsigned count = vmki_order_count(order), now = count - (to - from) + nr_new;
+    uint64_t used = vmki_order_low(order, count + 1), spare = order ^ used;
+    uint64_t below = vmki_order_low(order, from + 1), gone = vmki_order_low(order, to + 1) ^ below;
+    uint64_t come = vmki_order_low(order, count + 1 + nr_new) ^ used;
 
-    result |= vmki_order_slots(order, 0, from) << 4 * at;
-    at += from;
-    result |= vmki_order_slots(order, count, nr_new) << 4 * at;
-    at += nr_new;
-    if (count > to)
-        result |= vmki_order_slots(order, to, count - to) << 4 * at;
-    at += count - to;
-    if (to > from)
-        result |= vmki_order_slots(order, from, to - from) << 4 * at;
-    at += to - from;
-    if (at < 16)
-        result |= vmki_order_slots(order, count + nr_new, 16 - at) << 4 * at;
-    return result;
+    return (below | vmki_order_up(vmki_order_high(come, count + 1), from + 1) |
+            vmki_order_up(vmki_order_high(used, to + 1), from + nr_new + 1) |
+            vmki_order_up(vmki_order_high(gone, from + 1), now + 1) | (spare ^ come)) +
+           now - count;
 }
 
 /*
@@ -255,7 +257,7 @@ static inline void vmki_leaf_entry(const struct vmki_tree_leaf *leaf, unsigned r
 
     entry->start = leaf->start[slot];
     entry->end = leaf->slot[slot].end;
-    entry->flags = leaf->slot[slot].flags;
+    entry->flags = vmki_load_relaxed(&leaf->slot[slot].flags); /* vmki_tree_clear_flags */
     entry->item = leaf->slot[slot].item;
 }
 

@@ -389,6 +389,22 @@ void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct
     vmki_tree_end_edit(cursor->tree);
 }
 
+bool vmki_tree_clear_flags(struct vmki_tree *tree, vmk_addr address, const void *item, uint64_t flags)
+{
+    struct vmki_cursor cursor;
+    struct vmki_tree_slot *slot;
+    uint64_t old;
+
+    if (!vmki_cursor_seek(&cursor, tree, address))
+        return false;
+    slot = &vmki_leaf(cursor.node[0])->slot[vmki_order_slot(vmki_leaf(cursor.node[0])->order, cursor.slot[0])];
+    old = vmki_load_relaxed(&slot->flags);
+    if (slot->item != item || (old & flags) == 0)
+        return false;
+    vmki_store_relaxed(&slot->flags, old & ~flags);
+    return true;
+}
+
 /* ---- Edits inside one leaf ---- */
 
 bool vmki_cursor_touching(const struct vmki_cursor *cursor, bool want_before, bool want_after,
@@ -427,8 +443,9 @@ bool vmki_cursor_tile_fits(const struct vmki_cursor *cursor, unsigned nr_old, un
     return count + nr_new <= VMKI_LEAF_MAX && keeps_filled(cursor->tree, count, rest);
 }
 
-void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct vmki_tree_entry *new_entries,
-                      unsigned nr_new)
+/* Always inlined: the shapes that are common are compiled by themselves. */
+static VMKI_INLINE void tile(struct vmki_cursor *cursor, unsigned nr_old, const struct vmki_tree_entry *new_entries,
+                             unsigned nr_new)
 {
     struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
     uint64_t old = leaf->order, order;
@@ -446,6 +463,17 @@ void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct 
         vmki_store_release(&leaf->start[vmki_order_slot(old, rank + i)], VMKI_NO_KEY);
     end_edit(leaf);
     vmki_tree_end_edit(cursor->tree);
+}
+
+void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct vmki_tree_entry *new_entries,
+                      unsigned nr_new)
+{
+    if (nr_old == 1 && nr_new == 3)
+        tile(cursor, 1, new_entries, 3);
+    else if (nr_old == 3 && nr_new == 1)
+        tile(cursor, 3, new_entries, 1);
+    else
+        tile(cursor, nr_old, new_entries, nr_new);
 }
 
 /* The end of the gap below the cursor's entry; VMKI_NO_KEY above all entries. */

@@ -181,6 +181,12 @@ void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct
                         unsigned nr_new);
 
 /*
+ * Takes flags from the entry of `item` at `address`, if it is there: readers may see it with or without them. Writers are held
+ * off, as are others who do this. Whether any of the flags was set.
+ */
+bool vmki_tree_clear_flags(struct vmki_tree *tree, vmk_addr address, const void *item, uint64_t flags);
+
+/*
  * ---- Edits inside one leaf, for who has looked where they go. Each `fits` is false when another leaf would have to
  * change, or to be asked: then the splice is the way. They need no reservation, and leave the cursor on the first new entry.
  */
