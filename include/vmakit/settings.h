@@ -30,10 +30,10 @@ enum vmk_arch { VMK_ARCH_X86_64 = 0, VMK_ARCH_ARM64 = 1 };
     X(mmap_min_addr, 'K', "lowest address that may be mapped without privilege, in bytes")                             \
     X(stack_guard_gap, 'K', "pages kept free below an area that grows down")                                           \
     X(map_32bit, 'K', "MAP_32BIT places in the second GiB (x86-64); ignored otherwise")                                \
-    X(unlimited_stack_legacy, 'M', "an unlimited RLIMIT_STACK gives the bottom-up layout (arm64)")                     \
+    X(unlimited_stack_legacy, 'K', "an unlimited RLIMIT_STACK gives the bottom-up layout (arm64)")                     \
     X(mmap_rnd_bits, 'M', "random bits of mmap_base, in pages, when the layout is randomised")                         \
-    X(stack_rnd_pages, 'M', "pages by which the stack top may be lowered at random; also widens mmap_base's gap")      \
-    X(brk_rnd_bytes, 'M', "bytes by which the heap may start later at random")                                         \
+    X(stack_rnd_pages, 'K', "pages by which the stack top may be lowered at random; also widens mmap_base's gap")      \
+    X(brk_rnd_bytes, 'K', "bytes by which the heap may start later at random (x86-64: more since 6.9)")                \
     X(thp, 'K', "transparent huge pages: 0 never or not built, 1 madvise, 2 always")                                   \
     X(thp_built, 'K', "MADV_HUGEPAGE is known (CONFIG_TRANSPARENT_HUGEPAGE)")                                          \
     X(thp_align_anon, 'K', "anonymous maps of a multiple of the huge size are aligned to it (6.7)")                    \

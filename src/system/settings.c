@@ -68,7 +68,7 @@ static void settings_of_arch(struct vmk_settings *settings, enum vmk_arch arch)
         settings->va_bits_wide = 47;
         settings->map_32bit = 1;
         settings->mmap_rnd_bits = 28;
-        settings->brk_rnd_bytes = UINT64_C(1) << 25;
+        settings->brk_rnd_bytes = UINT64_C(1) << (settings->linux_version >= VMK_LINUX_VERSION(6, 9) ? 30 : 25);
         settings->hugetlb_sizes = UINT64_C(1) << 21 | UINT64_C(1) << 30;
     }
 }

@@ -299,6 +299,31 @@ static void probe_finds_this_kernel(void **state)
     assert_true(sysctl.total_ram_pages > 100);
 }
 
+/* What programs show of their layout is what the table says of this version and architecture. */
+static void layout_is_seen(void **state)
+{
+    struct vmk_settings table, seen;
+    struct vmk_sysctl sysctl;
+    FILE *file = fopen("/proc/sys/kernel/randomize_va_space", "r");
+    int randomize = 0;
+
+    (void)state;
+    if (file != NULL) {
+        (void)fscanf(file, "%d", &randomize);
+        fclose(file);
+    }
+    assert_int_equal(kview_probe(&seen, &sysctl), 0);
+    vmk_settings_init(&table, seen.linux_version, (enum vmk_arch)seen.arch);
+    if (seen.page_shift != 12)
+        skip();
+    seen.unlimited_stack_legacy = 2; /* whatever was there is looked at again */
+    seen.brk_rnd_bytes = seen.stack_rnd_pages = 1;
+    kview_probe_image(&seen);
+    assert_int_equal(seen.unlimited_stack_legacy, table.unlimited_stack_legacy);
+    assert_int_equal(seen.brk_rnd_bytes, randomize == 2 ? table.brk_rnd_bytes : 0);
+    assert_int_equal(seen.stack_rnd_pages, randomize != 0 ? table.stack_rnd_pages : 1);
+}
+
 static void no_such_process(void **state)
 {
     struct kview none = {0};
@@ -313,7 +338,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prints_the_kernels_text), cmocka_unit_test(is_equal),
         cmocka_unit_test(differences_are_named),   cmocka_unit_test(status_is_compared),
-        cmocka_unit_test(probe_finds_this_kernel), cmocka_unit_test(no_such_process),
+        cmocka_unit_test(probe_finds_this_kernel), cmocka_unit_test(layout_is_seen),
+        cmocka_unit_test(no_such_process),
     };
     return cmocka_run_group_tests(tests, start_child, end_child);
 }

@@ -67,6 +67,10 @@ static void test_versions(void **state)
         assert_ret(vmk_settings_get(&settings, since[i].name, &value), 0);
         assert_int_equal(value, 0);
     }
+    vmk_settings_init(&settings, VMK_LINUX_VERSION(6, 9), VMK_ARCH_X86_64);
+    assert_int_equal(settings.brk_rnd_bytes, UINT64_C(1) << 30);
+    vmk_settings_init(&settings, VMK_LINUX_VERSION(6, 8), VMK_ARCH_X86_64);
+    assert_int_equal(settings.brk_rnd_bytes, UINT64_C(1) << 25);
 }
 
 static void test_names(void **state)
