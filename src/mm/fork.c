@@ -127,6 +127,7 @@ struct fork_work {
     struct vmk_vma *first, **tail; /* ascending */
     size_t nr;
     uint64_t pages, largest, charged;
+    bool is_unheard; /* nobody is to hear of each area's charge, or of events */
     int error;
 };
 
@@ -175,14 +176,40 @@ static bool fork_is_quiet(const struct vmk_vma *vma)
     return vma->file == NULL && vma->ext == NULL;
 }
 
+/*
+ * A bare area is copied from its entry: the parent's area is not looked at. The copy lies in a block, which goes with the child,
+ * so that it need not be listed for when the fork fails.
+ */
+static enum vmki_tree_take fork_take_bare(struct fork_work *work, struct vmki_tree_entry *entry)
+{
+    vmk_vm_flags flags = entry->flags & ~(VMKI_VM_BARE | (VMKI_BROKEN(fork_locked) ? 0 : VMK_VM_LOCKED_MASK));
+    uint64_t pages = vmki_pages(work->child, entry->end - entry->start);
+    struct vmk_vma *copy = vmki_mm_take_from_block(work->child);
+
+    *copy = (struct vmk_vma){.start = entry->start, .end = entry->end, .flags = flags, .mm = work->child};
+    if ((flags & VMK_VM_ACCOUNT) != 0) {
+        work->pages += pages;
+        work->largest = vmki_max(work->largest, pages);
+    }
+    vmki_count_area(work->child, flags, pages, 1);
+    work->nr++;
+    fork_relax(work);
+    entry->flags = flags | VMKI_VM_BARE;
+    entry->item = copy;
+    return VMKI_TREE_TAKE;
+}
+
 /* Makes the child's area of one of the parent's: the tree's copy calls it for each, ascending. */
 static enum vmki_tree_take fork_take(void *context, struct vmki_tree_entry *entry)
 {
     struct fork_work *work = context;
-    struct vmk_vma *vma = entry->item;
-    bool is_file = vma->file != NULL;
-    struct vmk_vma *copy;
+    struct vmk_vma *vma = entry->item, *copy;
+    bool is_file;
 
+    if ((entry->flags & (VMKI_VM_BARE | VMK_VM_DONTCOPY | VMKI_VM_FORKED | VMKI_VM_ANON_UNKNOWN)) == VMKI_VM_BARE &&
+        work->is_unheard && vmki_mm_has_block(work->child))
+        return fork_take_bare(work, entry);
+    is_file = vma->file != NULL;
     if (fork_leaves_out(vma))
         return VMKI_TREE_LEAVE;
     work->error = fork_charge_one(work, vma);
@@ -205,7 +232,7 @@ static enum vmki_tree_take fork_take(void *context, struct vmki_tree_entry *entr
     work->error = 0;
     vmki_count_area(work->child, copy->flags, vmki_vma_nr_pages(copy), 1);
     fork_relax(work);
-    entry->flags = copy->flags;
+    entry->flags = copy->flags | vmki_vma_bare(copy);
     entry->item = copy;
     return VMKI_TREE_TAKE;
 }
@@ -213,7 +240,7 @@ static enum vmki_tree_take fork_take(void *context, struct vmki_tree_entry *entr
 static int fork_copy_areas(struct fork_work *work)
 {
     vmki_mm_expect_vmas(work->child, work->parent->tree.nr_entries);
-    if (!vmki_tree_copy(&work->child->tree, &work->parent->tree, fork_take, work) && work->error == 0)
+    if (!vmki_tree_copy(&work->child->tree, &work->parent->tree, VMKI_VM_BARE, fork_take, work) && work->error == 0)
         work->error = -VMK_ERR_HOST_NOMEM;
     vmki_mm_expect_vmas(work->child, 0);
     return work->error;
@@ -380,9 +407,11 @@ static void fork_undo(struct fork_work *work)
 static int fork_areas(struct vmk_mm *parent, struct vmk_mm *child)
 {
     struct fork_work work = {.parent = parent, .child = child};
+    const struct vmk_system *system = parent->system;
     int error;
 
     work.tail = &work.first;
+    work.is_unheard = system->commit == NULL && system->trace == NULL;
     error = fork_copy_areas(&work);
     if (error == 0)
         error = fork_charge(&work);

@@ -47,13 +47,6 @@ struct vmki_retired {
     void *node[BATCH_NODES];
 };
 
-/* Anonymous areas that were allocated together (vmki_mm_expect_vmas) and are freed together, when their space ends. */
-struct vmki_area_block {
-    struct vmki_area_block *next;
-    uint32_t nr, nr_used; /* areas; those from nr_used on were never handed out */
-    struct vmk_vma area[];
-};
-
 static size_t block_size(uint32_t nr)
 {
     return sizeof(struct vmki_area_block) + nr * sizeof(struct vmk_vma);
@@ -338,26 +331,22 @@ void vmki_mm_expect_vmas(struct vmk_mm *mm, size_t nr)
     mm->nr_expected = nr;
 }
 
-/* From a block, while many are expected; NULL when none is, or memory for a block is short. */
-static struct vmk_vma *block_area(struct vmk_mm *mm)
+bool vmki_mm_new_block(struct vmk_mm *mm)
 {
-    struct vmki_area_block *block = mm->blocks;
+    uint32_t nr = (uint32_t)vmki_min(mm->nr_expected, BLOCK_MAX);
+    struct vmki_area_block *block;
 
-    if (mm->nr_expected < BLOCK_MIN && (block == NULL || block->nr_used == block->nr))
-        return NULL;
-    if (block == NULL || block->nr_used == block->nr) {
-        uint32_t nr = (uint32_t)vmki_min(mm->nr_expected, BLOCK_MAX);
-
-        block = vmki_alloc(mm->system, block_size(nr), _Alignof(struct vmki_area_block));
-        if (block == NULL)
-            return NULL;
-        block->nr = nr;
-        block->nr_used = 0;
-        block->next = mm->blocks;
-        mm->blocks = block;
-        mm->nr_expected -= nr;
-    }
-    return &block->area[block->nr_used++];
+    if (nr < BLOCK_MIN)
+        return false;
+    block = vmki_alloc(mm->system, block_size(nr), _Alignof(struct vmki_area_block));
+    if (block == NULL)
+        return false;
+    block->nr = nr;
+    block->nr_used = 0;
+    block->next = mm->blocks;
+    mm->blocks = block;
+    mm->nr_expected -= nr;
+    return true;
 }
 
 /* Readers may look on: they see single words change, and find out afterwards. */
@@ -377,13 +366,12 @@ static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
     uint32_t *nr_spare = is_file ? &mm->nr_spare_file : &mm->nr_spare_anon;
 
     while (*nr_spare < nr) {
-        struct vmk_vma *vma = is_file ? NULL : block_area(mm);
+        struct vmk_vma *vma = NULL;
 
-        if (vma == NULL && !is_file)
-            vma = carried_area(mm);
+        if (!is_file)
+            vma = vmki_mm_has_block(mm) ? &mm->blocks->area[mm->blocks->nr_used++] : carried_area(mm);
         if (vma == NULL)
             vma = vmki_alloc(mm->system, area_size(is_file), _Alignof(struct vmki_file_vma));
-
         if (vma == NULL) {
             mm->counters.alloc_failed++;
             return false;

@@ -279,6 +279,26 @@ void vmki_event(struct vmk_mm *mm, enum vmk_event event, vmk_addr start, vmk_add
 bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file);
 /* Many anonymous areas are to be reserved one by one: allocates them together. The space keeps them until it ends. */
 void vmki_mm_expect_vmas(struct vmk_mm *mm, size_t nr);
+/*
+ * Anonymous areas that were allocated together and are freed together, when their space ends. While so many are expected that
+ * a block is worth its while, the next one can be taken from it, as raw memory; nobody need give it back.
+ */
+struct vmki_area_block {
+    struct vmki_area_block *next;
+    uint32_t nr, nr_used; /* areas; those from nr_used on were never handed out */
+    struct vmk_vma area[];
+};
+/* Is there another area in a block, or memory for one? */
+bool vmki_mm_new_block(struct vmk_mm *mm);
+static inline bool vmki_mm_has_block(struct vmk_mm *mm)
+{
+    return (mm->blocks != NULL && mm->blocks->nr_used != mm->blocks->nr) || vmki_mm_new_block(mm);
+}
+static inline struct vmk_vma *vmki_mm_take_from_block(struct vmk_mm *mm)
+{
+    mm->counters.vma_new++;
+    return &mm->blocks->area[mm->blocks->nr_used++];
+}
 /* A cleared area for `file` (NULL: anonymous), from the spare ones: cannot fail after a reserve. */
 struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file);
 /*

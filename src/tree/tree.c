@@ -338,23 +338,36 @@ bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *conte
     return true;
 }
 
-/* Always inlined: compilers leave out calls of functions that do nothing but prefetch. */
-static VMKI_INLINE void fetch_items(const struct vmki_tree_leaf *leaf)
+/* Items lie where they were allocated: lets those that will be looked at come. */
+static VMKI_INLINE void fetch_items(const struct vmki_tree_leaf *leaf, uint64_t blind)
 {
     uint64_t order = leaf->order;
 
     for (unsigned left = vmki_order_count(order); left > 0; left--) {
-        order >>= 4;
-        __builtin_prefetch(leaf->slot[order & 15].item);
-        __builtin_prefetch((const char *)leaf->slot[order & 15].item + 48);
+        const struct vmki_tree_slot *slot = &leaf->slot[(order >>= 4) & 15];
+
+        if ((slot->flags & blind) != 0)
+            continue;
+        __builtin_prefetch(slot->item);
+        __builtin_prefetch((const char *)slot->item + 48);
     }
 }
 
-/* Items lie where they were allocated: lets those of the next leaf come while those of this one are looked at. */
-static VMKI_INLINE void fetch_next_items(const struct vmki_cursor *cursor)
+/* While a leaf is copied: asks for the leaf after the next one, and for what will be looked at of the next one, which is there. */
+static VMKI_INLINE void fetch_ahead(const struct vmki_cursor *cursor, uint64_t blind)
 {
-    if (cursor->tree->height > 1 && cursor->slot[1] + 1u < cursor->node[1]->count)
-        fetch_items(vmki_leaf(vmki_inner(cursor->node[1])->child[cursor->slot[1] + 1u]));
+    const struct vmki_tree_inner *parent;
+    unsigned slot;
+
+    if (cursor->tree->height < 2)
+        return;
+    parent = vmki_inner(cursor->node[1]);
+    slot = cursor->slot[1];
+    if (slot + 2u < parent->head.count)
+        for (unsigned at = 0; at < VMKI_NODE_SIZE; at += 64)
+            __builtin_prefetch((const char *)parent->child[slot + 2u] + at);
+    if (slot + 1u < parent->head.count)
+        fetch_items(vmki_leaf(parent->child[slot + 1u]), blind);
 }
 
 /* Gives up what was built so far: nobody has seen it. */
@@ -376,7 +389,29 @@ static void drop_builder(struct builder *builder)
     vmki_tree_release_spare(tree, 0);
 }
 
-bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from,
+/* False when it was told to stop. */
+static VMKI_INLINE bool copy_leaf(struct builder *builder, const struct vmki_tree_leaf *leaf,
+                                  enum vmki_tree_take (*take)(void *context, struct vmki_tree_entry *entry),
+                                  void *context, size_t *nr)
+{
+    uint64_t order = leaf->order;
+
+    for (unsigned left = vmki_order_count(order); left > 0; left--) {
+        const struct vmki_tree_slot *slot = &leaf->slot[(order >>= 4) & 15];
+        struct vmki_tree_entry entry = {leaf->start[order & 15], slot->end, slot->flags, slot->item};
+        enum vmki_tree_take taken = take(context, &entry);
+
+        if (taken == VMKI_TREE_STOP)
+            return false;
+        if (taken == VMKI_TREE_LEAVE)
+            continue;
+        add_entry(builder, &entry);
+        ++*nr;
+    }
+    return true;
+}
+
+bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from, uint64_t blind,
                     enum vmki_tree_take (*take)(void *context, struct vmki_tree_entry *entry), void *context)
 {
     struct builder builder = {.tree = tree};
@@ -389,23 +424,13 @@ bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from,
         return false;
     }
     more = vmki_cursor_seek(&cursor, (struct vmki_tree *)(uintptr_t)from, 0);
-    while (more) {
-        struct vmki_tree_entry entry;
-        enum vmki_tree_take taken;
-
-        if (cursor.slot[0] == 0)
-            fetch_next_items(&cursor);
-        vmki_leaf_entry(vmki_leaf(cursor.node[0]), cursor.slot[0], &entry);
-        taken = take(context, &entry);
-        if (taken == VMKI_TREE_STOP) {
+    for (; more; more = vmki_cursor_advance(&cursor)) {
+        fetch_ahead(&cursor, blind);
+        if (!copy_leaf(&builder, vmki_leaf_const(cursor.node[0]), take, context, &nr)) {
             drop_builder(&builder);
             return false;
         }
-        if (taken == VMKI_TREE_TAKE) {
-            add_entry(&builder, &entry);
-            nr++;
-        }
-        more = vmki_cursor_advance(&cursor);
+        cursor.slot[0] = (uint8_t)(vmki_node_count(cursor.node[0]) - 1);
     }
     if (nr != 0)
         finish_tree(&builder, nr);

@@ -240,10 +240,11 @@ bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *conte
 
 /*
  * Fills an empty tree with the entries of another, leaves packed full: `take` sees each, ascending, may give it other flags
- * and another item, and says whether it is taken. False when it stopped, or when memory is short: the tree is empty again.
+ * and another item, and says whether it is taken. It does not look at the items of entries that have one of the flags `blind`. False when it
+ * stopped, or when memory is short: the tree is empty again.
  */
 enum vmki_tree_take { VMKI_TREE_TAKE, VMKI_TREE_LEAVE, VMKI_TREE_STOP };
-bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from,
+bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from, uint64_t blind,
                     enum vmki_tree_take (*take)(void *context, struct vmki_tree_entry *entry), void *context);
 
 /*
