@@ -72,7 +72,7 @@ void kview_print_side_by_side(FILE *out, const struct kview *view, struct vmk_mm
  * child).
  */
 int kview_probe(struct vmk_settings *settings, struct vmk_sysctl *sysctl);
-/* The part of it that executes programs to see how they are laid out. */
+/* What it leaves to the table of versions: it executes programs to see how they are laid out, which takes 5 ms. */
 void kview_probe_image(struct vmk_settings *settings);
 
 #endif

@@ -564,6 +564,5 @@ int kview_probe(struct vmk_settings *settings, struct vmk_sysctl *sysctl)
         error = -EIO;
     *settings = *shared;
     munmap(shared, sizeof(*shared));
-    kview_probe_image(settings);
     return error;
 }

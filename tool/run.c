@@ -336,9 +336,10 @@ int cmd_run(int argc, char **argv)
     run.random = run.options.seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     run_limits_read(&run);
     tracer.has_places = run.options.guard;
+    tracer.options.lays_out = layout_is_wanted(&run.options.layout);
     if (trace_create_system(&tracer, adjust_sysctl) != 0)
         return EXIT_TRACE_FAILED;
-    if (layout_is_wanted(&run.options.layout)) {
+    if (tracer.options.lays_out) {
         const char *problem = layout_check(&run.options.layout, vmk_system_settings(tracer.system));
         if (problem != NULL) {
             fprintf(stderr, "vmakit: run: %s\n", problem);

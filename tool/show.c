@@ -240,6 +240,7 @@ static int print_settings(void)
         fprintf(stderr, "vmakit show: the kernel cannot be asked: %s\n", strerror(-error));
         return EXIT_CANNOT_READ;
     }
+    kview_probe_image(&settings);
     for (size_t i = 0; (info = vmk_setting_at(i)) != NULL; i++) {
         uint64_t value = 0;
         vmk_settings_get(&settings, info->name, &value);

@@ -146,11 +146,20 @@ static void raise_descriptor_limit(struct tracer *tracer)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
+/* Only then does anything depend on what kview_probe_image sees: other layouts are read from the program itself. */
+static bool stack_is_unlimited(void)
+{
+    struct rlimit stack;
+    return getrlimit(RLIMIT_STACK, &stack) == 0 && stack.rlim_cur == RLIM_INFINITY;
+}
+
 int trace_create_system(struct tracer *tracer, void (*adjust)(struct tracer *tracer, struct vmk_sysctl *sysctl))
 {
     struct vmk_system_options options;
     vmk_system_options_init(&options, vmk_port_linux());
     int error = kview_probe(&options.settings, &options.sysctl);
+    if (error == 0 && (tracer->options.lays_out || stack_is_unlimited()))
+        kview_probe_image(&options.settings);
     if (error == 0 && adjust != NULL)
         adjust(tracer, &options.sysctl);
     if (error == 0)
@@ -191,6 +200,12 @@ static void choose_interval(struct tracer *tracer)
     }
 }
 
+/*
+ * The system is not destroyed: this process ends now, and destroying would wait for what is deferred, up to the 10 ms that
+ * liburcu's thread sleeps.
+ */
+static struct vmk_system *left;
+
 void trace_free(struct tracer *tracer)
 {
     while (tracer->tasks != NULL)
@@ -207,7 +222,7 @@ void trace_free(struct tracer *tracer)
     kview_free(&tracer->view);
     kview_free(&tracer->at_exec);
     kview_free(&tracer->at_exit);
-    vmk_system_destroy(tracer->system);
+    left = tracer->system;
 }
 
 /* Everything that is written at the end; an exit status when that fails. */

@@ -256,6 +256,7 @@ struct trace_options {
     const char *record, *json, *report;
     unsigned page_shift; /* --page-size; 0: none */
     bool kernel_proc;    /* run: /proc is left to the kernel */
+    bool lays_out;       /* run: programs get another layout than the kernel's */
     char **command;
 };
 
