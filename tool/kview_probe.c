@@ -2,7 +2,8 @@
 /*
  * kview_probe.c - what the running kernel is: settings and machine-wide limits.
  *
- * Files under /proc and /sys are read; behaviour is tried in a child that ends afterwards, on memory of its own. A
+ * Files under /proc and /sys are read; behaviour is tried on memory of our own, which goes afterwards. (Not in a child: this
+ * is half of what a short program under `vmakit run' has to wait for.) A
  * setting that cannot be tried (docs/limits.md names them) keeps the default of the kernel's version. MADV_HWPOISON
  * and MADV_SOFT_OFFLINE are never issued.
  */
@@ -42,10 +43,18 @@ enum {
 #define TRY_UFFD_WP    UINT64_C(0x1)
 #define TRY_UFFD_MINOR (UINT64_C(1) << 9 | UINT64_C(1) << 10)
 
+enum { MAPS_MAX = 64 };
+
 /* What a probe works with. */
 struct probe {
     struct vmk_settings *settings;
-    struct kview view;
+    struct kview view; /* read once, when all maps are there */
+    const void *stack_map, *plain_map, *moved_map;
+    struct {
+        void *start;
+        size_t len;
+    } maps[MAPS_MAX]; /* to be undone */
+    size_t nr_maps;
     size_t page;
     char *arena; /* PROT_NONE memory whose pieces probes replace with fixed maps */
     size_t arena_len;
@@ -90,7 +99,7 @@ static void meminfo(const char *text, const char *name, uint64_t *value)
 static void probe_sysctl(struct vmk_sysctl *sysctl)
 {
     char text[8192];
-    uint64_t ram_kb = 0, swap_kb = 0;
+    uint64_t ram_kb = 0, swap_kb = 0, reserved = 0;
     const uint64_t page_kb = (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 
     read_number("/proc/sys/vm/max_map_count", &sysctl->max_map_count);
@@ -106,6 +115,8 @@ static void probe_sysctl(struct vmk_sysctl *sysctl)
     meminfo(text, "MemTotal:", &ram_kb);
     meminfo(text, "SwapTotal:", &swap_kb);
     meminfo(text, "HugePages_Free:", &sysctl->hugetlb_free_pages);
+    meminfo(text, "HugePages_Rsvd:", &reserved); /* free still, but promised to somebody */
+    sysctl->hugetlb_free_pages -= reserved < sysctl->hugetlb_free_pages ? reserved : sysctl->hugetlb_free_pages;
     if (ram_kb != 0)
         sysctl->total_ram_pages = ram_kb / page_kb;
     sysctl->total_swap_pages = swap_kb / page_kb;
@@ -192,11 +203,33 @@ static void probe_files(struct vmk_settings *settings)
     probe_nodes(settings);
 }
 
-/* ---- In the child: maps ---- */
+/* ---- Maps ---- */
 
-static void *map(size_t len, int prot, int flags)
+/* What a probe has mapped goes at the end. */
+static void *keep(struct probe *probe, void *start, size_t len)
 {
-    return mmap(NULL, len, prot, flags | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED)
+        return start;
+    if (probe->nr_maps == MAPS_MAX) {
+        munmap(start, len);
+        return MAP_FAILED;
+    }
+    probe->maps[probe->nr_maps].start = start;
+    probe->maps[probe->nr_maps++].len = len;
+    return start;
+}
+
+static void undo(struct probe *probe)
+{
+    while (probe->nr_maps != 0) {
+        probe->nr_maps--;
+        munmap(probe->maps[probe->nr_maps].start, probe->maps[probe->nr_maps].len);
+    }
+}
+
+static void *map(struct probe *probe, size_t len, int prot, int flags)
+{
+    return keep(probe, mmap(NULL, len, prot, flags | MAP_ANONYMOUS, -1, 0), len);
 }
 
 static void *map_at(void *at, size_t len, int prot, int flags)
@@ -204,22 +237,20 @@ static void *map_at(void *at, size_t len, int prot, int flags)
     return mmap(at, len, prot, flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 }
 
-/* The area that contains an address now; NULL for none. Flags (`what`) cost four times as much. */
-static const struct kview_area *area_at(struct probe *probe, const void *address, unsigned what)
+/* The area that contains an address; NULL for none. */
+static const struct kview_area *area_at(const struct probe *probe, const void *address)
 {
     const vmk_addr at = (vmk_addr)(uintptr_t)address;
 
-    if (kview_read(&probe->view, getpid(), what) != 0)
-        return NULL;
-    for (size_t i = 0; i < probe->view.nr_areas; i++)
+    for (size_t i = 0; address != NULL && i < probe->view.nr_areas; i++)
         if (at >= probe->view.areas[i].start && at < probe->view.areas[i].end)
             return &probe->view.areas[i];
     return NULL;
 }
 
-static bool has_flag(struct probe *probe, const void *address, vmk_vm_flags flag)
+static bool has_flag(const struct probe *probe, const void *address, vmk_vm_flags flag)
 {
-    const struct kview_area *area = area_at(probe, address, KVIEW_FLAGS);
+    const struct kview_area *area = area_at(probe, address);
     return area != NULL && (area->flags & flag) != 0;
 }
 
@@ -227,7 +258,7 @@ static bool has_flag(struct probe *probe, const void *address, vmk_vm_flags flag
 static bool accepts_advice(struct probe *probe, int advice, bool file)
 {
     void *p = file ? mmap(NULL, probe->page, PROT_READ, MAP_PRIVATE, probe->exe, 0)
-                   : map(probe->page, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+                   : mmap(NULL, probe->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (p == MAP_FAILED)
         return false;
     bool known = madvise(p, probe->page, advice) == 0;
@@ -241,9 +272,10 @@ static bool aligns(struct probe *probe, int fd)
     const size_t len = (size_t)1 << probe->settings->pmd_shift;
 
     for (unsigned i = 0; i < 3; i++) {
-        if (map(probe->page, PROT_NONE, MAP_PRIVATE) == MAP_FAILED)
+        if (map(probe, probe->page, PROT_NONE, MAP_PRIVATE) == MAP_FAILED)
             return false;
-        void *p = mmap(NULL, len, PROT_READ, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_PRIVATE, fd, 0);
+        void *p =
+            keep(probe, mmap(NULL, len, PROT_READ, fd < 0 ? MAP_PRIVATE | MAP_ANONYMOUS : MAP_PRIVATE, fd, 0), len);
         if (p == MAP_FAILED || ((uintptr_t)p & (len - 1)) != 0)
             return false;
     }
@@ -258,9 +290,8 @@ static void probe_thp(struct probe *probe)
         if (probe->exe >= 0 && aligns(probe, probe->exe))
             probe->settings->thp_align_file = 1;
     }
-    void *p = map(probe->page, PROT_READ, MAP_PRIVATE | MAP_STACK);
-    if (p != MAP_FAILED)
-        probe->settings->map_stack_nohuge = has_flag(probe, p, VMK_VM_NOHUGEPAGE);
+    void *p = map(probe, probe->page, PROT_READ, MAP_PRIVATE | MAP_STACK);
+    probe->stack_map = p != MAP_FAILED ? p : NULL;
 }
 
 /* Widths: of the stack's end without asking; the highest fixed address with asking. */
@@ -268,7 +299,7 @@ static void probe_width(struct probe *probe)
 {
     struct vmk_settings *settings = probe->settings;
     int local = 0;
-    const struct kview_area *stack = area_at(probe, &local, 0);
+    const struct kview_area *stack = area_at(probe, &local);
 
     if (stack != NULL)
         settings->va_bits = log2_of(stack->end - 1) + 1;
@@ -276,13 +307,12 @@ static void probe_width(struct probe *probe)
     for (unsigned bits = (unsigned)settings->va_bits + 1; bits < 58; bits++) {
         void *want = (void *)(uintptr_t)(UINT64_C(1) << (bits - 1));
         void *p = mmap(want, probe->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | TRY_MAP_FIXED_NOREPLACE, -1, 0);
-        if (p != want)
+        if (keep(probe, p, probe->page) != want)
             break;
         settings->va_bits_wide = bits;
     }
 }
 
-/* A hint below an area that grows down is honoured only when the gap fits between. */
 /* A security module may ask for more than the sysctl says: where does the lowest hint go? */
 static void probe_lowest_hint(struct probe *probe)
 {
@@ -295,6 +325,7 @@ static void probe_lowest_hint(struct probe *probe)
     munmap(p, probe->page);
 }
 
+/* A hint below an area that grows down is honoured only when the gap fits between. */
 static bool hint_honoured(struct probe *probe, char *stack, size_t pages_between)
 {
     char *want = stack - (pages_between + 1) * probe->page;
@@ -308,7 +339,7 @@ static bool hint_honoured(struct probe *probe, char *stack, size_t pages_between
 static void probe_guard_gap(struct probe *probe)
 {
     const size_t most = 2048;
-    char *hole = map((most + 8) * probe->page, PROT_NONE, MAP_PRIVATE);
+    char *hole = mmap(NULL, (most + 8) * probe->page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (hole == MAP_FAILED)
         return;
     munmap(hole, (most + 8) * probe->page);
@@ -316,6 +347,7 @@ static void probe_guard_gap(struct probe *probe)
     if (map_at(stack, probe->page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_GROWSDOWN) == MAP_FAILED)
         return;
     size_t low = 0, high = most; /* the answer lies in [low, high] */
+    (void)keep(probe, stack, probe->page);
     if (!hint_honoured(probe, stack, high))
         return;
     while (low < high) {
@@ -326,30 +358,29 @@ static void probe_guard_gap(struct probe *probe)
             low = middle + 1;
     }
     probe->settings->stack_guard_gap = low;
-    munmap(stack, probe->page);
 }
 
 static void probe_map_flags(struct probe *probe)
 {
     struct vmk_settings *settings = probe->settings;
 #ifdef MAP_32BIT
-    void *low = map(probe->page, PROT_NONE, MAP_PRIVATE | MAP_32BIT);
+    void *low = map(probe, probe->page, PROT_NONE, MAP_PRIVATE | MAP_32BIT);
     settings->map_32bit = low != MAP_FAILED && (uintptr_t)low < UINT64_C(0x80000000);
 #else
     settings->map_32bit = 0;
 #endif
-    void *p = map(probe->page, PROT_READ | PROT_WRITE, TRY_MAP_DROPPABLE);
+    void *p = map(probe, probe->page, PROT_READ | PROT_WRITE, TRY_MAP_DROPPABLE);
     settings->droppable = p != MAP_FAILED;
-    p = map(probe->page, PROT_READ | PROT_WRITE, MAP_PRIVATE);
-    settings->soft_dirty = p != MAP_FAILED && has_flag(probe, p, VMK_VM_SOFTDIRTY);
+    p = map(probe, probe->page, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    probe->plain_map = p != MAP_FAILED ? p : NULL;
 }
 
-/* ---- In the child: advice, names, sealing ---- */
+/* ---- Advice, names, sealing ---- */
 
 static void probe_process_madvise(struct probe *probe)
 {
     long pidfd = syscall(NR_PIDFD_OPEN, getpid(), 0);
-    void *p = map(probe->page, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    void *p = map(probe, probe->page, PROT_READ | PROT_WRITE, MAP_PRIVATE);
     struct iovec range = {p, probe->page};
 
     if (pidfd < 0 || p == MAP_FAILED)
@@ -373,17 +404,11 @@ static void probe_advice(struct probe *probe)
 static void probe_names_and_seals(struct probe *probe)
 {
     struct vmk_settings *settings = probe->settings;
-    void *p = map(probe->page, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    void *p = map(probe, probe->page, PROT_READ | PROT_WRITE, MAP_PRIVATE);
 
     settings->anon_vma_name = p != MAP_FAILED && prctl(TRY_PR_SET_VMA, 0UL, p, probe->page, "vmakit") == 0;
     settings->mdwe = prctl(TRY_PR_GET_MDWE, 0UL, 0UL, 0UL, 0UL) >= 0;
     settings->mseal = syscall(NR_MSEAL, p, 0UL, 0UL) == 0;
-    settings->seal_system = 0;
-    if (kview_read(&probe->view, getpid(), KVIEW_FLAGS) != 0)
-        return;
-    for (size_t i = 0; i < probe->view.nr_areas; i++)
-        if (strcmp(probe->view.areas[i].name, "[vdso]") == 0 && (probe->view.areas[i].flags & VMK_VM_SEALED) != 0)
-            settings->seal_system = 1;
 }
 
 static void probe_uffd(struct vmk_settings *settings)
@@ -404,7 +429,7 @@ static void probe_uffd(struct vmk_settings *settings)
     close((int)fd);
 }
 
-/* ---- In the child: mremap ---- */
+/* ---- mremap ---- */
 
 /* Two neighbours that cannot be one area, moved by one call. */
 static void probe_mremap_several(struct probe *probe)
@@ -434,21 +459,19 @@ static void probe_dontunmap_pgoff(struct probe *probe)
         mremap(second, page, page, MREMAP_MAYMOVE | MREMAP_FIXED | TRY_MREMAP_DONTUNMAP, third) != (void *)third ||
         map_at(second + page, page, PROT_READ | PROT_WRITE, MAP_PRIVATE) == MAP_FAILED)
         return;
-    const struct kview_area *area = area_at(probe, second, 0);
-    if (area != NULL)
-        probe->settings->dontunmap_resets_pgoff = area->end == (uintptr_t)(second + 2 * page);
+    probe->moved_map = second;
 }
 
 static void probe_dontunmap_shared(struct probe *probe)
 {
-    void *p = map(probe->page, PROT_READ | PROT_WRITE, MAP_SHARED);
+    void *p = map(probe, probe->page, PROT_READ | PROT_WRITE, MAP_SHARED);
     if (p == MAP_FAILED)
         return;
-    probe->settings->dontunmap_shared =
-        mremap(p, probe->page, probe->page, MREMAP_MAYMOVE | TRY_MREMAP_DONTUNMAP, NULL) != MAP_FAILED;
+    void *moved = mremap(p, probe->page, probe->page, MREMAP_MAYMOVE | TRY_MREMAP_DONTUNMAP, NULL);
+    probe->settings->dontunmap_shared = keep(probe, moved, probe->page) != MAP_FAILED;
 }
 
-/* ---- In the child: the processor ---- */
+/* ---- The processor ---- */
 
 static sigjmp_buf read_failed;
 
@@ -460,7 +483,7 @@ static void on_fault(int number)
 /* Can memory with such a protection be read? */
 static bool readable(struct probe *probe, int prot)
 {
-    volatile const char *p = map(probe->page, prot, MAP_PRIVATE);
+    volatile const char *p = map(probe, probe->page, prot, MAP_PRIVATE);
     struct sigaction action = {.sa_handler = on_fault}, old;
 
     if (p == MAP_FAILED)
@@ -478,7 +501,7 @@ static bool readable(struct probe *probe, int prot)
 static void probe_processor(struct probe *probe)
 {
     struct vmk_settings *settings = probe->settings;
-    void *p = map(probe->page, PROT_READ, MAP_PRIVATE);
+    void *p = map(probe, probe->page, PROT_READ, MAP_PRIVATE);
 
     settings->write_implies_read = readable(probe, PROT_WRITE);
     settings->exec_implies_read = readable(probe, PROT_EXEC);
@@ -490,33 +513,61 @@ static void probe_processor(struct probe *probe)
     (void)p;
     const uint64_t most_keys = 16;
 #endif
-    settings->nr_pkeys = syscall(SYS_pkey_alloc, 0UL, 0UL) > 0 ? most_keys : 0;
+    long key = syscall(SYS_pkey_alloc, 0UL, 0UL);
+    settings->nr_pkeys = key > 0 ? most_keys : 0;
+    if (key > 0)
+        syscall(SYS_pkey_free, key);
     void *shadow = (void *)syscall(NR_MAP_SHADOW_STACK, 0UL, probe->page, 0U); // NOLINT(performance-no-int-to-ptr)
-    settings->shadow_stack = shadow != MAP_FAILED;
+    settings->shadow_stack = keep(probe, shadow, probe->page) != MAP_FAILED;
 }
 
-static void probe_in_child(struct vmk_settings *settings)
+/* What the maps that the probes have left show, all in one look. */
+static void probe_view(struct probe *probe)
+{
+    struct vmk_settings *settings = probe->settings;
+
+    settings->seal_system = 0;
+    if (kview_read(&probe->view, getpid(), KVIEW_FLAGS) != 0)
+        return;
+    if (probe->stack_map != NULL)
+        settings->map_stack_nohuge = has_flag(probe, probe->stack_map, VMK_VM_NOHUGEPAGE);
+    settings->soft_dirty = has_flag(probe, probe->plain_map, VMK_VM_SOFTDIRTY);
+    const struct kview_area *moved = area_at(probe, probe->moved_map);
+    if (moved != NULL)
+        settings->dontunmap_resets_pgoff = moved->end == (uintptr_t)probe->moved_map + 2 * probe->page;
+    for (size_t i = 0; i < probe->view.nr_areas; i++)
+        if (strcmp(probe->view.areas[i].name, "[vdso]") == 0 && (probe->view.areas[i].flags & VMK_VM_SEALED) != 0)
+            settings->seal_system = 1;
+}
+
+/* False: there is no memory to try anything on. */
+static bool probe_behaviour(struct vmk_settings *settings)
 {
     struct probe probe = {.settings = settings, .page = (size_t)sysconf(_SC_PAGESIZE)};
 
     probe.exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     probe.arena_len = 128 * probe.page;
-    probe.arena = map(probe.arena_len, PROT_NONE, MAP_PRIVATE);
-    if (probe.arena == MAP_FAILED)
-        _exit(1);
-    probe_width(&probe);
-    probe_lowest_hint(&probe);
-    probe_thp(&probe);
-    probe_map_flags(&probe);
-    probe_guard_gap(&probe);
-    probe_advice(&probe);
-    probe_names_and_seals(&probe);
-    probe_uffd(settings);
-    probe_mremap_several(&probe);
-    probe_dontunmap_pgoff(&probe);
-    probe_dontunmap_shared(&probe);
-    probe_processor(&probe);
-    _exit(0);
+    probe.arena = map(&probe, probe.arena_len, PROT_NONE, MAP_PRIVATE);
+    if (probe.arena != MAP_FAILED) {
+        probe_lowest_hint(&probe);
+        probe_thp(&probe);
+        probe_map_flags(&probe);
+        probe_guard_gap(&probe);
+        probe_advice(&probe);
+        probe_names_and_seals(&probe);
+        probe_uffd(settings);
+        probe_mremap_several(&probe);
+        probe_dontunmap_pgoff(&probe);
+        probe_dontunmap_shared(&probe);
+        probe_processor(&probe);
+        probe_view(&probe);
+        probe_width(&probe);
+    }
+    undo(&probe);
+    kview_free(&probe.view);
+    if (probe.exe >= 0)
+        close(probe.exe);
+    return probe.arena != MAP_FAILED;
 }
 
 /* ---- The whole ---- */
@@ -548,21 +599,5 @@ int kview_probe(struct vmk_settings *settings, struct vmk_sysctl *sysctl)
     probe_sysctl(sysctl);
     probe_files(settings);
 
-    struct vmk_settings *shared = map(sizeof(*shared), PROT_READ | PROT_WRITE, MAP_SHARED);
-    if (shared == MAP_FAILED)
-        return -errno;
-    *shared = *settings;
-    fflush(NULL);
-    pid_t child = fork();
-    if (child == 0)
-        probe_in_child(shared);
-    int error = child < 0 ? -errno : 0;
-    int status = 0;
-    while (child > 0 && waitpid(child, &status, 0) < 0 && errno == EINTR)
-        ;
-    if (error == 0 && !(WIFEXITED(status) && WEXITSTATUS(status) == 0))
-        error = -EIO;
-    *settings = *shared;
-    munmap(shared, sizeof(*shared));
-    return error;
+    return probe_behaviour(settings) ? 0 : -ENOMEM;
 }

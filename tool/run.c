@@ -336,6 +336,7 @@ int cmd_run(int argc, char **argv)
     run.random = run.options.seed * UINT64_C(0x9e3779b97f4a7c15) + 1;
     run_limits_read(&run);
     tracer.has_places = run.options.guard;
+    tracer.looks_for_forced = tracer.options.kernel_proc; /* nobody sees then what is opened */
     tracer.options.lays_out = layout_is_wanted(&run.options.layout);
     if (trace_create_system(&tracer, adjust_sysctl) != 0)
         return EXIT_TRACE_FAILED;

@@ -42,8 +42,18 @@ static enum trace_proc_file file_named(const char *name)
     return TRACE_PROC_NONE;
 }
 
-/* The path that the program opens, if its last part is a name of ours; most opens end here, after one short read. */
-static bool read_path(const struct trace_task *task, uint64_t address, char *path)
+static bool is_ours(const char *name)
+{
+    return file_named(name) != TRACE_PROC_NONE;
+}
+
+static bool is_memory(const char *name)
+{
+    return strcmp(name, "mem") == 0;
+}
+
+/* The path that the program opens, if its last part has that name; most opens end here, after one short read. */
+static bool read_path(const struct trace_task *task, uint64_t address, char *path, bool (*wanted)(const char *name))
 {
     const uint64_t page = 4096;
     size_t first = (size_t)(page - (address & (page - 1)));
@@ -57,7 +67,7 @@ static bool read_path(const struct trace_task *task, uint64_t address, char *pat
     if (memchr(path, '\0', PATH_ROOM) == NULL)
         return false;
     const char *slash = strrchr(path, '/');
-    return file_named(slash != NULL ? slash + 1 : path) != TRACE_PROC_NONE;
+    return wanted(slash != NULL ? slash + 1 : path);
 }
 
 /* Puts the directory before a relative path. */
@@ -120,7 +130,8 @@ static bool is_on_proc(const struct trace_task *task)
 static bool recognise(const struct trace_task *task, int directory, uint64_t address, struct trace_proc *proc)
 {
     char path[PATH_ROOM];
-    if (!read_path(task, address, path) || !make_absolute(task, directory, path) || strncmp(path, "/proc/", 6) != 0)
+    if (!read_path(task, address, path, is_ours) || !make_absolute(task, directory, path) ||
+        strncmp(path, "/proc/", 6) != 0)
         return false;
     const char *name = strrchr(path, '/') + 1;
     proc->file = file_named(name);
@@ -289,7 +300,7 @@ static bool make_text(const struct trace_space *space, const struct trace_proc *
 
 /* ---- The call ---- */
 
-/* What an open is about; false: it is not one for reading. */
+/* What an open is about. */
 static bool arguments_of(const struct trace_task *task, int *directory, uint64_t *path, uint64_t *flags)
 {
     const struct trace_call *call = &task->call;
@@ -297,9 +308,15 @@ static bool arguments_of(const struct trace_task *task, int *directory, uint64_t
     *directory = at == 0 ? AT_FDCWD : (int)call->args[0];
     *path = call->args[at];
     *flags = call->args[at + 1];
-    if (call->kind == TRACE_CALL_OPENAT2 && !trace_read_memory(task, call->args[2], flags, sizeof(*flags)))
-        return false;
-    return (*flags & (O_ACCMODE | O_PATH | O_DIRECTORY | O_TMPFILE | O_CREAT)) == O_RDONLY;
+    return call->kind != TRACE_CALL_OPENAT2 || trace_read_memory(task, call->args[2], flags, sizeof(*flags));
+}
+
+/* One for writing: who opens a file called mem may write to read-only memory of whomever. */
+static void note_writer(struct tracer *tracer, const struct trace_task *task, uint64_t address)
+{
+    char path[PATH_ROOM];
+    if (!tracer->looks_for_forced && read_path(task, address, path, is_memory))
+        tracer->looks_for_forced = true;
 }
 
 /* Whose areas are to be shown: nobody's when they are the kernel's. */
@@ -333,7 +350,12 @@ enum trace_way run_proc_enter(struct tracer *tracer, struct trace_task *task)
     struct trace_proc *proc = &task->call.proc;
     uint64_t path, flags;
     int directory;
-    if (!arguments_of(task, &directory, &path, &flags) || !recognise(task, directory, path, proc))
+    if (!arguments_of(task, &directory, &path, &flags))
+        return TRACE_GO_ON;
+    if ((flags & O_ACCMODE) != O_RDONLY && (flags & O_CREAT) == 0)
+        note_writer(tracer, task, path);
+    if ((flags & (O_ACCMODE | O_PATH | O_DIRECTORY | O_TMPFILE | O_CREAT)) != O_RDONLY ||
+        !recognise(task, directory, path, proc))
         return TRACE_GO_ON;
     struct trace_space *space = space_of(tracer, task, proc);
     if (space == NULL)

@@ -280,7 +280,8 @@ const struct trace_mode trace_mode_trace = {.name = "trace", .enter = enter, .le
 
 int cmd_trace(int argc, char **argv)
 {
-    struct tracer tracer = {.mode = &trace_mode_trace, .options = {.check = TRACE_CHECK_AUTO}};
+    struct tracer tracer = {
+        .mode = &trace_mode_trace, .looks_for_forced = true, .options = {.check = TRACE_CHECK_AUTO}};
     if (argp_parse(&trace_argp, argc, argv, ARGP_IN_ORDER, NULL, &tracer.options) != 0)
         return EXIT_USAGE;
     choose_interval(&tracer);

@@ -152,10 +152,12 @@ struct trace_call {
 /* ---- Files ---- */
 
 struct trace_object;
+struct trace_file;
 
 /* Open file descriptions that are mapped somewhere, by device and inode. */
 struct trace_files {
     struct trace_object *buckets[256];
+    struct trace_file *last; /* that was asked for by descriptor; NULL: none that is still mapped */
     uint64_t next_id;
     bool kcmp_missing;
 };
@@ -324,6 +326,7 @@ struct tracer {
     int first_status;          /* its wait status */
     int failure_fd;            /* tells why CMD could not be started */
     bool has_pagemap_scan;     /* seen to work (6.7) */
+    bool looks_for_forced;     /* something may have written to read-only memory, through /proc/PID/mem */
     bool stop;                 /* kill everything and end */
     int exit_status;           /* when stop */
 };

@@ -17,7 +17,7 @@
 #include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
-#include <sys/statvfs.h>
+#include <sys/statvfs.h> /* ST_NOEXEC */
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -43,6 +43,7 @@ struct trace_file {
     struct trace_object *object;
     struct vmk_file *file;
     uint32_t mode;
+    enum vmk_object_kind kind;
     bool recorded;
     int fd; /* ours; -1: opened by the kernel */
 };
@@ -66,6 +67,8 @@ static void release_file(struct vmk_file *file)
     *link = description->next;
     if (description->fd >= 0)
         close(description->fd);
+    if (object->files->last == description)
+        object->files->last = NULL;
     free(description);
     if (object->descriptions != NULL)
         return;
@@ -161,6 +164,7 @@ static struct vmk_file *new_file(struct tracer *tracer, const struct description
             description->file = file;
             object->descriptions = description;
             description->mode = options.mode;
+            description->kind = what->kind;
             return file;
         }
     }
@@ -289,12 +293,19 @@ static unsigned log2_of(uint64_t value)
     return shift;
 }
 
+static uint32_t seals_of(int fd, enum vmk_object_kind kind)
+{
+    if (kind != VMK_OBJECT_SHMEM && kind != VMK_OBJECT_HUGETLB)
+        return 0;
+    int seals = fcntl(fd, F_GET_SEALS);
+    return seals > 0 ? (uint32_t)seals & (VMK_SEAL_WRITE | VMK_SEAL_FUTURE_WRITE | VMK_SEAL_EXEC) : 0;
+}
+
 /* Fills *what in from a descriptor of ours; `name` is room for the path. */
 static bool describe(int fd, struct description_of_file *what, char *name, size_t size)
 {
     struct stat status;
     struct statfs file_system;
-    struct statvfs mount;
     char path[32];
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fstat(fd, &status) != 0 || fstatfs(fd, &file_system) != 0)
@@ -309,7 +320,7 @@ static bool describe(int fd, struct description_of_file *what, char *name, size_
         what->mode = VMK_FILE_PATH;
     else
         what->mode = (access != O_WRONLY ? VMK_FILE_READ : 0u) | (access != O_RDONLY ? VMK_FILE_WRITE : 0u);
-    if (allows_no_execution((long)file_system.f_type) || (fstatvfs(fd, &mount) == 0 && (mount.f_flag & ST_NOEXEC) != 0))
+    if (allows_no_execution((long)file_system.f_type) || ((unsigned long)file_system.f_flags & ST_NOEXEC) != 0)
         what->mode |= VMK_FILE_NOEXEC;
     if (S_ISREG(status.st_mode)) {
         what->kind = kind_of_regular((long)file_system.f_type);
@@ -317,8 +328,7 @@ static bool describe(int fd, struct description_of_file *what, char *name, size_
             what->mode |= VMK_FILE_THP_ALIGN;
         if (what->kind == VMK_OBJECT_HUGETLB)
             what->huge_shift = log2_of((uint64_t)file_system.f_bsize);
-        int seals = fcntl(fd, F_GET_SEALS);
-        what->seals = seals > 0 ? (uint32_t)seals & (VMK_SEAL_WRITE | VMK_SEAL_FUTURE_WRITE | VMK_SEAL_EXEC) : 0;
+        what->seals = seals_of(fd, what->kind);
     } else if (S_ISCHR(status.st_mode)) {
         what->kind = kind_of_device(status.st_rdev);
     } else if (S_ISBLK(status.st_mode)) {
@@ -353,9 +363,26 @@ static bool same_description(struct trace_files *files, int one, int other)
     return order == 0;
 }
 
+/* A loader maps one file several times: the last description that was asked for is asked about first. */
+static struct vmk_file *get_last(struct trace_files *files, const struct trace_task *task, int fd)
+{
+    struct trace_file *last = files->last;
+    struct stat status;
+    if (last == NULL || fd < 0 || syscall(SYS_kcmp, task->tid, getpid(), KCMP_FILE, fd, last->fd) != 0 ||
+        fstat(last->fd, &status) != 0)
+        return NULL;
+    vmk_object_set_nr_bytes(last->object->object, (uint64_t)status.st_size);
+    vmk_file_set_seals(last->file, seals_of(last->fd, last->kind));
+    vmk_file_get(last->file);
+    return last->file;
+}
+
 struct vmk_file *trace_files_get(struct tracer *tracer, struct trace_task *task, int fd, int *error)
 {
-    *error = -VMK_EBADF;
+    struct vmk_file *last = get_last(&tracer->files, task, fd);
+    *error = last != NULL ? 0 : -VMK_EBADF;
+    if (last != NULL)
+        return last;
     int own = (int)syscall(SYS_pidfd_getfd, trace_task_pidfd(task), fd, 0);
     if (own < 0) {
         if (errno != EBADF)
@@ -380,10 +407,13 @@ struct vmk_file *trace_files_get(struct tracer *tracer, struct trace_task *task,
             close(own);
             vmk_file_set_seals(known->file, what.seals);
             vmk_file_get(known->file);
+            tracer->files.last = known;
             return known->file;
         }
     }
-    return new_file(tracer, &what, own);
+    struct vmk_file *file = new_file(tracer, &what, own);
+    tracer->files.last = vmk_file_user(file);
+    return file;
 }
 
 /* Each attachment of a System V segment is an open file description of its own. */

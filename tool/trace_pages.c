@@ -504,8 +504,8 @@ void trace_pages_feed_others(struct tracer *tracer, struct trace_task *task)
 {
     struct window window;
     feed_begin(tracer, task);
-    if (task->space->lost || task->space->pagemap_fd < 0 || !concerns_pages(task->call.kind) ||
-        !range_of_call(task->space, &task->call, &window))
+    if (!tracer->looks_for_forced || task->space->lost || task->space->pagemap_fd < 0 ||
+        !concerns_pages(task->call.kind) || !range_of_call(task->space, &task->call, &window))
         return;
     widen(task->space, &window);
     feed_near(tracer, task, &window, could_have_been_forced);
@@ -532,5 +532,6 @@ void trace_pages_feed(struct tracer *tracer, struct trace_task *task)
         window = (struct window){0, UINT64_MAX}; /* the child inherits it all */
     else if (!has_range)
         return;
-    feed_near(tracer, task, &window, could_have_been_forced);
+    if (tracer->looks_for_forced)
+        feed_near(tracer, task, &window, could_have_been_forced);
 }
