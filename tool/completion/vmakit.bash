@@ -20,7 +20,7 @@ _vmakit_options()
         ;;
     fuzz)
         echo --break --calls --cells --check-cells --check-recordings --kernel-only --length --max-divergences --minutes --no-shrink --ops \
-            --output --record --replay-seq --seed --sequence --verbose --help --usage --version
+            --output --record --replay-seq --seed --sequence --transcript --verbose --help --usage --version
         ;;
     *)
         echo --help --usage --version
@@ -70,7 +70,7 @@ _vmakit()
         return
     fi
     case $before in
-    --record | --report | --json | --output | --replay-seq | -o)
+    --record | --report | --json | --output | --replay-seq | --transcript | -o)
         mapfile -t COMPREPLY < <(compgen -f -- "$word")
         return
         ;;
