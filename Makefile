@@ -12,7 +12,7 @@ export JOBS SEED MINUTES
 # What make leaves; the release folder holds more when tests were built there.
 PRODUCTS = vmakit_static vmakit_shared $(if $(wildcard tool/main.c),vmakit_command)
 
-.PHONY: all help run run-programs trace-programs test quick unit stress bench bench-quick bench-scale fuzz breaks install \
+.PHONY: all help run run-programs trace-programs test quick unit stress model bench bench-quick bench-scale fuzz breaks install \
 	amalgamation mutate coverage tidy format clean
 all: build/build.ninja
 	@cmake --build build -j $(JOBS) --target $(PRODUCTS)
@@ -24,6 +24,7 @@ help:
 	@echo 'make trace-programs  the same traced, with fixed and randomised layout: every address predicted, no divergence'
 	@echo 'make test          all checks and tests (quick: without sanitizers, arm64, clang-tidy; unit: ctest only)'
 	@echo 'make stress        threads and interleavings, N times as long as in make test'
+	@echo 'make model         the Spin models of the tree, larger than in make test (EDITS=3 LOOKUPS=2)'
 	@echo 'make bench         benchmarks (bench-quick: short; bench-scale: 10 to 10^8 areas; FILTER=regex)'
 	@echo 'make fuzz          the oracle (OPS, SEED) and the libFuzzer targets (MINUTES each)'
 	@echo 'make breaks        breaks each rule of the engine: does the oracle notice, for three seeds of three?'
@@ -61,6 +62,9 @@ unit:
 stress:
 	@scripts/deps.sh test
 	@N=$(N) scripts/stress.sh
+
+model:
+	@SRC=$(CURDIR) EDITS=$(or $(EDITS),3) LOOKUPS=$(or $(LOOKUPS),2) bash tests/models/test_tree_model.sh
 
 bench bench-quick:
 	@scripts/deps.sh bench

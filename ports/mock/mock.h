@@ -8,8 +8,9 @@
  * returns. Exhaustively within a number of preemptions and of old values, fewest first; or at random from a seed.
  * Everything is deterministic: the same options give the same runs.
  *
- * A run fails when a thread uses memory that was freed, when locks are taken in a wrong order or twice, released without being
- * held or waited for in a circle, when a thread does not end, and when the scenario's own check says so.
+ * A run fails when a thread uses memory that was freed or never was, when locks are taken in a wrong order or twice,
+ * released without being held or waited for in a circle, when a thread does not end, and when the scenario's own check says
+ * so.
  */
 #ifndef MOCK_H
 #define MOCK_H

@@ -11,8 +11,10 @@
  */
 #include "mock.h"
 
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <ucontext.h>
 
@@ -481,6 +483,24 @@ static void run_begin(unsigned preemptions, unsigned old_values, uint64_t seed)
     mock_views_reset();
 }
 
+/* A pointer that was never seen, or garbage: found like any other violation. */
+static void bad_address(int signal)
+{
+    (void)signal;
+    if (!run.is_running)
+        abort();
+    mock_violation("thread %u uses an address that is none", run.current);
+}
+
+static void catch_bad_addresses(struct sigaction old[2], bool begin)
+{
+    static const int signals[2] = {SIGSEGV, SIGBUS};
+    struct sigaction action = {.sa_handler = bad_address, .sa_flags = SA_NODEFER};
+
+    for (unsigned i = 0; i < 2; i++)
+        sigaction(signals[i], begin ? &action : &old[i], begin ? &old[i] : NULL);
+}
+
 static void run_threads(void)
 {
     volatile bool started = false;
@@ -500,11 +520,14 @@ static void run_threads(void)
 static bool run_once(unsigned preemptions, unsigned old_values, uint64_t seed)
 {
     const char *wrong = NULL;
+    struct sigaction old[2];
 
     run_begin(preemptions, old_values, seed);
     if (run.scenario->begin != NULL)
         run.scenario->begin(run.scenario->context);
+    catch_bad_addresses(old, true);
     run_threads();
+    catch_bad_addresses(old, false);
     run.current = 0;
     run.report->nr_runs++;
     if (run.nr_points > run.report->nr_points)

@@ -402,6 +402,7 @@ struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file)
         mm->nr_spare_file--;
     else
         mm->nr_spare_anon--;
+    vmki_fence_release(); /* as in area_put_refs: what hangs of it is written next */
     vma->start = 0;
     vma->end = 0;
     vma->flags = 0;
@@ -456,12 +457,17 @@ uint64_t vmki_mm_nr_leaving(const struct vmk_mm *mm)
     return nr;
 }
 
-/* Drops what hangs of an anonymous area; each waits for readers by itself. The area is bare then. */
+/*
+ * Drops what hangs of an anonymous area; each waits for readers by itself. The area is bare then. Readers may look on: the
+ * fence makes who sees one of these stores see also that the leaf no longer has the area. (Its version may be odd since
+ * before, and its order come late otherwise.)
+ */
 static void area_put_refs(struct vmk_mm *mm, struct vmk_vma *vma)
 {
     struct vmki_anon_vma *anon_vma = vma->anon_vma;
     struct vmki_ext *ext = vma->ext;
 
+    vmki_fence_release();
     vmki_store_relaxed(&vma->bias, 0);
     if (anon_vma == NULL && ext == NULL)
         return;

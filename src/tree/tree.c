@@ -110,13 +110,12 @@ struct vmki_tree_inner *vmki_tree_take_inner(struct vmki_tree *tree, unsigned le
 
 /* ---- Giving nodes away ---- */
 
-/* Readers that stand in it go on, but look into no item any more. The fence is for what the writer does with those. */
+/* Readers that stand in it go on, but look into no item any more. */
 static void mark_dead(struct vmki_tree_node *node)
 {
     if (node->level != 0)
         return;
     vmki_store_release(&node->version, vmki_version_after(node->version, 2) | VMKI_VERSION_DEAD);
-    vmki_fence_release();
 }
 
 void vmki_tree_retire_node(struct vmki_tree *tree, struct vmki_tree_node *node)

@@ -123,7 +123,8 @@ bool vmki_tree_prev(const struct vmki_tree *tree, vmk_addr address, struct vmki_
 /*
  * What the leaf was like when an entry was read from it. A reader whose writers use an item's memory again without waiting
  * for readers (but hold it together until readers have gone) looks at the item, and believes what it saw there if the
- * look still holds: the entry was in the tree all the while.
+ * look still holds: the entry was in the tree all the while. Such a writer makes a release fence between the edit that takes
+ * the item out and its first store to the item.
  */
 struct vmki_tree_look {
     const struct vmki_tree_node *leaf;
