@@ -99,7 +99,7 @@ static void meminfo(const char *text, const char *name, uint64_t *value)
 static void probe_sysctl(struct vmk_sysctl *sysctl)
 {
     char text[8192];
-    uint64_t ram_kb = 0, swap_kb = 0, reserved = 0;
+    uint64_t ram_kb = 0, swap_kb = 0, huge_kb = 0, huge_reserved = 0;
     const uint64_t page_kb = (uint64_t)sysconf(_SC_PAGESIZE) / 1024;
 
     read_number("/proc/sys/vm/max_map_count", &sysctl->max_map_count);
@@ -115,8 +115,11 @@ static void probe_sysctl(struct vmk_sysctl *sysctl)
     meminfo(text, "MemTotal:", &ram_kb);
     meminfo(text, "SwapTotal:", &swap_kb);
     meminfo(text, "HugePages_Free:", &sysctl->hugetlb_free_pages);
-    meminfo(text, "HugePages_Rsvd:", &reserved); /* free still, but promised to somebody */
-    sysctl->hugetlb_free_pages -= reserved < sysctl->hugetlb_free_pages ? reserved : sysctl->hugetlb_free_pages;
+    meminfo(text, "HugePages_Rsvd:", &huge_reserved); /* free still, but promised to somebody */
+    sysctl->hugetlb_free_pages -=
+        huge_reserved < sysctl->hugetlb_free_pages ? huge_reserved : sysctl->hugetlb_free_pages;
+    meminfo(text, "Hugetlb:", &huge_kb);
+    sysctl->hugetlb_total_pages = huge_kb / page_kb;
     if (ram_kb != 0)
         sysctl->total_ram_pages = ram_kb / page_kb;
     sysctl->total_swap_pages = swap_kb / page_kb;

@@ -93,7 +93,8 @@ enum record_call {
     X(total_swap_pages)                                                                                                \
     X(hugetlb_free_pages)                                                                                              \
     X(legacy_va_layout)                                                                                                \
-    X(unprivileged_userfaultfd)
+    X(unprivileged_userfaultfd)                                                                                        \
+    X(hugetlb_total_pages)
 #define RECORD_MARKS(X)                                                                                                \
     X(start_code)                                                                                                      \
     X(end_code)                                                                                                        \

@@ -233,6 +233,7 @@ static void adjust_sysctl(struct tracer *tracer, struct vmk_sysctl *sysctl)
     if (options->ram != 0) {
         sysctl->total_ram_pages = options->ram / (uint64_t)sysconf(_SC_PAGESIZE);
         sysctl->total_swap_pages = 0;
+        sysctl->hugetlb_total_pages = 0;
         run->other_charge = true;
     }
 }

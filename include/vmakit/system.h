@@ -28,6 +28,8 @@ struct vmk_sysctl {
     uint64_t hugetlb_free_pages; /* of the default size: what the pool can still reserve */
     uint64_t legacy_va_layout;   /* 1: bottom-up for new address spaces */
     uint64_t unprivileged_userfaultfd;
+    uint64_t
+        hugetlb_total_pages; /* what all pools of huge pages hold, in pages of the ordinary size: the ratio leaves it out */
 };
 
 /*

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* accounting.c - what an address space may have, and what it has: RLIMIT_*, the commit charge, max_map_count. */
+#include "base/atomic.h"
 #include "base/breaks.h"
 #include "mm/mm.h"
 
@@ -69,4 +70,42 @@ void vmki_uncharge(struct vmk_mm *mm, uint64_t pages)
         vmki_commit_count(mm->system, 0 - pages);
     else if (pages != 0)
         vmki_commit_uncharge(mm->system, pages);
+}
+
+/* ---- Huge pages ---- */
+
+static unsigned pool_shift(const struct vmk_mm *mm)
+{
+    return (unsigned)(mm->settings->hugetlb_default_shift - mm->page_shift);
+}
+
+uint64_t vmki_pool_free(const struct vmk_mm *mm, unsigned huge_shift)
+{
+    uint64_t free = vmki_sysctl(&mm->system->sysctl.hugetlb_free_pages);
+
+    if (huge_shift != mm->settings->hugetlb_default_shift)
+        return 0;
+    return free > UINT64_MAX >> pool_shift(mm) ? UINT64_MAX : free << pool_shift(mm);
+}
+
+bool vmki_pool_charge(struct vmk_mm *mm, unsigned huge_shift, uint64_t pages)
+{
+    uint64_t *pool = &mm->system->sysctl.hugetlb_free_pages;
+    uint64_t free = vmki_load_relaxed(pool), wanted = pages >> pool_shift(mm);
+
+    if (pages == 0)
+        return true;
+    if (huge_shift != mm->settings->hugetlb_default_shift)
+        return false;
+    do {
+        if (free < wanted)
+            return false;
+    } while (!__atomic_compare_exchange_n(pool, &free, free - wanted, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
+    return true;
+}
+
+void vmki_pool_uncharge(struct vmk_mm *mm, uint64_t pages)
+{
+    if (pages != 0)
+        __atomic_add_fetch(&mm->system->sysctl.hugetlb_free_pages, pages >> pool_shift(mm), __ATOMIC_RELAXED);
 }

@@ -77,11 +77,12 @@ static bool is_piece(const struct vmki_area_edit *edit, const struct vmk_vma *vm
     return false;
 }
 
-static void detach_one(struct vmk_mm *mm, const struct vmki_area_edit *edit, struct vmk_vma *vma,
-                       struct vmk_vma ***tail)
+static void detach_one(struct vmk_mm *mm, struct vmki_area_edit *edit, struct vmk_vma *vma, struct vmk_vma ***tail)
 {
-    if (!edit->is_change)
+    if (!edit->is_change) {
         vmki_count_area(mm, vma->flags, vmki_vma_nr_pages(vma), -1);
+        edit->pooled += vmki_pooled_pages(vma->flags, vmki_vma_nr_pages(vma));
+    }
     if (is_piece(edit, vma))
         return;
     **tail = vma;
@@ -89,7 +90,7 @@ static void detach_one(struct vmk_mm *mm, const struct vmki_area_edit *edit, str
 }
 
 /* Takes the old run out of the counters, and lists, in order, the areas that are no piece. */
-static VMKI_NOINLINE struct vmk_vma *detach_run(struct vmk_mm *mm, const struct vmki_area_edit *edit)
+static VMKI_NOINLINE struct vmk_vma *detach_run(struct vmk_mm *mm, struct vmki_area_edit *edit)
 {
     const struct vmki_finger *finger = vmki_seek(mm, edit->from);
     struct vmki_cursor cursor;
@@ -218,8 +219,10 @@ static VMKI_NOINLINE void publish(struct vmk_mm *mm, struct vmki_area_edit *edit
         const struct vmki_piece *piece = &edit->piece[i];
 
         piece_apply(mm, piece, &entries[i]);
-        if (!edit->is_change)
+        if (!edit->is_change) {
             vmki_count_area(mm, piece->flags, vmki_pages(mm, piece->end - piece->start), 1);
+            edit->pooled -= vmki_pooled_pages(piece->flags, vmki_pages(mm, piece->end - piece->start));
+        }
     }
     vmki_finger_splice(mm, edit->from, edit->until, entries, edit->nr_pieces);
 }
@@ -241,6 +244,7 @@ void vmki_edit_commit(struct vmk_mm *mm, struct vmki_area_edit *edit)
     needed = mm->accounted_vm - accounted;
     if (edit->charged != needed)
         vmki_uncharge(mm, edit->charged - needed);
+    vmki_pool_uncharge(mm, edit->pooled); /* what was taken and what went, less what came */
     if (mm->overlay != NULL && edit->unmap_start < edit->unmap_end)
         vmki_overlay_unmapped(mm, edit->unmap_start, edit->unmap_end);
     if (mm->notice != NULL)
@@ -261,5 +265,6 @@ void vmki_edit_abort(struct vmk_mm *mm, struct vmki_area_edit *edit)
     }
     if (edit->charged != 0)
         vmki_uncharge(mm, edit->charged);
+    vmki_pool_uncharge(mm, edit->pooled);
     vmki_edit_clear(edit);
 }

@@ -134,6 +134,8 @@ static void dump_area(struct dumper *d, const struct vmk_vma *vma)
         vmki_format_text(&d->format, " forked");
     if ((vma->flags & VMKI_VM_ANON_UNKNOWN) != 0)
         vmki_format_text(&d->format, " unknown");
+    if ((vma->flags & VMKI_VM_POOLED) != 0)
+        vmki_format_text(&d->format, " pooled");
     if (vma->file != NULL)
         dump_file(d, vma);
     if (vma->ext != NULL)

@@ -212,6 +212,7 @@ int vmki_edit_modify(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr start, vmk
     struct joins joins;
     int error;
 
+    flags |= vma->flags & VMKI_VM_POOLED;
     mid.flags = flags | (vma->flags & ANON_VMA_FLAGS);
     mid.ext = ext;
     vmki_edit_clear(edit);

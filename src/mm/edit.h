@@ -33,6 +33,7 @@ struct vmki_area_edit {
     unsigned adopter;
     vmk_vm_flags adopt_flags;        /* VMKI_VM_FORKED and ANON_UNKNOWN that go with it */
     uint64_t charged;                /* commit charge taken for this edit; commit gives back what it did not need */
+    uint64_t pooled;                 /* the same of the pool of huge pages, in pages of the ordinary size */
     vmk_addr unmap_start, unmap_end; /* memory that goes, for notices and write tracking; empty for none */
     vmk_addr new_start, new_end;     /* memory that comes or changes its flags */
     vmk_vm_flags old_flags, new_flags;

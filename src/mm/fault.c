@@ -185,7 +185,7 @@ static bool fault_is_beyond(const struct vmk_vma *vma, const struct vmk_fault *f
     uint64_t nr_bytes, nr_pages;
 
     if (vmki_vma_is_hugetlb(vma) && (vma->flags & VMK_VM_NORESERVE) != 0 &&
-        vmki_sysctl(&vma->mm->system->sysctl.hugetlb_free_pages) == 0)
+        vmki_pool_free(vma->mm, vmki_vma_huge_shift(vma)) == 0)
         return true;
     if (object == NULL || object->kind == VMK_OBJECT_DEVICE || object->kind == VMK_OBJECT_ZERO)
         return false;

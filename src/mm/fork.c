@@ -33,7 +33,7 @@ static bool fork_drops_uffd(const struct vmk_vma *vma)
 
 static vmk_vm_flags fork_flags(const struct vmk_vma *vma)
 {
-    vmk_vm_flags flags = vma->flags & ~(VMK_VM_LOCKED_MASK | VMKI_VM_FORKED);
+    vmk_vm_flags flags = vma->flags & ~(VMK_VM_LOCKED_MASK | VMKI_VM_FORKED | VMKI_VM_POOLED);
 
     if (VMKI_BROKEN(fork_locked))
         flags |= vma->flags & VMK_VM_LOCKED;

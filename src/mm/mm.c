@@ -177,7 +177,7 @@ void vmk_mm_exit(struct vmk_mm *mm)
     struct vmki_cursor cursor;
     struct vmki_tree_entry entry;
     struct vmk_vma *gone = NULL, **tail = &gone;
-    uint64_t accounted;
+    uint64_t accounted, pooled = 0;
 
     vmki_mm_lock(mm);
     accounted = mm->accounted_vm;
@@ -187,6 +187,7 @@ void vmk_mm_exit(struct vmk_mm *mm)
         struct vmk_vma *vma = entry.item;
 
         vmki_count_area(mm, vma->flags, vmki_vma_nr_pages(vma), -1);
+        pooled += vmki_pooled_pages(vma->flags, vmki_vma_nr_pages(vma));
         *tail = vma;
         tail = &vma->link;
         vmki_cursor_advance(&cursor);
@@ -196,6 +197,7 @@ void vmk_mm_exit(struct vmk_mm *mm)
     vmki_tree_clear(&mm->tree);
     vmki_end_areas(mm, gone);
     vmki_uncharge(mm, accounted);
+    vmki_pool_uncharge(mm, pooled);
     if (mm->backend != NULL && mm->backend->release != NULL)
         mm->backend->release(mm->backend_context, mm);
     mm->backend = NULL;

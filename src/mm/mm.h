@@ -30,6 +30,11 @@
  */
 #define VMKI_VM_BARE   VMK_VM_FLAG(62)
 #define VMKI_VM_PUBLIC (VMK_VM_FLAG(60) - 1)
+/*
+ * Private huge pages: the pool has reserved one for each page of the area, touched or not, and gets it back with any part
+ * that goes. Fork children hold none.
+ */
+#define VMKI_VM_POOLED VMK_VM_FLAG(63)
 /* What two neighbours may differ in and still merge. */
 #define VMKI_VM_MERGE_IGNORED (VMK_VM_SOFTDIRTY | VMK_VM_GUARD_REGION | ~VMKI_VM_PUBLIC)
 
@@ -501,6 +506,15 @@ uint64_t vmki_max_map_count(const struct vmk_mm *mm);
 /* 0 or -VMK_ENOMEM; the commit charge of a private area that is accountable. */
 int vmki_charge(struct vmk_mm *mm, uint64_t pages);
 void vmki_uncharge(struct vmk_mm *mm, uint64_t pages);
+/* What the pool has for huge pages of this size (there is one, of the default size), in pages of the ordinary size. */
+uint64_t vmki_pool_free(const struct vmk_mm *mm, unsigned huge_shift);
+/* Takes ordinary pages' worth of it: false when that is not there. Or gives them back. */
+bool vmki_pool_charge(struct vmk_mm *mm, unsigned huge_shift, uint64_t pages);
+void vmki_pool_uncharge(struct vmk_mm *mm, uint64_t pages);
+static inline uint64_t vmki_pooled_pages(vmk_vm_flags flags, uint64_t pages)
+{
+    return (flags & VMKI_VM_POOLED) != 0 ? pages : 0;
+}
 
 /* What RLIMIT_DATA counts, and the two other kinds that statistics tell apart. */
 static inline bool vmki_is_data(vmk_vm_flags flags)

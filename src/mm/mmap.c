@@ -73,20 +73,41 @@ static int prepare_hugetlb(struct vmki_plan *plan, struct vmk_mmap_request *requ
     return 0;
 }
 
-/* Takes the pool's pages for an internal file of huge pages: 0 or -VMK_ENOMEM. */
-static int reserve_huge_pages(struct vmk_mm *mm, struct vmk_file *file, vmk_vm_flags flags)
+/* Ordinary pages in [start, end) that the pool has reserved. */
+static uint64_t pooled_in(struct vmk_mm *mm, vmk_addr start, vmk_addr end)
 {
-    uint64_t *pool = &mm->system->sysctl.hugetlb_free_pages;
-    uint64_t pages = file->object->nr_bytes >> file->object->huge_shift;
-    uint64_t free = vmki_load_relaxed(pool);
+    uint64_t pages = 0;
 
-    if (!file->object->is_internal || (flags & VMK_VM_NORESERVE) != 0)
+    for (const struct vmk_vma *vma = vmki_seek_area(mm, start); vma != NULL && vma->start < end;
+         vma = vmki_find_next(mm, vma->end))
+        pages += vmki_pooled_pages(vma->flags, vmki_pages(mm, vmki_min(vma->end, end) - vmki_max(vma->start, start)));
+    return pages;
+}
+
+/*
+ * Reserves huge pages: 0 or -VMK_ENOMEM. A shared mapping without a file reserves for its object, which keeps the pages to
+ * its end; a private one for its area (*pooled), net of what goes from its place. What a shared mapping of a file
+ * reserves is its file system's.
+ */
+static int reserve_huge_pages(struct vmki_plan *plan, struct vmki_mmap_state *state, uint64_t *pooled)
+{
+    struct vmk_mm *mm = plan->mm;
+    struct vmk_object *object = state->file->object;
+    uint64_t pages = vmki_pages(mm, state->len), overlap;
+
+    if ((state->flags & VMK_VM_NORESERVE) != 0)
         return 0;
-    do {
-        if (free < pages)
+    if ((state->flags & VMK_VM_MAYSHARE) != 0) {
+        if (object->is_internal && !vmki_pool_charge(mm, object->huge_shift, pages))
             return -VMK_ENOMEM;
-    } while (!__atomic_compare_exchange_n(pool, &free, free - pages, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-    file->object->huge_pages = pages;
+        object->huge_pages = object->is_internal ? state->len >> object->huge_shift : 0;
+        return 0;
+    }
+    overlap = (plan->request.mmap.flags & VMK_MAP_FIXED) != 0 ? pooled_in(mm, plan->start, plan->end) : 0;
+    *pooled = pages > overlap ? pages - overlap : 0;
+    if (!vmki_pool_charge(mm, object->huge_shift, *pooled))
+        return -VMK_ENOMEM;
+    state->flags |= VMKI_VM_POOLED;
     return 0;
 }
 
@@ -261,7 +282,7 @@ static int call_mmap_hook(struct vmki_plan *plan, struct vmki_mmap_state *state)
 }
 
 /* What the kind of object adds to, or takes from, the flags. */
-static int apply_object_kind(struct vmki_plan *plan, struct vmki_mmap_state *state)
+static int apply_object_kind(struct vmki_plan *plan, struct vmki_mmap_state *state, uint64_t *pooled)
 {
     struct vmk_mm *mm = plan->mm;
 
@@ -274,7 +295,7 @@ static int apply_object_kind(struct vmki_plan *plan, struct vmki_mmap_state *sta
         state->flags |= VMK_VM_HUGETLB | VMK_VM_DONTEXPAND;
         if (!vmki_is_aligned(state->pgoff << mm->page_shift, UINT64_C(1) << state->file->object->huge_shift))
             return -VMK_EINVAL;
-        return reserve_huge_pages(mm, state->file, state->flags);
+        return reserve_huge_pages(plan, state, pooled);
     case VMK_OBJECT_SECRET:
         if ((state->flags & VMK_VM_MAYSHARE) == 0)
             return -VMK_EINVAL;
@@ -525,7 +546,7 @@ static enum vmki_step mmap_prepare_area(struct vmki_plan *plan)
     struct vmki_new_area area = {.start = plan->start, .end = plan->end, .may_merge = true};
     vmk_vm_flags late;
     struct vmk_vma *vma;
-    uint64_t charged = 0;
+    uint64_t charged = 0, pooled = 0;
     int error = 0;
 
     if ((state->flags & VMK_VM_LOCKED) != 0) /* also where the area will not be: droppable memory, with MCL_FUTURE */
@@ -537,7 +558,7 @@ static enum vmki_step mmap_prepare_area(struct vmki_plan *plan)
     error = charge_area(plan, state, &charged);
     if (error != 0)
         return mmap_fail_cut(plan, error);
-    error = apply_object_kind(plan, state);
+    error = apply_object_kind(plan, state, &pooled);
     if (error != 0) {
         vmki_uncharge(mm, charged);
         return mmap_fail_hook(plan, error);
@@ -550,12 +571,14 @@ static enum vmki_step mmap_prepare_area(struct vmki_plan *plan)
     error = vmki_edit_map(mm, &area, &plan->area, &vma);
     if (error != 0) {
         vmki_uncharge(mm, charged);
+        vmki_pool_uncharge(mm, pooled);
         return vmki_plan_end(plan, error, 0);
     }
     for (unsigned i = 0; i < plan->area.nr_pieces; i++)
         if (plan->area.piece[i].vma == vma && plan->area.piece[i].is_new)
             plan->area.piece[i].flags |= late;
     plan->area.charged = charged;
+    plan->area.pooled = pooled;
     plan->has_area = true;
     add_edits(plan);
     return VMKI_STEP_PART;

@@ -321,6 +321,8 @@ static void mremap_drop_source(struct vmki_plan *plan, vmk_vm_flags flags)
     struct vmk_mm *mm = plan->mm;
     vmk_addr start = plan->cursor, end = plan->cursor + plan->number[MREMAP_OLD_LEN];
     struct vmki_area_edit *edit = &plan->area; /* its own edit is committed: the room is free */
+    const struct vmk_vma *source = vmki_find(mm, start);
+    uint64_t pooled = vmki_pooled_pages(source->flags, vmki_vma_nr_pages(source));
 
     /* A driver that changes its mind about a split leaves the source where it is, as in Linux. */
     if (vmki_edit_unmap(mm, start, end, edit) != 0) {
@@ -331,6 +333,10 @@ static void mremap_drop_source(struct vmki_plan *plan, vmk_vm_flags flags)
     edit->unmap_end = edit->unmap_start; /* one notice tells of the move */
     if ((flags & VMK_VM_ACCOUNT) != 0)
         edit->charged = 0 - vmki_pages(mm, end - start); /* the charge has moved along */
+    /* So has the claim on the pool. Linux forgets that of the parts which stay: the pool never gets it back. */
+    edit->pooled = 0 - pooled;
+    for (unsigned i = 0; i < edit->nr_pieces; i++)
+        edit->piece[i].flags &= ~VMKI_VM_POOLED;
     vmki_edit_commit(mm, edit);
 }
 
@@ -405,6 +411,7 @@ static void mremap_commit_move(struct vmki_plan *plan)
     /* Both edits together need what was charged: the commit is not to give the moved part back. */
     if ((plan->flags & VMK_VM_ACCOUNT) != 0)
         plan->area.charged = vmki_pages(mm, plan->number[MREMAP_NEW_LEN]);
+    plan->area.pooled = vmki_pooled_pages(plan->flags, vmki_pages(mm, plan->number[MREMAP_NEW_LEN]));
     plan->area.new_start += old_len;
     vmki_edit_commit(mm, &plan->area);
     ops = new_vma != NULL ? vmki_vma_ops(new_vma) : NULL;

@@ -67,7 +67,7 @@ static bool populate_is_backed(struct vmk_vma *vma, vmk_addr start, vmk_addr end
     if (object->kind == VMK_OBJECT_SECRET)
         return false; /* the kernel itself must not touch it */
     if (object->kind == VMK_OBJECT_HUGETLB && (vma->flags & VMK_VM_NORESERVE) != 0 &&
-        vmki_sysctl(&mm->system->sysctl.hugetlb_free_pages) == 0)
+        vmki_pool_free(mm, object->huge_shift) == 0)
         return false;
     nr_bytes = vmki_load_relaxed(&object->nr_bytes);
     return vmki_vma_pgoff_at(mm, vma, end) <= (nr_bytes >> mm->page_shift) + !vmki_page_aligned(mm, nr_bytes);

@@ -36,12 +36,17 @@ static inline bool vmki_vma_is_kind(const struct vmk_vma *vma, enum vmk_object_k
     return vma->file != NULL && vma->file->object->kind == kind;
 }
 
-/* The size of a hugetlb area's pages; an imported one may have no file. */
-static inline uint64_t vmki_vma_huge_size(const struct vmk_vma *vma)
+/* log2 of the size of a hugetlb area's pages; an imported one may have no file. */
+static inline unsigned vmki_vma_huge_shift(const struct vmk_vma *vma)
 {
     if (vma->file != NULL && vma->file->object->huge_shift != 0)
-        return UINT64_C(1) << vma->file->object->huge_shift;
-    return UINT64_C(1) << vma->mm->settings->hugetlb_default_shift;
+        return vma->file->object->huge_shift;
+    return (unsigned)vma->mm->settings->hugetlb_default_shift;
+}
+
+static inline uint64_t vmki_vma_huge_size(const struct vmk_vma *vma)
+{
+    return UINT64_C(1) << vmki_vma_huge_shift(vma);
 }
 
 /* Anonymous to the page fault handler: /dev/zero's private mappings are, the vdso and its like are not. */

@@ -186,6 +186,8 @@ static int detach(struct vmk_mm *mm, struct vmk_vma *vma)
     vmki_count_area(mm, vma->flags, vmki_vma_nr_pages(vma), -1);
     vmki_finger_splice(mm, vma->start, vma->end, NULL, 0);
     vmki_uncharge(mm, accounted - mm->accounted_vm);
+    vmki_pool_uncharge(mm, vmki_pooled_pages(vma->flags, vmki_vma_nr_pages(vma)));
+    vma->flags &= ~VMKI_VM_POOLED;
     return 0;
 }
 

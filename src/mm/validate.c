@@ -124,6 +124,8 @@ const char *vmki_area_flags_broken(vmk_vm_flags flags, bool has_anon_vma, bool h
         return "LOCKONFAULT without LOCKED";
     if ((flags & VMKI_VM_FORKED) != 0 && !has_anon_vma)
         return "FORKED without an anon_vma";
+    if ((flags & VMKI_VM_POOLED) != 0 && (flags & (VMK_VM_HUGETLB | VMK_VM_MAYSHARE)) != VMK_VM_HUGETLB)
+        return "POOLED without private huge pages";
     if (((flags & VMK_VM_UFFD) != 0) != has_uffd)
         return "userfaultfd flags without a context, or a context without flags";
     if ((flags & VMK_VM_HUGEPAGE) != 0 && (flags & VMK_VM_NOHUGEPAGE) != 0)

@@ -4,6 +4,7 @@
  * cannot be is refused with its line, and nothing is left behind.
  */
 #include "mm/mm.h"
+#include "mm/range.h"
 #include "mm/validate.h"
 #include "report/numbers.h"
 #include "report/state.h"
@@ -26,7 +27,7 @@ struct load_field {
 struct load_area {
     vmk_addr start, end;
     uint64_t flags, pgoff, file, anon, policy, nodes, uffd, features;
-    bool forked, unknown, driver, has_policy;
+    bool forked, unknown, pooled, driver, has_policy;
     const char *special;
     struct load_word name; /* with its escapes */
     size_t name_len;       /* without them */
@@ -461,6 +462,8 @@ static bool load_area_field(struct load_area *area, const struct load_field *fie
         return area->forked = true;
     if (!field->has_value && load_is(field->name, "unknown"))
         return area->unknown = true;
+    if (!field->has_value && load_is(field->name, "pooled"))
+        return area->pooled = true;
     if (!field->has_value && load_is(field->name, "driver"))
         return area->driver = true;
     return load_area_texts(area, field);
@@ -479,7 +482,9 @@ static const char *load_area_is_broken(const struct loader *l, const struct load
         return "an area on a reserved range";
     if (area->file != 0 && (area->pgoff > UINT64_MAX >> 1 >> l->mm->page_shift))
         return "an offset that cannot be";
-    return vmki_area_flags_broken(area->flags | (area->forked ? VMKI_VM_FORKED : 0), area->anon != 0, area->uffd != 0);
+    return vmki_area_flags_broken(area->flags | (area->forked ? VMKI_VM_FORKED : 0) |
+                                      (area->pooled ? VMKI_VM_POOLED : 0),
+                                  area->anon != 0, area->uffd != 0);
 }
 
 static int load_area_line(struct loader *l, struct load_area *area)
@@ -598,6 +603,11 @@ static int load_area_fill(struct loader *l, const struct load_area *from, struct
         error = load_area_anon(l, from->anon, vma);
     if (error == 0 && from->driver)
         error = load_area_driver(l, vma);
+    if (error == 0 && from->pooled) {
+        if (!vmki_pool_charge(l->mm, vmki_vma_huge_shift(vma), pages))
+            return -VMK_ENOMEM;
+        vma->flags |= VMKI_VM_POOLED; /* from here on they are the area's */
+    }
     if (error != 0 || (from->flags & VMK_VM_ACCOUNT) == 0)
         return error;
     if (vmki_commit_charge(l->system, pages, true, 0, l->mm->page_shift, false) != 0)
@@ -685,6 +695,7 @@ static void load_give_up(struct loader *l)
         next = vma->link;
         if ((vma->flags & VMK_VM_ACCOUNT) != 0)
             vmki_uncharge(l->mm, vmki_vma_nr_pages(vma));
+        vmki_pool_uncharge(l->mm, vmki_pooled_pages(vma->flags, vmki_vma_nr_pages(vma)));
         vmki_mm_return_vma(l->mm, vma);
     }
     l->first = NULL;

@@ -249,6 +249,8 @@ static void save_area(struct saver *s, struct vmk_mm *mm, const struct vmk_vma *
         vmki_format_text(&s->format, " forked");
     if ((vma->flags & VMKI_VM_ANON_UNKNOWN) != 0)
         vmki_format_text(&s->format, " unknown");
+    if ((vma->flags & VMKI_VM_POOLED) != 0)
+        vmki_format_text(&s->format, " pooled");
     if (vma->ext != NULL)
         save_ext(s, vma);
     save_line_end(s);

@@ -13,9 +13,11 @@ uint64_t vmk_system_commit_limit(const struct vmk_system *system)
     const struct vmk_sysctl *sysctl = &system->sysctl;
     unsigned kb_shift = (unsigned)system->settings->values.page_shift - 10;
     uint64_t kbytes = vmki_sysctl(&sysctl->overcommit_kbytes);
-    uint64_t limit = kbytes != 0 ? kbytes >> kb_shift
-                                 : vmki_sysctl(&sysctl->total_ram_pages) * vmki_sysctl(&sysctl->overcommit_ratio) / 100;
+    uint64_t ram = vmki_sysctl(&sysctl->total_ram_pages), huge = vmki_sysctl(&sysctl->hugetlb_total_pages);
+    uint64_t limit = kbytes >> kb_shift;
 
+    if (kbytes == 0)
+        limit = (ram > huge ? ram - huge : 0) * vmki_sysctl(&sysctl->overcommit_ratio) / 100;
     return limit + vmki_sysctl(&sysctl->total_swap_pages);
 }
 

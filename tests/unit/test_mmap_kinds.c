@@ -87,6 +87,98 @@ static void test_huge_pool(void **state)
     vt_teardown(&t);
 }
 
+static void assert_pool(struct vt *t, uint64_t pages)
+{
+    struct vmk_sysctl sysctl;
+
+    vmk_system_sysctl(t->system, &sysctl);
+    assert_int_equal(sysctl.hugetlb_free_pages, pages);
+    vt_validate(t);
+}
+
+static void open_with_pool(struct vt *t, uint64_t pages)
+{
+    vt_init(t);
+    t->system_options.sysctl.hugetlb_free_pages = pages;
+    vt_open(t);
+}
+
+/* Private huge pages: what goes is given back at once, part by part; what comes in its place is charged net. */
+static void test_huge_private_pool(void **state)
+{
+    const uint32_t flags = VT_FIXED | VMK_MAP_HUGETLB;
+    const vmk_addr other = BASE + 64 * HUGE;
+    struct vt t;
+
+    (void)state;
+    open_with_pool(&t, 8);
+    assert_ret(map(&t, 4 * HUGE, VT_RW, flags, NULL, 0), BASE);
+    assert_pool(&t, 4);
+    assert_ret(vt_munmap(&t, BASE + HUGE, HUGE), 0);
+    assert_pool(&t, 5);
+    assert_ret(vt_mprotect(&t, BASE + 2 * HUGE, HUGE, VT_R), 0);
+    assert_pool(&t, 5);
+    assert_ret(vt_mmap_file(&t, BASE + 2 * HUGE, HUGE, VT_RW, VT_FIXED, NULL, 0), BASE + 2 * HUGE);
+    assert_pool(&t, 6);
+    assert_ret(map(&t, 8 * HUGE, VT_RW, flags, NULL, 0), BASE); /* two of the eight lie there already */
+    assert_pool(&t, 0);
+    assert_ret(map(&t, 8 * HUGE, VT_R, flags, NULL, 0), BASE);
+    assert_pool(&t, 0);
+    assert_ret(vt_mmap_file(&t, BASE, 9 * HUGE, VT_RW, flags, NULL, 0), -VMK_ENOMEM);
+    assert_map(&t, ""); /* the place was cleared before */
+    assert_pool(&t, 8);
+    assert_ret(map(&t, 4 * HUGE, VT_RW, flags, NULL, 0), BASE);
+    assert_ret(vt_mremap(&t, BASE, 4 * HUGE, 3 * HUGE, 0, 0), BASE);
+    assert_pool(&t, 5);
+    /* The claim moves along; that of the part which stays is lost for ever, as in Linux. */
+    assert_ret(vt_mremap(&t, BASE, HUGE, HUGE, VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED, other), other);
+    assert_pool(&t, 5);
+    assert_ret(vt_munmap(&t, BASE, 3 * HUGE), 0);
+    assert_pool(&t, 5);
+    assert_ret(vt_mremap(&t, other, HUGE, HUGE, VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED, BASE), BASE);
+    assert_pool(&t, 5);
+    assert_ret(vt_munmap(&t, BASE, HUGE), 0);
+    assert_pool(&t, 6);
+    vt_teardown(&t);
+}
+
+/* A fork child holds none of it; shared huge pages go with the object; another size has no pool; exit gives back. */
+static void test_huge_pool_holders(void **state)
+{
+    const uint32_t flags = VT_FIXED | VMK_MAP_HUGETLB;
+    const uint32_t shared = VMK_MAP_SHARED | VMK_MAP_ANONYMOUS | VMK_MAP_FIXED | VMK_MAP_HUGETLB;
+    struct vmk_mm *child;
+    struct vt t;
+
+    (void)state;
+    open_with_pool(&t, 8);
+    assert_ret(
+        vt_mmap_file(&t, 0, UINT64_C(1) << 30, VT_RW, VT_ANON | VMK_MAP_HUGETLB | 30u << VMK_MAP_HUGE_SHIFT, NULL, 0),
+        -VMK_ENOMEM);
+    assert_ret(map(&t, 2 * HUGE, VT_RW, flags, NULL, 0), BASE);
+    assert_int_equal(vmk_mm_fork(t.mm, &child), 0);
+    assert_pool(&t, 6);
+    vmk_mm_put(child);
+    vmk_system_quiesce(t.system);
+    assert_pool(&t, 6);
+    assert_int_equal(vmk_mm_fork(t.mm, &child), 0);
+    assert_ret(vt_munmap(&t, BASE, 2 * HUGE), 0);
+    assert_pool(&t, 8); /* the child's pages, if it has any, are the embedder's to count */
+    vmk_mm_put(child);
+    assert_ret(vt_mmap_file(&t, BASE, 4 * HUGE, VT_RW, shared, NULL, 0), BASE);
+    assert_pool(&t, 4);
+    assert_ret(vt_munmap(&t, BASE, HUGE), 0);
+    assert_pool(&t, 4);
+    assert_ret(vt_munmap(&t, BASE, 4 * HUGE), 0);
+    vmk_system_quiesce(t.system);
+    assert_pool(&t, 8);
+    assert_ret(map(&t, 3 * HUGE, VT_RW, flags, NULL, 0), BASE);
+    assert_pool(&t, 5);
+    vmk_mm_exit(t.mm);
+    assert_pool(&t, 8);
+    vt_teardown(&t);
+}
+
 static void test_file_modes(void **state)
 {
     struct vmk_file *file;
@@ -465,6 +557,8 @@ int main(void)
         cmocka_unit_test(test_droppable),
         cmocka_unit_test(test_stack_and_growsdown),
         cmocka_unit_test(test_huge_pool),
+        cmocka_unit_test(test_huge_private_pool),
+        cmocka_unit_test(test_huge_pool_holders),
         cmocka_unit_test(test_file_modes),
         cmocka_unit_test(test_offsets),
         cmocka_unit_test(test_seals),

@@ -566,6 +566,37 @@ static void huge_pages_come_from_the_pool(void **state)
     vt_teardown(&t);
 }
 
+/* Private huge pages: each area brings its own claim. */
+static void private_huge_pages_come_from_the_pool(void **state)
+{
+    const vmk_addr at = UINT64_C(0x40000000);
+    struct vt t;
+    struct vmk_mm *loaded[1], *more[1];
+    struct vmk_sysctl sysctl;
+    size_t nr = 1;
+
+    (void)state;
+    vt_init(&t);
+    t.system_options.sysctl.hugetlb_free_pages = 7;
+    vt_open(&t);
+    assert_ret(vt_mmap_file(&t, at, UINT64_C(0x800000), VT_RW, VT_FIXED | VMK_MAP_HUGETLB, NULL, 0), at);
+    assert_ret(vt_munmap(&t, at + UINT64_C(0x200000), UINT64_C(0x200000)), 0);
+    save_all(&t.mm, 1, &saved);
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, NULL, NULL, loaded, &nr, NULL), 0);
+    assert_same_dump(t.mm, loaded[0]);
+    vmk_system_sysctl(t.system, &sysctl);
+    assert_int_equal(sysctl.hugetlb_free_pages, 1);
+    nr = 1;
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, NULL, NULL, more, &nr, NULL), -VMK_ENOMEM);
+    vmk_system_sysctl(t.system, &sysctl);
+    assert_int_equal(sysctl.hugetlb_free_pages, 1);
+    vmk_mm_put(loaded[0]);
+    vmk_system_quiesce(t.system);
+    vmk_system_sysctl(t.system, &sysctl);
+    assert_int_equal(sysctl.hugetlb_free_pages, 4);
+    vt_teardown(&t);
+}
+
 /* ---- Import ---- */
 
 static void imports(void **state)
@@ -740,6 +771,7 @@ int main(void)
         cmocka_unit_test(each_allocation_fails),
         cmocka_unit_test(charges_that_are_refused),
         cmocka_unit_test(huge_pages_come_from_the_pool),
+        cmocka_unit_test(private_huge_pages_come_from_the_pool),
         cmocka_unit_test(imports),
         cmocka_unit_test(retired_flags),
         cmocka_unit_test(unknown_history_is_counted),

@@ -326,6 +326,18 @@ static void test_commit_modes(void **state)
     assert_ret(map(&t, 1), -VMK_ENOMEM);
     assert_int_equal(vmk_system_committed(t.system), 599);
     vt_teardown(&t);
+    vt_init(&t);
+    t.system_options.sysctl =
+        (struct vmk_sysctl){.total_ram_pages = 1000, .overcommit_ratio = 50, .hugetlb_total_pages = 400};
+    vt_open(&t);
+    assert_int_equal(vmk_system_commit_limit(t.system), 300); /* memory in pools of huge pages does not count */
+    t.system_options.sysctl.hugetlb_total_pages = 1001;
+    assert_ret(vmk_system_set_sysctl(t.system, &t.system_options.sysctl), 0);
+    assert_int_equal(vmk_system_commit_limit(t.system), 0);
+    t.system_options.sysctl.overcommit_kbytes = 800;
+    assert_ret(vmk_system_set_sysctl(t.system, &t.system_options.sysctl), 0);
+    assert_int_equal(vmk_system_commit_limit(t.system), 200);
+    vt_teardown(&t);
 }
 
 static void test_commit_reserves(void **state)
