@@ -12,8 +12,8 @@ export JOBS SEED MINUTES
 # What make leaves; the release folder holds more when tests were built there.
 PRODUCTS = vmakit_static vmakit_shared $(if $(wildcard tool/main.c),vmakit_command)
 
-.PHONY: all help run run-programs trace-programs test quick unit stress model bench bench-quick bench-scale fuzz breaks install \
-	amalgamation mutate coverage tidy format clean
+.PHONY: all help run run-programs trace-programs run-database run-build test quick unit stress model bench bench-quick \
+	bench-scale fuzz breaks install amalgamation mutate coverage tidy format clean
 all: build/build.ninja
 	@cmake --build build -j $(JOBS) --target $(PRODUCTS)
 
@@ -22,6 +22,8 @@ help:
 	@echo 'make run           trace some programs and compare every map with the kernel'
 	@echo 'make run-programs  48 programs natively and under vmakit run: the same output, no divergence'
 	@echo 'make trace-programs  the same traced, with fixed and randomised layout: every address predicted, no divergence'
+	@echo 'make run-database  PostgreSQL and Redis under vmakit run, each with its own benchmark for a minute'
+	@echo 'make run-build     this project built and unit-tested under vmakit run'
 	@echo 'make test          all checks and tests (quick: without sanitizers, arm64, clang-tidy; unit: ctest only)'
 	@echo 'make stress        threads and interleavings, N times as long as in make test'
 	@echo 'make model         the Spin models of the tree, larger than in make test (EDITS=3 LOOKUPS=2)'
@@ -42,7 +44,7 @@ run:
 	@$(MAKE) --no-print-directory all
 	@scripts/run.sh
 
-run-programs trace-programs:
+run-programs trace-programs run-database run-build:
 	@$(MAKE) --no-print-directory all
 	@scripts/$@.sh
 

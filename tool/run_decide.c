@@ -283,8 +283,6 @@ static enum trace_way enter_clone(struct tracer *tracer, struct trace_task *task
     struct trace_call *call = &task->call;
     int error;
     trace_call_ask(tracer, task);
-    if (call->kind == TRACE_CALL_CLONE && (call->args[0] & CLONE_UNTRACED) != 0)
-        task->apply.args[0] &= ~(uint64_t)CLONE_UNTRACED; /* it would escape, and find no answer to its calls */
     if ((call->clone_flags & CLONE_VM) == 0 && !task->space->lost) {
         if (run_fails(tracer, task, &error))
             return run_apply_skip(task, error);

@@ -7,6 +7,7 @@
  *   trace.c          the command trace: options, the summary; the tracer's life
  *   trace_ptrace.c   starting the program, the stop loop, holding threads back
  *   trace_filter.c   the seccomp filter
+ *   trace_untraced.c CLONE_UNTRACED
  *   trace_process.c  tasks, processes, address spaces: their coming and going
  *   trace_calls.c    from a system call to an engine request, and its result
  *   trace_files.c    open file descriptions and what they open
@@ -244,9 +245,10 @@ struct trace_task {
     struct vmk_plan plan;  /* run: of the call in progress */
     struct vmk_mm *forked; /* run: the child's address space, until the child is there */
     struct trace_apply apply;
-    bool leaves;                   /* run: what it executes now is left to the kernel */
-    bool again;                    /* run: the next stop is the entry of a call of ours */
-    struct trace_space *waits_for; /* an address space, not its own, that has an owner */
+    bool leaves;                      /* run: what it executes now is left to the kernel */
+    bool again;                       /* run: the next stop is the entry of a call of ours */
+    uint64_t hidden_flags, hidden_at; /* trace_untraced.c: of its clone, 0 for none; where, 0 for a register */
+    struct trace_space *waits_for;    /* an address space, not its own, that has an owner */
 };
 
 enum trace_check { TRACE_CHECK_AUTO, TRACE_CHECK_EVERY, TRACE_CHECK_SOME, TRACE_CHECK_EXIT, TRACE_CHECK_NONE };
@@ -367,6 +369,13 @@ void trace_stop_others(struct tracer *tracer, struct trace_task *task);
 void trace_end(struct tracer *tracer, int exit_status); /* give up: everything is killed */
 bool trace_read_memory(const struct trace_task *task, uint64_t address, void *buffer, size_t len);
 bool trace_read_text(const struct trace_task *task, uint64_t address, char *buffer, size_t size);
+
+/* ---- trace_untraced.c ---- */
+/* At the entry of a call. False: the child would escape, and nothing can be done about it. */
+bool trace_untraced_hide(struct trace_task *task);
+/* The flags as they were: at the end of the call, and in a child at its first stop. */
+void trace_untraced_show(struct trace_task *task);
+void trace_untraced_inherit(const struct trace_task *parent, struct trace_task *child);
 
 /* ---- trace_process.c ---- */
 struct trace_task *trace_task_find(struct tracer *tracer, pid_t tid);

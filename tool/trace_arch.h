@@ -35,6 +35,9 @@ int64_t trace_regs_result(const struct trace_regs *regs);
 /* At the end of a call whose registers were `regs` at its entry: the same call instruction runs once more. */
 void trace_regs_rewind(struct trace_regs *regs);
 
+/* Does a program find its first argument again after a call? Otherwise the result is there. */
+extern const bool trace_argument_survives;
+
 /* Where the program is. */
 uint64_t trace_regs_pc(const struct trace_regs *regs);
 void trace_regs_set_pc(struct trace_regs *regs, uint64_t pc);

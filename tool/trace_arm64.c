@@ -88,6 +88,8 @@ bool trace_regs_write(pid_t tid, const struct trace_regs *regs)
            (!copy.number_changed || ptrace(PTRACE_SETREGSET, tid, (void *)NT_ARM_SYSTEM_CALL, &number) == 0);
 }
 
+const bool trace_argument_survives = false;
+
 void trace_regs_set_argument(struct trace_regs *regs, unsigned index, uint64_t value)
 {
     regs->x[index] = value;

@@ -211,6 +211,17 @@ static bool read_for_caller(void *task, uint64_t address, void *buffer, size_t l
     return trace_read_memory(task, address, buffer, len);
 }
 
+static void skip_call(struct trace_task *task, int64_t value)
+{
+    struct trace_regs regs;
+    if (trace_regs_read(task->tid, &regs)) {
+        trace_regs_set_call(&regs, -1);
+        trace_regs_set_result(&regs, value);
+        trace_regs_write(task->tid, &regs);
+    }
+    go_on(task);
+}
+
 static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
 {
     struct __ptrace_syscall_info info;
@@ -229,9 +240,16 @@ static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
     call->kind = (enum trace_call_kind)info.seccomp.ret_data;
     for (int i = 0; i < 6; i++)
         call->args[i] = info.seccomp.args[i];
+    if (!trace_untraced_hide(task)) {
+        skip_call(task, -VMK_EPERM);
+        return;
+    }
     bool is_first_exec = tracer->mode->decides && call->kind == TRACE_CALL_EXECVE;
     if ((task->space == NULL && !is_first_exec) || task->process->ignored) {
-        go_on(task);
+        if (task->hidden_flags != 0)
+            go(tracer, task, TRACE_SEE_END, status);
+        else
+            go_on(task);
         return;
     }
     if (is_mirrored(task) && trace_call_is_memory(call->kind)) {
@@ -240,17 +258,23 @@ static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
     if (!tracer->stop && trace_report_is_wanted(tracer) && is_mirrored(task) && trace_call_is_memory(call->kind))
         call->caller =
             caller_find(task->space->mm, info.instruction_pointer, info.stack_pointer, read_for_caller, task);
-    if (!tracer->stop)
-        go(tracer, task, tracer->mode->enter(tracer, task), status);
+    if (tracer->stop)
+        return;
+    enum trace_way way = tracer->mode->enter(tracer, task);
+    if (task->hidden_flags != 0 && way == TRACE_GO_ON) /* the event of the child, or the end, is where they come back */
+        way = TRACE_SEE_END;
+    go(tracer, task, way, status);
 }
 
 static void on_leave(struct tracer *tracer, struct trace_task *task)
 {
     struct __ptrace_syscall_info info;
     enum trace_way way = TRACE_GO_ON;
-    if (task->state == TRACE_IN_CALL && ask(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), (uintptr_t)&info) > 0 &&
+    if (task->state == TRACE_IN_CALL && !task->process->ignored &&
+        ask(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), (uintptr_t)&info) > 0 &&
         info.op == PTRACE_SYSCALL_INFO_EXIT && (is_mirrored(task) || tracer->mode->decides))
         way = tracer->mode->leave(tracer, task, info.exit.rval);
+    trace_untraced_show(task);
     go(tracer, task, way, 0);
 }
 
@@ -266,6 +290,7 @@ static void give_call_up(struct tracer *tracer, struct trace_task *task)
 
 static void start_child(struct tracer *tracer, struct trace_task *child)
 {
+    trace_untraced_show(child);
     if (is_mirrored(child) && child->space->nr_tasks == 1 && tracer->interval == 1)
         trace_check_map(tracer, child, "in the child after fork");
     if (!tracer->stop)
@@ -281,6 +306,8 @@ static void on_new_child(struct tracer *tracer, struct trace_task *parent)
     if (child == NULL)
         child = trace_task_new(tracer, tid);
     uint64_t flags = parent->call.clone_flags;
+    trace_untraced_inherit(parent, child);
+    trace_untraced_show(parent);
     child->known = true;
     child->is_vforked = (flags & CLONE_VFORK) != 0;
     if ((flags & CLONE_THREAD) != 0) {

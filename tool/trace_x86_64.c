@@ -140,6 +140,8 @@ bool trace_regs_write(pid_t tid, const struct trace_regs *regs)
     return ptrace(PTRACE_SETREGS, tid, NULL, &regs->native) == 0;
 }
 
+const bool trace_argument_survives = true;
+
 void trace_regs_set_argument(struct trace_regs *regs, unsigned index, uint64_t value)
 {
     struct user_regs_struct *native = &regs->native;

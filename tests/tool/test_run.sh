@@ -144,6 +144,12 @@ exec 9>&-
 wait $tool
 [ $? = 137 ] || fail 'a killed program'
 
+# Children that are not to be traced are decided all the same, and see nothing of it.
+decided 0 'untraced children' --check=every -- ./untraced
+says out 'traced all the same'
+decided 3 'untraced, and the flags cannot be changed' -- ./untraced fixed
+says err 'Operation not permitted'
+
 # What cannot be.
 decided 0 'a program that wants to be traced' -- ./decided traceme
 says out 'Operation not permitted'

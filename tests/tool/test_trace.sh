@@ -79,6 +79,11 @@ mirrored 0 'rings, randomised' --random -- ./rings
 mirrored 3 forks -- ./forks
 says '^executed$'
 mirrored 3 'forks, not followed' --follow=no -- ./forks
+mirrored 0 'untraced children' -- ./untraced
+grep -q 'traced all the same' "$work/out" && [ "$(grep -c ' calls (' "$work/err")" = 3 ] ||
+    { echo "FAILED untraced children: not three processes"; failures=$((failures + 1)); }
+mirrored 0 'untraced children, not followed' --follow=no -- ./untraced
+mirrored 3 'untraced, and the flags cannot be changed' -- ./untraced fixed
 mirrored 139 stack -- ./stack
 mirrored 143 signal -- ./stack terminate
 mirrored 0 'unlimited stack' -- sh -c 'ulimit -s unlimited; ls /'
