@@ -663,6 +663,8 @@ int record_next(struct record_reader *reader, struct record_item *item)
     struct line line;
 
     while (next_line(reader, &text)) {
+        if (reader->text[reader->at - 1] != '\n')
+            return bad(reader, "the line has no end: the file is cut off");
         if (check_characters(reader, text) != 0)
             return -1;
         if (reader->line == 1) {

@@ -84,6 +84,20 @@ static uint64_t take_digits(struct strace_text *text)
     return value;
 }
 
+/* "[00007f90ce301c47] " and "[  12] ", as -i and -n write them. */
+static void skip_brackets(struct strace_text *text)
+{
+    while (begins(*text, "[")) {
+        size_t i = 1;
+        while (i < text->len && (is_digit(text->text[i]) || text->text[i] == ' ' || text->text[i] == '?' ||
+                                 (text->text[i] >= 'a' && text->text[i] <= 'f')))
+            i++;
+        if (i == text->len || text->text[i] != ']')
+            return;
+        *text = trim(skip(*text, i + 1));
+    }
+}
+
 /* "[pid 123] " and "123 ", then times as -t, -tt, -ttt and -r write them. */
 static uint64_t take_prefix(struct strace_text *text)
 {
@@ -106,6 +120,7 @@ static uint64_t take_prefix(struct strace_text *text)
             pid = take_digits(&number);
         *text = trim(word);
     }
+    skip_brackets(text);
     return pid;
 }
 
@@ -369,6 +384,8 @@ static int read_line(struct strace_reader *reader, struct strace_text text, stru
     *line = (struct strace_line){.line = reader->line};
     if (begins(text, "strace: "))
         return read_attached(text, line);
+    if (begins(text, " > "))
+        return 0; /* -k: who called */
     line->pid = take_prefix(&text);
     if (text.len == 0 || begins(text, "---"))
         return 0;
@@ -423,6 +440,15 @@ int strace_next(struct strace_reader *reader, struct strace_line *line)
         size_t len = newline == NULL ? reader->len - reader->at : (size_t)(newline - start);
         reader->at += len + (newline != NULL);
         reader->line++;
+        if (begins((struct strace_text){start, len}, "% time")) {
+            reader->at = reader->len; /* -C: a table ends it */
+            return 0;
+        }
+        if (newline == NULL) {
+            *line = (struct strace_line){.line = reader->line};
+            set_bad(line, "the line has no end: the file is cut off");
+            return 1;
+        }
         if (len != 0 && start[len - 1] == '\r')
             len--;
         struct strace_text text = {start, len};

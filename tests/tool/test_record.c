@@ -279,7 +279,7 @@ static void read_line(const char *line)
 {
     static char text[16384];
 
-    snprintf(text, sizeof(text), "vmakit-trace 1\n%s", line);
+    snprintf(text, sizeof(text), "vmakit-trace 1\n%s\n", line);
     record_reader_init(&reader, text, strlen(text));
 }
 
@@ -432,6 +432,26 @@ static void wrong_headers(void **state)
     assert_true(record_is_record("vmakit-trace 9", 14));
 }
 
+/* However a file is cut off: its last line has no end, even where what is left could be read. */
+static void cut_off(void **state)
+{
+    static const char text[] = "vmakit-trace 1\n12 munmap addr=0x1000 len=0x1000 = 0\n12 exit\n";
+
+    (void)state;
+    for (size_t len = 0; len < sizeof(text); len++) {
+        int got;
+
+        record_reader_init(&reader, text, len);
+        while ((got = record_next(&reader, &item)) == 1)
+            ;
+        assert_int_equal(got, len != 0 && text[len - 1] == '\n' ? 0 : -1);
+        if (got == 0 || len == 0)
+            continue;
+        assert_int_equal(reader.line, len < 15 ? 1 : len < sizeof(text) - 9 ? 2 : 3);
+        assert_non_null(strstr(reader.what, "the line has no end: the file is cut off"));
+    }
+}
+
 /* Beyond every limit. */
 static void too_long(void **state)
 {
@@ -507,9 +527,10 @@ int main(void)
         cmocka_unit_test(area_round_trip),    cmocka_unit_test(events_round_trip),
         cmocka_unit_test(symbolic_addresses), cmocka_unit_test(settings_round_trip),
         cmocka_unit_test(free_form),          cmocka_unit_test(wrong_lines),
-        cmocka_unit_test(wrong_headers),      cmocka_unit_test(too_long),
-        cmocka_unit_test(errors_have_names),  cmocka_unit_test(small_buffers),
-        cmocka_unit_test(cannot_write),       cmocka_unit_test(signals_round_trip),
+        cmocka_unit_test(wrong_headers),      cmocka_unit_test(cut_off),
+        cmocka_unit_test(too_long),           cmocka_unit_test(errors_have_names),
+        cmocka_unit_test(small_buffers),      cmocka_unit_test(cannot_write),
+        cmocka_unit_test(signals_round_trip),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,7 +113,23 @@ says out '201: 2 calls (mmap 1, munmap 1)'
 expect 1 'strace, with fewer areas' replay --max-map-count 30 "$data/strace-o.txt"
 expect 0 'strace, with a smaller address space' replay --va-bits 39 "$data/strace-terminal.txt"
 
+# What other options of strace's put on a line, or between two.
+sed 's/^\([0-9]* \)\(.*\)/\1[00007f90ce301c47] [ 257] \2\n > \/lib\/ld.so(_dl_catch_error+0x77c7) [0x1fc47]/' \
+    "$data/strace-o.txt" >"$work/decorated"
+printf '%% time     seconds  usecs/call     calls    errors syscall\n------\nnonsense' >>"$work/decorated"
+expect 0 'strace -i -n -k -C' replay "$work/decorated"
+last_line '92 calls mirrored, 0 divergences'
+
 # ---- Files that cannot be read ----
+# Cut off anywhere: at the end of a line it is a shorter trace, elsewhere the line is named.
+for file in small.trace strace-o.txt; do
+    for size in 40 400 1000; do
+        head -c $size "$data/$file" >"$work/cut"
+        [ "$(tail -c 1 "$work/cut")" != '' ] || continue
+        expect 3 "$file cut off after $size bytes" replay "$work/cut"
+        says err "cut:$(($(wc -l <"$work/cut") + 1)): the line has no end: the file is cut off"
+    done
+done
 expect 3 'no such file' replay /nonexistent
 says err '/nonexistent: No such file or directory'
 expect 3 'a directory' replay /
