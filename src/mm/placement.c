@@ -88,11 +88,15 @@ static inline vmk_addr guarded_above(const struct vmk_mm *mm, const struct vmki_
     return vmki_vma_start_gap(mm, gap->above, gap->flags);
 }
 
-static inline struct vmki_gap_query first_query(const struct vmk_mm *mm, const struct search *search)
+/* What the tree is asked for: room for the alignment is part of the length. */
+static inline struct search first_search(const struct vmk_mm *mm, const struct search *search)
 {
-    return (struct vmki_gap_query){.low = vmki_max(search->low, mm->settings->mmap_min_addr),
-                                   .high = search->high,
-                                   .len = search->len + (search->align != 0 ? search->align - mm->page_size : 0)};
+    struct search first = *search;
+
+    first.low = vmki_max(search->low, mm->settings->mmap_min_addr);
+    if (search->align != 0)
+        first.len += search->align - mm->page_size;
+    return first;
 }
 
 /*
@@ -101,11 +105,11 @@ static inline struct vmki_gap_query first_query(const struct vmk_mm *mm, const s
  */
 static bool place_highest(struct vmk_mm *mm, const struct search *search, vmk_addr *found)
 {
-    struct vmki_gap_query query = first_query(mm, search);
+    struct search query = first_search(mm, search);
     struct vmki_gap gap;
     vmk_addr at, start, end;
 
-    while (vmki_tree_gap_highest(&mm->tree, &query, &gap)) {
+    while (vmki_tree_gap_highest(&mm->tree, query.low, query.high, query.len, &gap)) {
         vmk_addr gap_end = gap.start + query.len, above = guarded_above(mm, &gap);
 
         if (reserved_in_way(mm, gap.start, query.len, &start, &end)) {
@@ -127,11 +131,11 @@ static bool place_highest(struct vmk_mm *mm, const struct search *search, vmk_ad
 
 static bool place_lowest(struct vmk_mm *mm, const struct search *search, vmk_addr *found)
 {
-    struct vmki_gap_query query = first_query(mm, search);
+    struct search query = first_search(mm, search);
     struct vmki_gap gap;
     vmk_addr start, end;
 
-    while (vmki_tree_gap_lowest(&mm->tree, &query, &gap)) {
+    while (vmki_tree_gap_lowest(&mm->tree, query.low, query.high, query.len, &gap)) {
         vmk_addr at = gap.start;
 
         if (reserved_in_way(mm, at, query.len, &start, &end)) {
@@ -154,55 +158,54 @@ static bool place_lowest(struct vmk_mm *mm, const struct search *search, vmk_add
  * The usual case of the two calls below without mm.lock: the tree is not edited meanwhile, there are no reserved ranges, and
  * the first hole that is long enough will do.
  */
-static VMKI_INLINE bool search_unlocked(struct vmk_mm *mm, const struct search *search, vmk_addr *address,
-                                        bool (*find)(const struct vmki_tree *tree, const struct vmki_gap_query *query,
-                                                     struct vmki_gap *gap))
+static VMKI_INLINE bool search_unlocked(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address,
+                                        bool (*find)(const struct vmki_tree *tree, vmk_addr low, vmk_addr high,
+                                                     uint64_t len, struct vmki_gap *gap))
 {
-    const struct vmki_gap_query query = first_query(mm, search);
     struct vmki_gap gap;
     uint32_t edits;
     bool found;
 
+    low = vmki_max(low, mm->settings->mmap_min_addr);
     vmk_sync_read_enter();
     edits = vmki_load_acquire(&mm->tree.edits);
-    found = !vmki_lanes_are_open(mm) && find(&mm->tree, &query, &gap) &&
+    found = !vmki_lanes_are_open(mm) && find(&mm->tree, low, high, len, &gap) &&
             vmki_load_relaxed(&mm->reserved.root) == NULL && vmki_tree_unedited(&mm->tree, edits);
     vmk_sync_read_exit();
-    if (!found || guarded_above(mm, &gap) < gap.start + query.len)
+    if (VMKI_UNLIKELY(!found || guarded_above(mm, &gap) < gap.start + len))
         return false;
     *address = gap.start;
     return true;
 }
 
-static VMKI_NOINLINE int search_locked(struct vmk_mm *mm, const struct search *search, vmk_addr *address,
+static VMKI_NOINLINE int search_locked(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address,
                                        bool (*place)(struct vmk_mm *mm, const struct search *search, vmk_addr *found))
 {
+    const struct search search = {.low = low, .high = high, .len = len};
     bool found;
 
-    if (search->len == 0)
+    if (len == 0)
         return -VMK_EINVAL;
     vmki_mm_read_lock(mm);
-    found = place(mm, search, address);
+    found = place(mm, &search, address);
     vmki_mm_read_unlock(mm);
     return found ? 0 : -VMK_ENOMEM;
 }
 
 int vmk_mm_gap_highest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address)
 {
-    const struct search search = {.low = low, .high = high, .len = vmki_page_align(mm, len)};
-
-    if (VMKI_LIKELY(search_unlocked(mm, &search, address, vmki_tree_gap_highest)))
+    len = vmki_page_align(mm, len);
+    if (VMKI_LIKELY(search_unlocked(mm, low, high, len, address, vmki_tree_gap_highest)))
         return 0;
-    return search_locked(mm, &search, address, place_highest);
+    return search_locked(mm, low, high, len, address, place_highest);
 }
 
 int vmk_mm_gap_lowest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address)
 {
-    const struct search search = {.low = low, .high = high, .len = vmki_page_align(mm, len)};
-
-    if (VMKI_LIKELY(search_unlocked(mm, &search, address, vmki_tree_gap_lowest)))
+    len = vmki_page_align(mm, len);
+    if (VMKI_LIKELY(search_unlocked(mm, low, high, len, address, vmki_tree_gap_lowest)))
         return 0;
-    return search_locked(mm, &search, address, place_lowest);
+    return search_locked(mm, low, high, len, address, place_lowest);
 }
 
 /* ---- Hints and layouts ---- */

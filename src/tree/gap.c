@@ -5,7 +5,10 @@
  * Candidates are visited in order of address: the space above the last entry, the gaps behind entries, the space below
  * the first.  A subtree whose largest gap is too short is passed by.  So the search goes down once to the limit and, if
  * nothing fits there, up to the next subtree with a gap that is long enough, and down into it: that gap fits, unless
- * an alignment, or the other limit, forbids it.  With an alignment every gap of the length is looked at until one fits.
+ * the other limit forbids it.
+ *
+ * In a leaf the classes of all holes are compared at once, and the first candidate is a bit's number: which hole it will be
+ * is a guess that no processor gets right, so it is nothing to branch on.
  *
  * WITHOUT A LOCK a search may meet nodes of different edits.  It then finds nonsense, but it ends, since it goes down a
  * level or on to another child with each step, and it stays inside nodes: an order names slots of the leaf whatever its
@@ -33,6 +36,22 @@ uint64_t vmki_leaf_gap(const struct vmki_tree_leaf *leaf, uint64_t limit)
     return largest;
 }
 
+uint64_t vmki_leaf_class_holes(struct vmki_tree_leaf *leaf, uint64_t limit)
+{
+    unsigned last = vmki_order_count(leaf->order) - 1, i;
+    uint64_t largest = limit == VMKI_NO_KEY ? 0 : limit - leaf->slot[last].end;
+    uint64_t holes = vmki_hole_class(largest);
+
+    for (i = last; i-- > 0;) {
+        uint64_t gap = leaf->start[i + 1] - leaf->slot[i].end;
+
+        largest = gap > largest ? gap : largest;
+        holes = holes << 4 | vmki_hole_class(gap);
+    }
+    leaf->holes = holes << 4;
+    return largest;
+}
+
 uint64_t vmki_inner_gap(const struct vmki_tree_inner *inner)
 {
     uint64_t largest = 0;
@@ -43,62 +62,21 @@ uint64_t vmki_inner_gap(const struct vmki_tree_inner *inner)
     return largest;
 }
 
-/* ---- One candidate ---- */
-
-/* The part of [from, to) between the query's limits. False when it is too short. */
-static inline bool clip(const struct vmki_gap_query *query, uint64_t *from, uint64_t *to)
-{
-    if (*from < query->low)
-        *from = query->low;
-    if (*to > query->high)
-        *to = query->high;
-    return *to > *from && *to - *from >= query->len;
-}
-
-static inline uint64_t align_mask(const struct vmki_gap_query *query)
-{
-    return query->align ? query->align - 1 : 0;
-}
-
-/* The highest place in [from, to). */
-static inline bool fit_highest(const struct vmki_gap_query *query, uint64_t from, uint64_t to, vmk_addr *start)
-{
-    uint64_t down;
-
-    if (!clip(query, &from, &to))
-        return false;
-    to -= query->len;
-    down = (to - query->offset) & align_mask(query);
-    if (down > to - from)
-        return false;
-    *start = to - down;
-    return true;
-}
-
-/* The lowest place in [from, to). */
-static inline bool fit_lowest(const struct vmki_gap_query *query, uint64_t from, uint64_t to, vmk_addr *start)
-{
-    uint64_t up;
-
-    if (!clip(query, &from, &to))
-        return false;
-    to -= query->len;
-    up = (query->offset - from) & align_mask(query);
-    if (up > to - from)
-        return false;
-    *start = from + up;
-    return true;
-}
+/* What is looked for. Only inlined functions take it, so that it lies in registers. */
+struct want {
+    uint64_t low, high, len;
+    uint64_t classes; /* vmki_hole_classes() of the length */
+};
 
 /* ---- The walk ---- */
 
 /*
- * The nodes above the one in hand, by level, and the child of each that the walk is in.  Not initialised: only what is
- * above the node in hand means something.
+ * The nodes above the one in hand, by level, and the child of each that the walk is in.  Not initialised: only what is above
+ * the node in hand means something.
  */
 struct walk {
     const struct vmki_tree *tree;
-    const struct vmki_gap_query *query;
+    uint64_t limit; /* start of the first entry behind the node in hand; not on the way up */
     unsigned height;
     const struct vmki_tree_inner *above[VMKI_TREE_MAX_HEIGHT];
     int slot[VMKI_TREE_MAX_HEIGHT];
@@ -146,33 +124,30 @@ static inline int slot_above(const struct vmki_tree_inner *inner, int slot, uint
     return slot;
 }
 
-/*
- * Goes on in the nodes of that level and above: beside the children that the walk is in. NULL when the tree ends. `limit`
- * becomes the start of the first entry behind that child.
- */
-static const struct vmki_tree_node *go_on_below(struct walk *walk, unsigned level, uint64_t *limit)
+/* Goes on in the nodes of that level and above: beside the children that the walk is in. NULL when the tree ends. */
+static const struct vmki_tree_node *go_on_below(struct walk *walk, unsigned level, uint64_t len)
 {
     for (; level < walk->height; level++) {
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written on the way down */
         const struct vmki_tree_inner *inner = walk->above[level];
-        int slot = slot_below(inner, walk->slot[level], walk->query->len);
+        int slot = slot_below(inner, walk->slot[level], len);
 
         if (slot >= 0) {
             walk->slot[level] = slot;
-            *limit = vmki_load_relaxed(&inner->pivot[slot + 1]);
+            walk->limit = vmki_load_relaxed(&inner->pivot[slot + 1]);
             return child_of(inner, slot);
         }
     }
     return NULL;
 }
 
-/* The same upwards; the limit is not needed. */
-static const struct vmki_tree_node *go_on_above(struct walk *walk, unsigned level)
+/* The same upwards. */
+static const struct vmki_tree_node *go_on_above(struct walk *walk, unsigned level, uint64_t len)
 {
     for (; level < walk->height; level++) {
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written on the way down */
         const struct vmki_tree_inner *inner = walk->above[level];
-        int slot = slot_above(inner, walk->slot[level], walk->query->len);
+        int slot = slot_above(inner, walk->slot[level], len);
 
         if (slot < inner->head.count) {
             walk->slot[level] = slot;
@@ -181,8 +156,6 @@ static const struct vmki_tree_node *go_on_above(struct walk *walk, unsigned leve
     }
     return NULL;
 }
-
-/* ---- Leaves ---- */
 
 /* What a look at a leaf says. */
 enum outcome { FOUND, NOT_HERE, NOT_BEYOND };
@@ -195,143 +168,261 @@ static VMKI_NOINLINE uint64_t flags_at(const struct vmki_tree *tree, uint64_t st
     return start != VMKI_NO_KEY && vmki_tree_find_flags(tree, start, &flags) ? flags : 0;
 }
 
-/* What lies above the hole behind a rank. */
-static inline void note_above(const struct walk *walk, const struct vmki_tree_leaf *leaf, uint64_t order, unsigned rank,
-                              uint64_t end, struct vmki_gap *gap)
+/* The flags of the entry in front, of a leaf that has some. */
+static inline uint64_t front_flags(const struct vmki_tree_node *node)
 {
-    gap->above = end;
-    gap->flags = VMKI_LIKELY(rank + 1 < vmki_order_count(order))
-                     ? vmki_load_relaxed(&leaf->slot[vmki_order_slot(order, rank + 1)].flags)
-                     : flags_at(walk->tree, end);
+    const struct vmki_tree_leaf *leaf = vmki_leaf_const(node);
+
+    return vmki_load_relaxed(&leaf->slot[vmki_order_slot(vmki_load_acquire(&leaf->order), 0)].flags);
 }
 
-/* The holes behind the ranks below `rank`, from the highest down; `limit` is the start of the entry behind the leaf. */
-static VMKI_INLINE enum outcome leaf_highest(const struct walk *walk, const struct vmki_tree_leaf *leaf, uint64_t order,
-                                             unsigned rank, uint64_t limit, struct vmki_gap *gap)
+/*
+ * ---- Leaves ----
+ *
+ * Ranks go by the place of their bits in a leaf's order: `at`.
+ */
+
+static inline const uint64_t *start_at(const struct vmki_tree_leaf *leaf, uint64_t order, unsigned at)
 {
-    const struct vmki_gap_query *query = walk->query;
-    uint64_t end = limit, len = query->len, left;
+    return &leaf->start[order >> at & 15];
+}
 
-    if (VMKI_UNLIKELY(rank == 0))
-        return NOT_HERE;
-    if (VMKI_LIKELY(rank < vmki_order_count(order)))
-        end = vmki_load_relaxed(&leaf->start[vmki_order_slot(order, rank)]);
-    for (left = order << (60 - 4 * rank); rank-- > 0; left <<= 4) {
-        uint64_t from = vmki_load_relaxed(&leaf->slot[left >> 60].end);
+static inline uint64_t end_at(const struct vmki_tree_leaf *leaf, uint64_t order, unsigned at)
+{
+    return vmki_load_relaxed(&leaf->slot[order >> at & 15].end);
+}
 
-        if (end - from >= len && end != VMKI_NO_KEY && fit_highest(query, from, end, &gap->start)) {
-            note_above(walk, leaf, order, rank, end, gap);
-            return FOUND;
+/* What lies above the hole behind a rank: the entry that starts at `next`, or, behind all ranks, at the limit. */
+static VMKI_INLINE void note_above(const struct walk *walk, const struct vmki_tree_leaf *leaf, uint64_t order,
+                                   unsigned at, uint64_t next, struct vmki_gap *gap)
+{
+    gap->above = next;
+    if (VMKI_LIKELY(at < 4 * vmki_order_count(order)))
+        gap->flags = vmki_load_relaxed(&leaf->slot[order >> at >> 4 & 15].flags);
+    /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written on the way down */
+    else if (walk->height > 1 && walk->slot[1] + 1 < walk->above[1]->head.count)
+        gap->flags = front_flags(child_of(walk->above[1], walk->slot[1] + 1));
+    else
+        gap->flags = flags_at(walk->tree, next);
+}
+
+/*
+ * The highest place in one of the candidates, a bit for each.  Behind the ranks below `last` holes end where the next entry
+ * starts; the one behind `last` ends at `end`, where the entry above it starts at `above`.
+ */
+static VMKI_INLINE bool highest_of(const struct walk *walk, const struct want *want, const struct vmki_tree_leaf *leaf,
+                                   uint64_t order, uint64_t candidates, unsigned last, uint64_t end, uint64_t above,
+                                   struct vmki_gap *gap)
+{
+    while (candidates != 0) {
+        unsigned at = 63u ^ (unsigned)__builtin_clzll(candidates);
+        uint64_t next = vmki_load_relaxed(start_at(leaf, order >> 4, at)), to = at == last ? end : next;
+        uint64_t from = vmki_max(end_at(leaf, order, at), want->low);
+
+        if (VMKI_LIKELY(to >= from + want->len)) {
+            gap->start = to - want->len;
+            note_above(walk, leaf, order, at, at == last ? above : next, gap);
+            return true;
         }
-        end = vmki_load_relaxed(&leaf->start[left >> 60]);
+        candidates -= UINT64_C(1) << at;
     }
-    return end <= query->low ? NOT_BEYOND : NOT_HERE;
+    return false;
+}
+
+/* Whether nothing below the leaf can lie above the lower limit. */
+static inline enum outcome not_in(const struct vmki_tree_leaf *leaf, uint64_t order, const struct want *want)
+{
+    return vmki_load_relaxed(start_at(leaf, order, 4)) <= want->low ? NOT_BEYOND : NOT_HERE;
+}
+
+/* The holes of a leaf whose entries are all below want->high. */
+static VMKI_INLINE enum outcome leaf_highest(const struct walk *walk, const struct want *want,
+                                             const struct vmki_tree_leaf *leaf, struct vmki_gap *gap)
+{
+    uint64_t order = vmki_load_acquire(&leaf->order);
+    uint64_t candidates = vmki_holes_from(vmki_load_relaxed(&leaf->holes), want->classes);
+    unsigned last = 4 * vmki_order_count(order);
+
+    if (VMKI_UNLIKELY(want->classes == 0)) /* that of the free ranks */
+        candidates &= (UINT64_C(16) << last) - 1;
+    return highest_of(walk, want, leaf, order, candidates, last, walk->limit, walk->limit, gap)
+               ? FOUND
+               : not_in(leaf, order, want);
+}
+
+/* The same where want->high is in or above that leaf: the hole in which it is, if it is in one, counts up to there. */
+static VMKI_INLINE enum outcome leaf_highest_bounded(const struct walk *walk, const struct want *want,
+                                                     const struct vmki_tree_leaf *leaf, struct vmki_gap *gap)
+{
+    uint64_t order = vmki_load_acquire(&leaf->order);
+    unsigned last = 4 * vmki_order_rank(leaf, order, want->high - 1);
+    uint64_t candidates = vmki_holes_from(vmki_load_relaxed(&leaf->holes), want->classes) & ((UINT64_C(1) << last) - 1);
+    uint64_t above = vmki_load_relaxed(start_at(leaf, order >> 4, last)), end;
+
+    if (VMKI_UNLIKELY(last == 0))
+        return NOT_HERE;
+    above = last < 4 * vmki_order_count(order) ? above : walk->limit;
+    end = vmki_min(above, want->high);
+    candidates |= (end >= end_at(leaf, order, last) + want->len ? UINT64_C(1) : 0) << last;
+    return highest_of(walk, want, leaf, order, candidates, last, end, above, gap) ? FOUND : not_in(leaf, order, want);
 }
 
 /* The holes behind the ranks from `rank` on. */
-static inline enum outcome leaf_lowest(const struct walk *walk, const struct vmki_tree_leaf *leaf, uint64_t order,
-                                       unsigned rank, struct vmki_gap *gap)
+static inline enum outcome leaf_lowest(const struct walk *walk, const struct want *want,
+                                       const struct vmki_tree_leaf *leaf, uint64_t order, unsigned rank,
+                                       struct vmki_gap *gap)
 {
-    const struct vmki_gap_query *query = walk->query;
-    unsigned count = vmki_order_count(order);
+    uint64_t holes = vmki_load_relaxed(&leaf->holes);
+    uint64_t candidates = vmki_holes_from(holes, want->classes) >> (4 * rank + 4) << (4 * rank + 4);
+    unsigned last = 4 * vmki_order_count(order);
 
-    for (; rank < count; rank++) {
-        uint64_t from = vmki_load_relaxed(&leaf->slot[vmki_order_slot(order, rank)].end);
-        uint64_t end =
-            rank + 1 < count ? vmki_load_relaxed(&leaf->start[vmki_order_slot(order, rank + 1)]) : leaf_limit(walk);
+    for (; candidates != 0; candidates &= candidates - 1) {
+        unsigned at = (unsigned)__builtin_ctzll(candidates);
+        uint64_t from, next, end;
 
-        if (from >= query->high)
-            return NOT_BEYOND;
-        if (end - from >= query->len && end != VMKI_NO_KEY && fit_lowest(query, from, end, &gap->start)) {
-            note_above(walk, leaf, order, rank, end, gap);
+        if (at > last)
+            break;
+        from = vmki_max(end_at(leaf, order, at), want->low);
+        next = at < last ? vmki_load_relaxed(start_at(leaf, order >> 4, at)) : leaf_limit(walk);
+        end = vmki_min(next, want->high);
+        if (next != VMKI_NO_KEY && end > from && end - from >= want->len) {
+            gap->start = from;
+            note_above(walk, leaf, order, at, next, gap);
             return FOUND;
         }
+        if (from >= want->high)
+            return NOT_BEYOND;
     }
     return NOT_HERE;
 }
 
 /* ---- The search ---- */
 
-/*
- * Searches the gaps behind entries, from the last entry that starts below query->high down.  `bounded` on the path to
- * that entry; beside it whole nodes are searched.
- */
-static bool search_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap)
+static VMKI_INLINE bool begin(struct walk *walk, struct want *want, const struct vmki_tree *tree,
+                              const struct vmki_tree_node *root)
 {
-    bool bounded = query->high < vmki_load_relaxed(&tree->last_end);
-    const struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
-    uint64_t top = query->high - 1, limit = VMKI_NO_KEY;
-    struct walk walk;
-
-    if (VMKI_UNLIKELY(node == NULL))
+    if (VMKI_UNLIKELY(root == NULL || want->len >= VMKI_TREE_MAX_END)) /* no hole is as long: sums do not wrap */
         return false;
-    walk.tree = tree;
-    walk.query = query;
-    walk.height = node->level + 1u;
-    while (node) {
-        unsigned level = node->level;
+    want->classes = vmki_hole_classes(vmki_hole_class(want->len));
+    walk->tree = tree;
+    walk->limit = want->high; /* for the highest: what is above the last entry has been looked at */
+    walk->height = root->level + 1u;
+    return true;
+}
 
-        if (level) {
-            const struct vmki_tree_inner *inner = vmki_inner_const(node);
-            int first = bounded ? (int)vmki_inner_slot(inner, top) : inner->head.count - 1;
-            int slot = slot_below(inner, first + 1, query->len);
+/* From a node whose entries are all below want->high down to a leaf with a long hole, if there is one there. */
+static VMKI_INLINE const struct vmki_tree_node *go_down_highest(struct walk *walk, const struct vmki_tree_node *node,
+                                                                uint64_t len)
+{
+    unsigned level;
 
-            bounded = bounded && slot == first;
-            walk.above[level] = inner;
-            walk.slot[level] = slot;
-            if (slot + 1 < inner->head.count)
-                limit = vmki_load_relaxed(&inner->pivot[slot + 1]);
-            node = VMKI_LIKELY(slot >= 0) ? child_of(inner, slot) : go_on_below(&walk, level + 1, &limit);
-        } else {
-            const struct vmki_tree_leaf *leaf = vmki_leaf_const(node);
-            uint64_t order = vmki_load_acquire(&leaf->order);
-            unsigned rank = bounded ? vmki_order_rank(leaf, order, top) : vmki_order_count(order);
-            enum outcome outcome = leaf_highest(&walk, leaf, order, rank, limit, gap);
+    while ((level = node->level) != 0) {
+        const struct vmki_tree_inner *inner = vmki_inner_const(node);
+        int slot = inner->head.count - 1;
 
-            if (VMKI_LIKELY(outcome != NOT_HERE))
-                return outcome == FOUND;
-            bounded = false;
-            node = go_on_below(&walk, 1, &limit);
+        if (VMKI_UNLIKELY(gap_of(inner, slot) < len)) {
+            slot = slot_below(inner, slot, len);
+            walk->limit = vmki_load_relaxed(&inner->pivot[slot + 1]);
         }
+        walk->above[level] = inner;
+        walk->slot[level] = slot;
+        if (VMKI_LIKELY(slot >= 0))
+            node = child_of(inner, slot);
+        else if ((node = go_on_below(walk, level + 1, len)) == NULL)
+            return NULL;
+    }
+    return node;
+}
+
+/*
+ * To the leaf of the last entry that starts below want->high; or, where no hole that is long enough is above it, to a node
+ * beside the way there.
+ */
+static VMKI_INLINE const struct vmki_tree_node *go_down_bounded(struct walk *walk, const struct vmki_tree_node *node,
+                                                                const struct want *want, bool *is_beside)
+{
+    unsigned level;
+
+    *is_beside = false;
+    for (level = node->level; level > 0; level--) {
+        const struct vmki_tree_inner *inner = vmki_inner_const(node);
+        int slot = (int)vmki_inner_slot(inner, want->high - 1);
+
+        walk->above[level] = inner;
+        walk->slot[level] = slot;
+        if (VMKI_UNLIKELY(gap_of(inner, slot) < want->len)) {
+            *is_beside = true;
+            return go_on_below(walk, level, want->len);
+        }
+        if (slot + 1 < inner->head.count)
+            walk->limit = vmki_load_relaxed(&inner->pivot[slot + 1]);
+        node = child_of(inner, slot);
+    }
+    return node;
+}
+
+/* Searches the gaps behind entries, from the last entry that starts below want->high down. */
+static VMKI_INLINE bool search_highest(const struct vmki_tree *tree, struct want *want, struct vmki_gap *gap)
+{
+    const struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
+    enum outcome outcome;
+    struct walk walk;
+    bool is_beside;
+
+    if (!begin(&walk, want, tree, node))
+        return false;
+    if (want->high < vmki_load_relaxed(&tree->last_end)) {
+        node = go_down_bounded(&walk, node, want, &is_beside);
+        if (!is_beside) {
+            outcome = leaf_highest_bounded(&walk, want, vmki_leaf_const(node), gap);
+            if (outcome != NOT_HERE)
+                return outcome == FOUND;
+            node = go_on_below(&walk, 1, want->len);
+        }
+    }
+    for (; node != NULL; node = go_on_below(&walk, 1, want->len)) {
+        node = go_down_highest(&walk, node, want->len);
+        if (VMKI_UNLIKELY(node == NULL))
+            break;
+        outcome = leaf_highest(&walk, want, vmki_leaf_const(node), gap);
+        if (VMKI_LIKELY(outcome != NOT_HERE))
+            return outcome == FOUND;
     }
     return false;
 }
 
-/* Searches the gaps behind entries, from the last entry that starts at or below query->low up. */
-static bool search_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap)
+/* Searches the gaps behind entries, from the last entry that starts at or below want->low up. */
+static VMKI_INLINE bool search_lowest(const struct vmki_tree *tree, struct want *want, struct vmki_gap *gap)
 {
-    uint64_t bottom = query->low < VMKI_TREE_MAX_END ? query->low : VMKI_TREE_MAX_END;
-    bool bounded = query->low > vmki_load_relaxed(&tree->first_start);
+    uint64_t bottom = vmki_min(want->low, VMKI_TREE_MAX_END);
+    bool bounded = want->low > vmki_load_relaxed(&tree->first_start);
     const struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
     struct walk walk;
 
-    if (node == NULL)
+    if (!begin(&walk, want, tree, node))
         return false;
-    walk.tree = tree;
-    walk.query = query;
-    walk.height = node->level + 1u;
     while (node) {
         unsigned level = node->level;
 
         if (level) {
             const struct vmki_tree_inner *inner = vmki_inner_const(node);
             int first = bounded ? (int)vmki_inner_slot(inner, bottom) : 0;
-            int slot = slot_above(inner, first - 1, query->len);
+            int slot = slot_above(inner, first - 1, want->len);
 
             bounded = bounded && slot == first;
             walk.above[level] = inner;
             walk.slot[level] = slot;
-            node = slot < inner->head.count ? child_of(inner, slot) : go_on_above(&walk, level + 1);
+            node = slot < inner->head.count ? child_of(inner, slot) : go_on_above(&walk, level + 1, want->len);
         } else {
             const struct vmki_tree_leaf *leaf = vmki_leaf_const(node);
             uint64_t order = vmki_load_acquire(&leaf->order);
             unsigned rank = bounded ? vmki_order_rank(leaf, order, bottom) : 0;
-            enum outcome outcome = leaf_lowest(&walk, leaf, order, rank > 0 ? rank - 1 : 0, gap);
+            enum outcome outcome = leaf_lowest(&walk, want, leaf, order, rank > 0 ? rank - 1 : 0, gap);
 
             if (VMKI_LIKELY(outcome != NOT_HERE))
                 return outcome == FOUND;
             bounded = false;
-            node = go_on_above(&walk, 1);
+            node = go_on_above(&walk, 1, want->len);
         }
     }
     return false;
@@ -339,54 +430,71 @@ static bool search_lowest(const struct vmki_tree *tree, const struct vmki_gap_qu
 
 /* ---- Beside the entries ---- */
 
-static bool can_be(const struct vmki_gap_query *query)
+static inline bool can_be(uint64_t low, uint64_t high, uint64_t len)
 {
-    return query->len > 0 && query->high > query->low && query->high - query->low >= query->len;
+    return len > 0 && high > low && high - low >= len;
 }
 
 /* The flags of the first entry of a tree that has some. */
 static uint64_t first_flags(const struct vmki_tree_node *node)
 {
-    const struct vmki_tree_leaf *leaf;
-
     while (node->level)
         node = child_of(vmki_inner_const(node), 0);
-    leaf = vmki_leaf_const(node);
-    return vmki_load_relaxed(&leaf->slot[vmki_order_slot(vmki_load_acquire(&leaf->order), 0)].flags);
+    return front_flags(node);
 }
 
-/* Below the first entry. */
-static inline bool found_below(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap,
-                               bool (*fit)(const struct vmki_gap_query *query, uint64_t from, uint64_t to,
-                                           vmk_addr *start))
+/* In the space below the first entry, of a tree that has some, from want->low to `*end`; that is lowered to the entry. */
+static inline bool fits_below(const struct vmki_tree *tree, const struct want *want, uint64_t *end,
+                              struct vmki_gap *gap)
 {
     const struct vmki_tree_node *root = vmki_load_acquire(&tree->root);
 
     gap->above = vmki_load_relaxed(&tree->first_start);
-    if (root == NULL || !fit(query, 0, gap->above, &gap->start))
+    *end = vmki_min(gap->above, want->high);
+    if (root == NULL || *end <= want->low || *end - want->low < want->len)
         return false;
     gap->flags = first_flags(root);
     return true;
 }
 
-/* Above the last entry. */
-static inline bool found_above(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap,
-                               bool (*fit)(const struct vmki_gap_query *query, uint64_t from, uint64_t to,
-                                           vmk_addr *start))
+static inline bool found_at(struct vmki_gap *gap, vmk_addr start)
 {
-    gap->above = VMKI_NO_KEY;
-    gap->flags = 0;
-    return fit(query, vmki_load_relaxed(&tree->last_end), UINT64_MAX, &gap->start);
+    gap->start = start;
+    return true;
 }
 
-bool vmki_tree_gap_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap)
+static inline bool found_above_all(struct vmki_gap *gap, vmk_addr start)
 {
-    return can_be(query) && (found_above(tree, query, gap, fit_highest) || search_highest(tree, query, gap) ||
-                             found_below(tree, query, gap, fit_highest));
+    *gap = (struct vmki_gap){.start = start, .above = VMKI_NO_KEY};
+    return true;
 }
 
-bool vmki_tree_gap_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap)
+bool vmki_tree_gap_highest(const struct vmki_tree *tree, vmk_addr low, vmk_addr high, uint64_t len,
+                           struct vmki_gap *gap)
 {
-    return can_be(query) && (found_below(tree, query, gap, fit_lowest) || search_lowest(tree, query, gap) ||
-                             found_above(tree, query, gap, fit_lowest));
+    struct want want = {.low = low, .high = high, .len = len};
+    uint64_t end;
+
+    if (VMKI_UNLIKELY(!can_be(low, high, len)))
+        return false;
+    if (vmki_load_relaxed(&tree->last_end) <= high - len)
+        return found_above_all(gap, high - len);
+    if (VMKI_LIKELY(search_highest(tree, &want, gap)))
+        return true;
+    return fits_below(tree, &want, &end, gap) && found_at(gap, end - len);
+}
+
+bool vmki_tree_gap_lowest(const struct vmki_tree *tree, vmk_addr low, vmk_addr high, uint64_t len, struct vmki_gap *gap)
+{
+    struct want want = {.low = low, .high = high, .len = len};
+    uint64_t end, last_end;
+
+    if (VMKI_UNLIKELY(!can_be(low, high, len)))
+        return false;
+    if (fits_below(tree, &want, &end, gap))
+        return found_at(gap, low);
+    if (search_lowest(tree, &want, gap))
+        return true;
+    last_end = vmki_max(vmki_load_relaxed(&tree->last_end), low);
+    return last_end <= high - len && found_above_all(gap, last_end);
 }

@@ -18,6 +18,10 @@
  *           reader sees the leaf before or after, also one that interrupts the writer.  Free slots have the start
  *           VMKI_NO_KEY, so that a search need not ask how many there are.
  *
+ *           `holes` has for each rank, in the same bits as `order`, the class of the gap of its entry, so that a search for a
+ *           gap compares all of a leaf's at once. Gaps as long as what is looked for have its class or a higher one; the
+ *           other way round that need not be so. The last entry of the tree, and ranks without an entry, have class 0.
+ *
  * WHAT A READER MAY MEET, and the invariants it relies on
  *   - A pivot may lag: it is at most the first start below it and at least the last end before it, always.  (Lowered
  *     before the first entry moves down, raised after it moved up.)
@@ -88,7 +92,8 @@ struct vmki_tree_leaf {
     uint64_t order;
     uint64_t start[VMKI_LEAF_MAX];
     struct vmki_tree_slot slot[VMKI_LEAF_MAX];
-    uint64_t unused[2]; /* vmki_tree_tail, when retired; in an inner node that lies over gaps */
+    uint64_t holes; /* from here on vmki_tree_tail, when retired; in an inner node that lies over gaps */
+    uint64_t unused;
 };
 
 /* A child, as its parent knows it. */
@@ -101,7 +106,7 @@ struct vmki_tree_child {
 _Static_assert(sizeof(void *) == 8, "nodes are laid out for 64-bit pointers");
 _Static_assert(sizeof(struct vmki_tree_inner) == VMKI_NODE_SIZE, "inner nodes fill their lines");
 _Static_assert(sizeof(struct vmki_tree_leaf) == VMKI_NODE_SIZE, "leaves fill their lines");
-_Static_assert(offsetof(struct vmki_tree_leaf, unused) + sizeof(struct vmki_tree_tail) <= VMKI_NODE_SIZE &&
+_Static_assert(offsetof(struct vmki_tree_leaf, holes) + sizeof(struct vmki_tree_tail) <= VMKI_NODE_SIZE &&
                    offsetof(struct vmki_tree_inner, gap) + sizeof(struct vmki_tree_tail) <= VMKI_NODE_SIZE,
                "lookups look at no part of the tail");
 
@@ -168,6 +173,52 @@ static inline uint64_t vmki_order_splice(uint64_t order, unsigned from, unsigned
             vmki_order_up(vmki_order_high(used, to + 1), from + nr_new + 1) |
             vmki_order_up(vmki_order_high(gone, from + 1), now + 1) | (spare ^ come)) +
            now - count;
+}
+
+/*
+ * ---- The classes of a leaf's holes ----
+ *
+ * Four bits that grow with the length, in units of 4 KiB: two classes for each power of two.
+ */
+
+enum { VMKI_HOLE_UNIT_SHIFT = 12, VMKI_HOLE_CLASS_MAX = 15 };
+
+static inline uint64_t vmki_hole_class(uint64_t length)
+{
+    uint64_t units = length >> VMKI_HOLE_UNIT_SHIFT;
+    unsigned over = (63u ^ (unsigned)__builtin_clzll(units | 2)) - 1;
+    uint64_t class = (units >> over) + 2u * over;
+
+    return class < VMKI_HOLE_CLASS_MAX ? class : VMKI_HOLE_CLASS_MAX;
+}
+
+/* A class in each byte, for the comparison below. */
+static inline uint64_t vmki_hole_classes(uint64_t class)
+{
+    return class * UINT64_C(0x0101010101010101);
+}
+
+/* The lowest bit of each rank in a leaf's holes that has that class or a higher one. */
+static inline uint64_t vmki_holes_from(uint64_t holes, uint64_t classes)
+{
+    const uint64_t ones = vmki_hole_classes(1), nibbles = 15 * ones, above = 16 * ones;
+    uint64_t even = ((holes & nibbles) | above) - classes, odd = ((holes >> 4 & nibbles) | above) - classes;
+
+    return (even >> 4 & (ones - 1)) | (odd & above); /* the lowest bits are no rank's */
+}
+
+/* In place of the holes of the ranks from..to-1 come nr of these classes, the first in the lowest bits. */
+static inline void vmki_leaf_replace_holes(struct vmki_tree_leaf *leaf, unsigned from, unsigned to, uint64_t classes,
+                                           unsigned nr)
+{
+    uint64_t holes = leaf->holes, below = holes & ((UINT64_C(16) << 4 * from) - 1), above = holes >> 4 * to >> 4;
+
+    vmki_store_relaxed(&leaf->holes, below | classes << (4 * from + 4) | above << 4 * (from + nr) << 4);
+}
+
+static inline void vmki_leaf_set_hole(struct vmki_tree_leaf *leaf, unsigned rank, uint64_t length)
+{
+    vmki_leaf_replace_holes(leaf, rank, rank + 1, vmki_hole_class(length), 1);
 }
 
 /*
@@ -289,6 +340,8 @@ static inline struct vmki_tree_node **vmki_spare_link(struct vmki_tree_node *nod
 uint64_t vmki_cursor_leaf_limit(const struct vmki_cursor *cursor);
 /* The largest gap in a leaf; `limit` is the start of the entry after the leaf, or VMKI_NO_KEY. */
 uint64_t vmki_leaf_gap(const struct vmki_tree_leaf *leaf, uint64_t limit);
+/* The same of a leaf that nobody sees yet, with entries in the order of their slots. It classes the holes. */
+uint64_t vmki_leaf_class_holes(struct vmki_tree_leaf *leaf, uint64_t limit);
 uint64_t vmki_inner_gap(const struct vmki_tree_inner *inner);
 
 /* An empty leaf or inner node from the reserved ones; there is one, by vmki_tree_reserve's promise. */

@@ -52,11 +52,15 @@ static void settle_part(struct vmki_tree *tree, unsigned number)
     struct vmki_tree_inner *root = vmki_inner(tree->root), *path[VMKI_TREE_MAX_HEIGHT];
     uint64_t limit = number + 1 < root->head.count ? root->pivot[number + 1] : VMKI_NO_KEY, gap;
     struct vmki_tree_node *node = root->child[number];
-    unsigned depth = 0;
+    struct vmki_tree_leaf *leaf;
+    unsigned depth = 0, last;
 
     for (; node->level; node = path[depth - 1]->child[node->count - 1])
         path[depth++] = vmki_inner(node);
-    gap = vmki_leaf_gap(vmki_leaf(node), limit);
+    leaf = vmki_leaf(node);
+    last = vmki_order_count(leaf->order) - 1;
+    vmki_leaf_set_hole(leaf, last, limit == VMKI_NO_KEY ? 0 : limit - vmki_leaf_end(leaf, last));
+    gap = vmki_leaf_gap(leaf, limit);
     while (depth > 0) {
         struct vmki_tree_inner *inner = path[--depth];
 

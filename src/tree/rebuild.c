@@ -290,7 +290,7 @@ static void write_leaves(struct rebuild *rebuild, const unsigned *size, unsigned
     for (i = 0; i < nr; i++)
         rebuild->made[i] = make_leaf(&source, size[i]);
     for (i = nr; i-- > 0; limit = rebuild->made[i].pivot)
-        rebuild->made[i].gap = vmki_leaf_gap(vmki_leaf(rebuild->made[i].node), limit);
+        rebuild->made[i].gap = vmki_leaf_class_holes(vmki_leaf(rebuild->made[i].node), limit);
 }
 
 static void write_inners(struct rebuild *rebuild, unsigned level, const unsigned *size, unsigned nr)

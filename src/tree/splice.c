@@ -67,15 +67,31 @@ static void note_last_end(struct vmki_cursor *cursor)
     vmki_store_relaxed(&cursor->tree->last_end, vmki_leaf_end(leaf, vmki_order_count(leaf->order) - 1));
 }
 
-/* Counts the gaps of the cursor's leaf again. */
-static void refresh_gap(struct vmki_cursor *cursor)
+/* The start of what follows the rank in the leaf; `limit` follows the last. */
+static uint64_t start_or(const struct vmki_tree_leaf *leaf, unsigned rank, uint64_t limit)
 {
+    return rank < vmki_order_count(leaf->order) ? vmki_leaf_start(leaf, rank) : limit;
+}
+
+/* The gap behind a rank; the last entry of the tree has none. */
+static uint64_t gap_behind(const struct vmki_tree_leaf *leaf, unsigned rank, uint64_t limit)
+{
+    uint64_t next = start_or(leaf, rank + 1, limit);
+
+    return next == VMKI_NO_KEY ? 0 : next - vmki_leaf_end(leaf, rank);
+}
+
+/* The gap behind a rank of the cursor's leaf has changed. */
+static void refresh_gap(struct vmki_cursor *cursor, unsigned rank)
+{
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
     uint64_t limit = vmki_cursor_leaf_limit(cursor);
 
+    vmki_leaf_set_hole(leaf, rank, gap_behind(leaf, rank, limit));
     if (limit == VMKI_NO_KEY)
         note_last_end(cursor);
     if (cursor->tree->height > 1)
-        vmki_tree_set_gap(cursor, 0, vmki_leaf_gap(vmki_leaf(cursor->node[0]), limit));
+        vmki_tree_set_gap(cursor, 0, vmki_leaf_gap(leaf, limit));
 }
 
 VMKI_NOINLINE void vmki_tree_refresh_gap_before(const struct vmki_cursor *cursor)
@@ -83,7 +99,7 @@ VMKI_NOINLINE void vmki_tree_refresh_gap_before(const struct vmki_cursor *cursor
     struct vmki_cursor before = *cursor;
 
     if (vmki_cursor_retreat(&before))
-        refresh_gap(&before);
+        refresh_gap(&before, before.slot[0]);
 }
 
 /* ---- One word ---- */
@@ -136,7 +152,7 @@ static bool splice_word(struct vmki_cursor *cursor, const struct vmki_tree_entry
     }
     end_edit(leaf);
     if (end || (start && rank > 0))
-        refresh_gap(cursor);
+        refresh_gap(cursor, end ? rank : rank - 1);
     else if (start)
         vmki_tree_refresh_gap_before(cursor);
     return true;
@@ -144,24 +160,13 @@ static bool splice_word(struct vmki_cursor *cursor, const struct vmki_tree_entry
 
 /* ---- In place ---- */
 
-/* The start of what follows the rank in the leaf; `limit` follows the last. */
-static uint64_t start_or(const struct vmki_tree_leaf *leaf, unsigned rank, uint64_t limit)
-{
-    return rank < vmki_order_count(leaf->order) ? vmki_leaf_start(leaf, rank) : limit;
-}
-
 /* The largest of the gaps behind the ranks from..to-1. */
 static uint64_t largest_gap(const struct vmki_tree_leaf *leaf, unsigned from, unsigned to, uint64_t limit)
 {
     uint64_t largest = 0;
 
-    for (; from < to; from++) {
-        uint64_t next = start_or(leaf, from + 1, limit);
-        uint64_t gap = next == VMKI_NO_KEY ? 0 : next - vmki_leaf_end(leaf, from);
-
-        if (gap > largest)
-            largest = gap;
-    }
+    for (; from < to; from++)
+        largest = vmki_max(largest, gap_behind(leaf, from, limit));
     return largest;
 }
 
@@ -174,6 +179,24 @@ static void fill_slot(struct vmki_tree_leaf *leaf, unsigned at, const struct vmk
     vmki_store_relaxed(&slot->flags, entry->flags);
     vmki_store_relaxed(&slot->item, entry->item);
     vmki_store_relaxed(&leaf->start[at], entry->start);
+}
+
+/*
+ * Puts the holes of the new entries, and of the one before them, in place of those that went. Returns the largest of them.
+ */
+static uint64_t splice_holes(struct vmki_tree_leaf *leaf, unsigned from, unsigned to, unsigned nr_new, uint64_t limit)
+{
+    unsigned around = from > 0 ? from - 1 : 0, end = from + nr_new, rank;
+    uint64_t classes = 0, largest = 0;
+
+    for (rank = around; rank < end; rank++) {
+        uint64_t gap = gap_behind(leaf, rank, limit);
+
+        classes |= vmki_hole_class(gap) << 4 * (rank - around);
+        largest = vmki_max(largest, gap);
+    }
+    vmki_leaf_replace_holes(leaf, around, to, classes, end - around);
+    return largest;
 }
 
 /*
@@ -212,6 +235,7 @@ static void splice_in_place(struct vmki_cursor *cursor, unsigned to, const struc
 
     if (cursor->tree->height < 2) {
         splice_slots(cursor, to, new_entries, nr_new);
+        splice_holes(leaf, from, to, nr_new, VMKI_NO_KEY);
         note_last_end(cursor);
         return;
     }
@@ -219,7 +243,7 @@ static void splice_in_place(struct vmki_cursor *cursor, unsigned to, const struc
     largest = vmki_inner(cursor->node[1])->gap[cursor->slot[1]];
     gone = largest_gap(leaf, around, to, limit);
     splice_slots(cursor, to, new_entries, nr_new);
-    come = largest_gap(leaf, around, from + nr_new, limit);
+    come = splice_holes(leaf, from, to, nr_new, limit);
     if (come >= largest)
         vmki_tree_set_gap(cursor, 0, come);
     else if (gone >= largest)
@@ -258,6 +282,7 @@ static void splice_empty(struct vmki_cursor *cursor, const struct vmki_tree_entr
     leaf->order += nr_new;
     for (i = 0; i < nr_new; i++)
         fill_slot(leaf, i, &new_entries[i]);
+    vmki_leaf_class_holes(leaf, VMKI_NO_KEY);
     vmki_store_release(&tree->root, &leaf->head);
     tree->height = 1;
     tree->nr_entries = nr_new;
@@ -462,6 +487,8 @@ static VMKI_INLINE void tile(struct vmki_cursor *cursor, unsigned nr_old, const 
     for (i = 0; i < nr_old; i++) /* who sees one of these sees the new order */
         vmki_store_release(&leaf->start[vmki_order_slot(old, rank + i)], VMKI_NO_KEY);
     end_edit(leaf);
+    if (nr_old != nr_new) /* the last keeps its hole, between the others there is none */
+        vmki_leaf_replace_holes(leaf, rank, rank + nr_old - 1, 0, nr_new - 1);
     vmki_tree_end_edit(cursor->tree);
 }
 
@@ -476,19 +503,13 @@ void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct 
         tile(cursor, nr_old, new_entries, nr_new);
 }
 
-/* The end of the gap below the cursor's entry; VMKI_NO_KEY above all entries. */
-static uint64_t next_start(const struct vmki_tree_leaf *leaf, unsigned rank)
-{
-    return rank < vmki_order_count(leaf->order) ? vmki_leaf_start(leaf, rank) : VMKI_NO_KEY;
-}
-
 bool vmki_cursor_insert_fits(const struct vmki_cursor *cursor, vmk_addr start, vmk_addr end)
 {
     const struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
     unsigned rank = cursor->slot[0];
 
     return leaf != NULL && rank > 0 && vmki_order_count(leaf->order) < VMKI_LEAF_MAX &&
-           vmki_leaf_end(leaf, rank - 1) < start && next_start(leaf, rank) > end;
+           vmki_leaf_end(leaf, rank - 1) < start && start_or(leaf, rank, VMKI_NO_KEY) > end;
 }
 
 /* The order with the first free slot put at the rank; and with the slot of the rank made the first free one. */
@@ -515,13 +536,17 @@ void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry
     struct vmki_tree *tree = cursor->tree;
     struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
     unsigned rank = cursor->slot[0], count = vmki_order_count(leaf->order);
-    uint64_t end = vmki_leaf_end(leaf, rank - 1), next = next_start(leaf, rank), largest, gap = new_entry->start - end;
+    uint64_t end = vmki_leaf_end(leaf, rank - 1), next = start_or(leaf, rank, VMKI_NO_KEY), largest,
+             gap = new_entry->start - end;
+    uint64_t classes;
 
     vmki_tree_begin_edit(cursor->tree);
     begin_edit(leaf);
     fill_slot(leaf, vmki_order_slot(leaf->order, count), new_entry);
     vmki_store_release(&leaf->order, order_insert(leaf->order, rank));
     end_edit(leaf);
+    classes = vmki_hole_class(gap) | vmki_hole_class(next == VMKI_NO_KEY ? 0 : next - new_entry->end) << 4;
+    vmki_leaf_replace_holes(leaf, rank - 1, rank, classes, 2);
     tree->nr_entries++;
     if (next == VMKI_NO_KEY)
         vmki_store_relaxed(&tree->last_end, new_entry->end);
@@ -553,6 +578,7 @@ void vmki_cursor_erase(struct vmki_cursor *cursor)
     vmki_store_release(&leaf->order, order_erase(leaf->order, rank));
     vmki_store_release(&leaf->start[slot], VMKI_NO_KEY); /* who sees this sees the new order */
     end_edit(leaf);
+    vmki_leaf_replace_holes(leaf, rank - 1, rank + 1, vmki_hole_class(next - end), 1);
     cursor->tree->nr_entries--;
     if (cursor->tree->height > 1 && next - end > vmki_inner(cursor->node[1])->gap[cursor->slot[1]])
         vmki_tree_set_gap(cursor, 0, next - end);

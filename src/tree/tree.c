@@ -94,6 +94,7 @@ struct vmki_tree_leaf *vmki_tree_take_leaf(struct vmki_tree *tree)
     leaf->order = VMKI_ORDER_EMPTY;
     for (i = 0; i < VMKI_LEAF_MAX; i++)
         leaf->start[i] = VMKI_NO_KEY;
+    leaf->holes = 0;
     return leaf;
 }
 
@@ -264,7 +265,7 @@ static void add_to_parent(struct builder *builder, unsigned level, struct vmki_t
 static void finish_leaf(struct builder *builder, uint64_t limit)
 {
     struct vmki_tree_leaf *leaf = builder->leaf;
-    struct vmki_tree_child child = {&leaf->head, vmki_leaf_start(leaf, 0), vmki_leaf_gap(leaf, limit)};
+    struct vmki_tree_child child = {&leaf->head, vmki_leaf_start(leaf, 0), vmki_leaf_class_holes(leaf, limit)};
 
     add_to_parent(builder, 0, child);
     builder->leaf = NULL;
@@ -292,8 +293,10 @@ static struct vmki_tree_node *finish_root(struct builder *builder)
     struct vmki_tree_node *root;
     unsigned level = 1;
 
-    if (!builder->inner[1])
+    if (!builder->inner[1]) {
+        vmki_leaf_class_holes(builder->leaf, VMKI_NO_KEY);
         return &builder->leaf->head;
+    }
     finish_leaf(builder, VMKI_NO_KEY);
     for (root = &builder->inner[1]->head; builder->inner[level + 1]; level++) {
         add_to_parent(builder, level, inner_as_child(builder->inner[level]));

@@ -94,15 +94,6 @@ struct vmki_cursor {
     uint8_t slot[VMKI_TREE_MAX_HEIGHT];
 };
 
-/* What a placement asks of the tree; the result r has low <= r, r + len <= high, r % align == offset % align. */
-struct vmki_gap_query {
-    vmk_addr low;
-    vmk_addr high;
-    uint64_t len;    /* bytes, not 0 */
-    uint64_t align;  /* a power of two, or 0 and 1 for none */
-    uint64_t offset; /* r is congruent to this modulo align */
-};
-
 void vmki_tree_init(struct vmki_tree *tree, const struct vmki_tree_memory *memory);
 /* Frees all nodes at once; no reader may be left. Items are the caller's. */
 void vmki_tree_destroy(struct vmki_tree *tree);
@@ -249,10 +240,10 @@ bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from, uint64
                     enum vmki_tree_take (*take)(void *context, struct vmki_tree_entry *entry), void *context);
 
 /*
- * ---- Gap search: false when there is none. The space below the first and above the last entry counts. ----
+ * ---- Gap search: the highest or lowest `len` free bytes between `low` and `high`. False when there are none. The space
+ * below the first and above the last entry counts. ----
  *
- * One descent to the limit and, where nothing fits beside it, one more to the next gap of the length.  With an alignment
- * each gap of the length in turn is tried: usually one or two.
+ * One descent to the limit and, where nothing fits beside it, one more to the next gap of the length.
  *
  * For those who hold writers off; or inside a reader's section, with tree->edits read before (with acquire), when the
  * answer counts only if vmki_tree_unedited says so.
@@ -265,8 +256,10 @@ struct vmki_gap {
     uint64_t flags; /* its flags; 0 for none */
 };
 
-bool vmki_tree_gap_highest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap);
-bool vmki_tree_gap_lowest(const struct vmki_tree *tree, const struct vmki_gap_query *query, struct vmki_gap *gap);
+bool vmki_tree_gap_highest(const struct vmki_tree *tree, vmk_addr low, vmk_addr high, uint64_t len,
+                           struct vmki_gap *gap);
+bool vmki_tree_gap_lowest(const struct vmki_tree *tree, vmk_addr low, vmk_addr high, uint64_t len,
+                          struct vmki_gap *gap);
 
 /* Whether no edit was under way, and none has begun, since `edits` was read. */
 static inline bool vmki_tree_unedited(const struct vmki_tree *tree, uint32_t edits)

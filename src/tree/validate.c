@@ -62,6 +62,21 @@ static uint64_t limit_of_leaf(const struct check *check)
     return VMKI_NO_KEY;
 }
 
+/* The classes of all holes, the free ranks' too. */
+static const char *check_holes(const struct vmki_tree_leaf *leaf, uint64_t limit)
+{
+    unsigned rank, count = vmki_order_count(leaf->order);
+
+    for (rank = 0; rank < VMKI_LEAF_MAX; rank++) {
+        uint64_t next = rank + 1 < count ? vmki_leaf_start(leaf, rank + 1) : limit;
+        uint64_t hole = rank >= count || next == VMKI_NO_KEY ? 0 : next - vmki_leaf_end(leaf, rank);
+
+        if (vmki_order_slot(leaf->holes, rank) != vmki_hole_class(hole))
+            return "the class of a hole is wrong";
+    }
+    return leaf->holes & 15 ? "the class of a hole is wrong" : NULL;
+}
+
 /* The pivots above the leaf, as far up as it is the first child. */
 static const char *check_pivots(const struct check *check, uint64_t start)
 {
@@ -98,7 +113,8 @@ static const char *check_leaf(struct check *check, const struct vmki_tree_leaf *
         largest = limit - check->end;
     if (check->tree->height > 1 && vmki_inner(check->node[1])->gap[check->slot[1]] != largest)
         return "the gap of a leaf is wrong";
-    return check_pivots(check, vmki_leaf_start(leaf, 0));
+    broken = check_holes(leaf, limit);
+    return broken ? broken : check_pivots(check, vmki_leaf_start(leaf, 0));
 }
 
 static const char *check_inner(const struct check *check, const struct vmki_tree_inner *inner)

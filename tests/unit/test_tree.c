@@ -357,11 +357,11 @@ static void test_empty(void **state)
     check_cursor(&world, &cursor, 0);
     vmki_cursor_splice(&cursor, 100, NULL, 0);
     check_all(&world);
-    assert_true(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){5, 50, 45, 0, 0}, &gap));
+    assert_true(vmki_tree_gap_highest(&world.tree, 5, 50, 45, &gap));
     assert_int_equal(gap.start, 5);
-    assert_true(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){5, 50, 10, 0, 0}, &gap));
+    assert_true(vmki_tree_gap_lowest(&world.tree, 5, 50, 10, &gap));
     assert_int_equal(gap.start, 5);
-    assert_false(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){5, 50, 46, 0, 0}, &gap));
+    assert_false(vmki_tree_gap_lowest(&world.tree, 5, 50, 46, &gap));
     world_destroy(&world);
 }
 
@@ -641,37 +641,33 @@ static void test_churn_stays_small(void **state)
 
 /* ---- Gap search ---- */
 
+struct gap_query {
+    uint64_t low, high, len;
+};
+
 /* The highest and the lowest place by looking at each gap. */
-static bool model_gap(const struct world *world, const struct vmki_gap_query *query, uint64_t *highest,
-                      uint64_t *lowest)
+static bool model_gap(const struct world *world, const struct gap_query *query, uint64_t *highest, uint64_t *lowest)
 {
-    uint64_t mask = query->align ? query->align - 1 : 0;
     bool found = false;
     size_t i;
 
     for (i = 0; i <= world->nr && query->len; i++) {
         uint64_t from = i ? world->model[i - 1].end : 0, to = i < world->nr ? world->model[i].start : UINT64_MAX;
-        uint64_t up, down;
 
         from = from < query->low ? query->low : from;
         to = to > query->high ? query->high : to;
         if (to <= from || to - from < query->len)
             continue;
-        to -= query->len;
-        down = (to - query->offset) & mask;
-        up = (query->offset - from) & mask;
-        if (down > to - from)
-            continue;
-        *highest = to - down;
+        *highest = to - query->len;
         if (!found)
-            *lowest = from + up;
+            *lowest = from;
         found = true;
     }
     return found;
 }
 
 /* What is said of the entry above a place. */
-static void check_above(const struct world *world, const struct vmki_gap_query *query, const struct vmki_gap *gap)
+static void check_above(const struct world *world, const struct gap_query *query, const struct vmki_gap *gap)
 {
     size_t index = model_seek(world, gap->start);
 
@@ -680,19 +676,19 @@ static void check_above(const struct world *world, const struct vmki_gap_query *
     assert_true(gap->above >= gap->start + query->len);
 }
 
-static void check_gaps(const struct world *world, const struct vmki_gap_query *query)
+static void check_gaps(const struct world *world, const struct gap_query *query)
 {
     uint64_t highest = 1, lowest = 1;
     uint32_t edits = world->tree.edits;
     struct vmki_gap gap = {0, 0, 0};
     bool found = model_gap(world, query, &highest, &lowest);
 
-    assert_int_equal(vmki_tree_gap_highest(&world->tree, query, &gap), found);
+    assert_int_equal(vmki_tree_gap_highest(&world->tree, query->low, query->high, query->len, &gap), found);
     if (found) {
         assert_int_equal(gap.start, highest);
         check_above(world, query, &gap);
     }
-    assert_int_equal(vmki_tree_gap_lowest(&world->tree, query, &gap), found);
+    assert_int_equal(vmki_tree_gap_lowest(&world->tree, query->low, query->high, query->len, &gap), found);
     if (found) {
         assert_int_equal(gap.start, lowest);
         check_above(world, query, &gap);
@@ -725,10 +721,8 @@ static void test_gap_limits(void **state)
                                      VMKI_TREE_MAX_END + 1,
                                      UINT64_MAX - 1,
                                      UINT64_MAX};
-    static const uint64_t aligns[][2] = {{0, 0}, {1, 0},   {2, 1},        {4, 7},
-                                         {8, 3}, {64, 60}, {1u << 13, 5}, {UINT64_C(1) << 63, 0}};
     enum { NR_EDGES = sizeof(edges) / sizeof(edges[0]) };
-    size_t s, l, low, high, a;
+    size_t s, l, low, high;
 
     (void)state;
     for (s = 0; s < 7; s++) {
@@ -739,11 +733,9 @@ static void test_gap_limits(void **state)
         for (l = 0; l < sizeof(lens) / sizeof(lens[0]); l++) {
             for (low = 0; low < NR_EDGES; low++) {
                 for (high = 0; high < NR_EDGES; high++) {
-                    for (a = 0; a < sizeof(aligns) / sizeof(aligns[0]); a++) {
-                        struct vmki_gap_query query = {edges[low], edges[high], lens[l], aligns[a][0], aligns[a][1]};
+                    struct gap_query query = {edges[low], edges[high], lens[l]};
 
-                        check_gaps(&world, &query);
-                    }
+                    check_gaps(&world, &query);
                 }
             }
         }
@@ -760,16 +752,16 @@ static void test_gap_ends(void **state)
     (void)state;
     world_init(&world);
     insert(&world, 0, VMKI_TREE_MAX_END);
-    assert_false(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 1, 0, 0}, &gap));
-    assert_false(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 1, 0, 0}, &gap));
-    assert_true(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END + 4, 4, 0, 0}, &gap));
+    assert_false(vmki_tree_gap_highest(&world.tree, 0, VMKI_TREE_MAX_END, 1, &gap));
+    assert_false(vmki_tree_gap_lowest(&world.tree, 0, VMKI_TREE_MAX_END, 1, &gap));
+    assert_true(vmki_tree_gap_highest(&world.tree, 0, VMKI_TREE_MAX_END + 4, 4, &gap));
     assert_int_equal(gap.start, VMKI_TREE_MAX_END);
     splice(&world, 0, 1, (struct vmki_tree_entry[]){entry_of(8, VMKI_TREE_MAX_END - 8)}, 1);
-    assert_true(vmki_tree_gap_lowest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 0}, &gap));
+    assert_true(vmki_tree_gap_lowest(&world.tree, 0, VMKI_TREE_MAX_END, 8, &gap));
     assert_int_equal(gap.start, 0);
-    assert_true(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 0}, &gap));
+    assert_true(vmki_tree_gap_highest(&world.tree, 0, VMKI_TREE_MAX_END, 8, &gap));
     assert_int_equal(gap.start, VMKI_TREE_MAX_END - 8);
-    assert_false(vmki_tree_gap_highest(&world.tree, &(struct vmki_gap_query){0, VMKI_TREE_MAX_END, 8, 8, 1}, &gap));
+    assert_false(vmki_tree_gap_highest(&world.tree, 0, VMKI_TREE_MAX_END, 9, &gap));
     world_destroy(&world);
 }
 
@@ -851,18 +843,14 @@ static void random_splice(struct world *world, const struct mix *mix)
 
 static void random_gap(struct world *world, const struct mix *mix)
 {
-    struct vmki_gap_query query = {
+    struct gap_query query = {
         random_below(world, 2 * mix->space),
         random_below(world, 2 * mix->space + 8),
         1 + random_below(world, 3 * mix->max_len),
-        UINT64_C(1) << random_below(world, 6),
-        random_below(world, 100),
     };
 
     if (random_below(world, 2))
         query.low = 0;
-    if (random_below(world, 2))
-        query.align = 0;
     check_gaps(world, &query);
 }
 
@@ -905,6 +893,18 @@ static void test_random_large(void **state)
     (void)state;
     random_steps(&(struct mix){100000, 6, 3000, 500}, steps / 2);
     random_steps(&(struct mix){3000000, 6, 300, 20000}, steps);
+}
+
+/* Holes of all classes: pages, and some that are longer than the highest class tells apart. */
+static void test_random_pages(void **state)
+{
+    size_t steps = env_number("VMKIT_TREE_STEPS", 100000);
+
+    (void)state;
+    random_steps(&(struct mix){UINT64_C(600) << 15, 4 << 15, 100 << 15, 1}, steps / 4);
+    random_steps(&(struct mix){UINT64_C(3000) << 16, 5 << 16, 600 << 16, 4}, steps / 4);
+    random_steps(&(struct mix){UINT64_C(3000) << 20, 5 << 20, 600 << 20, 4}, steps / 8);
+    random_steps(&(struct mix){UINT64_C(100000) << 16, 6 << 16, 3000 << 16, 500}, steps / 4);
 }
 
 /* ---- The validator sees what is broken ---- */
@@ -957,6 +957,9 @@ static void test_validate(void **state)
     BREAK(leaf->order, leaf->order - 1);
     BREAK(leaf->order, leaf->order ^ 0x30);
     BREAK(leaf->order, 0);
+    BREAK(leaf->holes, leaf->holes + 16);
+    BREAK(leaf->holes, leaf->holes ^ UINT64_C(1) << 63);
+    BREAK(leaf->holes, leaf->holes + 1);
     BREAK(leaf->start[slot], leaf->start[slot] + 100000);
     BREAK(leaf->start[slot], leaf->start[slot] - 7);
     BREAK(leaf->slot[slot].end, leaf->start[slot]);
@@ -1014,11 +1017,11 @@ static bool same_answers(const struct world *world)
 static bool same_gap(uint64_t high)
 {
     const struct world *world = stepping.before;
-    const struct vmki_gap_query query = {0, high, 1 + high % 9, high % 4, 0};
+    const struct gap_query query = {0, high, 1 + high % 9};
     uint32_t edits = __atomic_load_n(&world->tree.edits, __ATOMIC_ACQUIRE);
     uint64_t highest = 0, lowest = 0;
     struct vmki_gap gap = {0, 0, 0};
-    bool found = vmki_tree_gap_highest(&world->tree, &query, &gap);
+    bool found = vmki_tree_gap_highest(&world->tree, query.low, query.high, query.len, &gap);
 
     if ((edits - stepping.edits) % 2 != 0)
         return !vmki_tree_unedited(&world->tree, edits);
@@ -1283,6 +1286,7 @@ int main(void)
         cmocka_unit_test(test_gap_ends),
         cmocka_unit_test(test_random_small),
         cmocka_unit_test(test_random_large),
+        cmocka_unit_test(test_random_pages),
         cmocka_unit_test(test_validate),
 #if defined(__x86_64__) && !defined(VMKI_THREAD_SANITIZER)
         cmocka_unit_test(test_every_instruction),

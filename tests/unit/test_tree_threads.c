@@ -113,19 +113,18 @@ static size_t walk_down(void)
 /* A search for a gap in a tree that was not edited meanwhile: a hole inside the limits, on no entry that stays. */
 static bool gap_is_right(uint64_t *random)
 {
-    struct vmki_gap_query query = {.low = random_next(random) % (NR_STABLE * STEP),
-                                   .len = 1 + random_next(random) % 99};
+    uint64_t low = random_next(random) % (NR_STABLE * STEP), len = 1 + random_next(random) % 99;
+    uint64_t high = low + random_next(random) % (NR_STABLE * STEP);
     uint32_t edits = __atomic_load_n(&tree.edits, __ATOMIC_ACQUIRE);
     struct vmki_gap gap;
     uint64_t end;
 
-    query.high = query.low + random_next(random) % (NR_STABLE * STEP);
-    if (!(random_next(random) % 2 ? vmki_tree_gap_highest : vmki_tree_gap_lowest)(&tree, &query, &gap))
+    if (!(random_next(random) % 2 ? vmki_tree_gap_highest : vmki_tree_gap_lowest)(&tree, low, high, len, &gap))
         return true;
     if (!vmki_tree_unedited(&tree, edits))
         return true;
-    end = gap.start + query.len;
-    if (gap.start < query.low || end > query.high || gap.above < end)
+    end = gap.start + len;
+    if (gap.start < low || end > high || gap.above < end)
         return false;
     if (gap.start >= (NR_STABLE - 1) * STEP + 4)
         return true;
