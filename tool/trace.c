@@ -169,6 +169,18 @@ int trace_create_system(struct tracer *tracer, void (*adjust)(struct tracer *tra
     return error;
 }
 
+/* Before CMD runs: what it does may not be done twice. */
+static int open_json(struct tracer *tracer)
+{
+    const char *path = tracer->options.json;
+    if (path == NULL)
+        return 0;
+    tracer->json = fopen(path, "we");
+    if (tracer->json == NULL)
+        fprintf(stderr, "vmakit: trace: %s: %s\n", path, strerror(errno));
+    return tracer->json == NULL ? -1 : 0;
+}
+
 static int open_record(struct tracer *tracer)
 {
     const char *path = tracer->options.record;
@@ -218,6 +230,8 @@ void trace_free(struct tracer *tracer)
     }
     if (tracer->record != NULL)
         record_close(tracer->record);
+    if (tracer->json != NULL)
+        fclose(tracer->json);
     trace_report_free(tracer);
     kview_free(&tracer->view);
     kview_free(&tracer->at_exec);
@@ -239,7 +253,7 @@ static int finish(struct tracer *tracer, int status)
     }
     if (trace_report_close(tracer) != 0)
         failed = EXIT_NO_RESOURCE;
-    if (tracer->options.json != NULL && trace_write_json(tracer, tracer->options.json) != 0)
+    if (tracer->json != NULL && trace_write_json(tracer) != 0)
         failed = EXIT_NO_RESOURCE;
     trace_draw(tracer, stderr);
     trace_report_summary(tracer, stderr);
@@ -287,7 +301,7 @@ int cmd_trace(int argc, char **argv)
     choose_interval(&tracer);
     if (trace_create_system(&tracer, NULL) != 0)
         return EXIT_TRACE_FAILED;
-    if (open_record(&tracer) != 0 || trace_report_open(&tracer) != 0) {
+    if (open_record(&tracer) != 0 || open_json(&tracer) != 0 || trace_report_open(&tracer) != 0) {
         trace_free(&tracer);
         return EXIT_NO_RESOURCE;
     }

@@ -319,6 +319,7 @@ struct tracer {
     struct kview view;
     struct kview at_exec, at_exit; /* --map: CMD's areas, as the engine has them */
     struct record_writer *record;
+    FILE *json;            /* --json, open from the beginning */
     struct report *report; /* --report */
     struct shadow *shadow; /* --page-size */
     uint64_t nr_calls, divergences, nr_unmirrored, nr_checks, areas_read;
@@ -494,6 +495,7 @@ void trace_keep_first_map(struct tracer *tracer, struct trace_task *task);
 void trace_keep_map(struct tracer *tracer, struct trace_task *task); /* for --map and --json */
 void trace_draw(struct tracer *tracer, FILE *out);
 void trace_summary(struct tracer *tracer, FILE *out);
-int trace_write_json(struct tracer *tracer, const char *path);
+int trace_write_json(
+    struct tracer *tracer); /* to tracer->json, which it closes; 0, or after a message another number */
 
 #endif

@@ -240,7 +240,7 @@ static json_t *json_of_process(const struct trace_process *process)
                      "divergences", (json_int_t)process->divergences, "map", map != NULL ? map : json_null());
 }
 
-int trace_write_json(struct tracer *tracer, const char *path)
+int trace_write_json(struct tracer *tracer)
 {
     json_t *processes = json_array();
     for (const struct trace_process *process = tracer->processes; process != NULL; process = process->next)
@@ -249,19 +249,23 @@ int trace_write_json(struct tracer *tracer, const char *path)
     json_t *root =
         json_pack("{s:o, s:I, s:I, s:I}", "processes", processes, "calls_mirrored", (json_int_t)tracer->nr_calls,
                   "divergences", (json_int_t)tracer->divergences, "maps_compared", (json_int_t)tracer->nr_checks);
-    int error = root != NULL ? json_dump_file(root, path, JSON_INDENT(2)) : -1;
+    int error = root == NULL ? ENOMEM : json_dumpf(root, tracer->json, JSON_INDENT(2)) != 0 ? EIO : 0;
     json_decref(root);
+    if (ferror(tracer->json) != 0)
+        error = errno;
+    if (fclose(tracer->json) != 0 && error == 0)
+        error = errno;
+    tracer->json = NULL;
     if (error != 0)
-        fprintf(stderr, "vmakit: trace: %s: cannot write\n", path);
+        fprintf(stderr, "vmakit: trace: %s: %s\n", tracer->options.json, strerror(error));
     return error;
 }
 
 #else
 
-int trace_write_json(struct tracer *tracer, const char *path)
+int trace_write_json(struct tracer *tracer)
 {
-    (void)tracer;
-    fprintf(stderr, "vmakit: trace: %s: built without jansson\n", path);
+    fprintf(stderr, "vmakit: trace: %s: built without jansson\n", tracer->options.json);
     return -1;
 }
 

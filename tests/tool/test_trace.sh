@@ -115,6 +115,12 @@ mirrored 0 quiet -q -- true
 run 4 'unwritable record' --record /nonexistent/file -- true
 says 'No such file'
 
+run 4 'unwritable JSON' --json /nonexistent/file -- touch "$work/was-run"
+says '/nonexistent/file: No such file'
+[ ! -e "$work/was-run" ] || { echo "FAILED: the program ran although its JSON cannot be written"; failures=$((failures + 1)); }
+run 4 'JSON on a full disk' --json /dev/full -- true
+says '/dev/full: No space left on device'
+
 # What cannot be.
 run 127 'no such program' -- /no/such/program
 says 'No such file or directory'
