@@ -156,11 +156,13 @@ static bool next_engine_area(struct vmk_mm *mm, vmk_addr *cursor, struct engine_
     return true;
 }
 
-/* Compares a name with one of /proc, where a newline is written as \012. */
+/* Compares a name with one of /proc, where a newline is written as \012, or with one that was taken over from the engine. */
 static bool same_name(const char *engine, const char *kernel)
 {
     for (; *engine != '\0'; engine++) {
-        if (*engine == '\n') {
+        if (*engine == '\n' && *kernel == '\n') {
+            kernel++;
+        } else if (*engine == '\n') {
             if (strncmp(kernel, "\\012", 4) != 0)
                 return false;
             kernel += 4;

@@ -327,7 +327,8 @@ static enum trace_way enter_memory(struct tracer *tracer, struct trace_task *tas
         commit_early(tracer->run, task);
     if (call->touched || (call->open && next_action(tracer, task)))
         return run_apply_send(task);
-    if (call->result.error != 0 || is_nothing(call))
+    bool is_told = call->kind == TRACE_CALL_MINCORE && call->result.done != 0; /* of the pages before the hole */
+    if ((call->result.error != 0 && !is_told) || is_nothing(call))
         return skip(tracer, task, trace_call_value(call));
     return TRACE_SEE_END;
 }

@@ -60,6 +60,7 @@ struct trace_call;
     X(MUNLOCKALL, munlockall)                                                                                          \
     X(MSEAL, mseal)                                                                                                    \
     X(MSYNC, msync)                                                                                                    \
+    X(MINCORE, mincore)                                                                                                \
     X(REMAP_FILE_PAGES, remap_file_pages)                                                                              \
     X(SHMAT, shmat)                                                                                                    \
     X(SHMDT, shmdt)                                                                                                    \

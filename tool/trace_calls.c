@@ -95,6 +95,7 @@ static void prepared(struct trace_task *task, struct trace_call *call)
     X(munlockall)                                                                                                      \
     X(mseal)                                                                                                           \
     X(msync)                                                                                                           \
+    X(mincore)                                                                                                         \
     X(remap_file_pages)                                                                                                \
     X(shmat)                                                                                                           \
     X(shmdt)                                                                                                           \
@@ -140,6 +141,36 @@ ENGINE_VERBS(ENGINE_VERB)
         expect(call, what);                                                                                            \
     }
 SIMPLE_CALLS(SIMPLE_ENTER)
+
+/* May the kernel write there for the program? */
+static bool is_writable(struct vmk_mm *mm, vmk_addr start, uint64_t len)
+{
+    struct vmk_vma_info area = {.size = sizeof(area)};
+    for (vmk_addr at = start; at < start + len; at = area.end)
+        if (vmk_mm_lookup(mm, at, &area) != 0 || (area.flags & VMK_VM_WRITE) == 0)
+            return false;
+    return true;
+}
+
+/* What it says of pages is the kernel's; it says it of the mapped ones before a hole, too. */
+static void enter_mincore(struct tracer *tracer, struct trace_task *task, struct trace_call *call)
+{
+    const uint64_t *a = call->args;
+    struct vmk_mincore_request request = {.address = a[0], .len = a[1]};
+    struct vmk_mm_layout layout;
+    (void)tracer;
+    engine_mincore(task, call, &request);
+    expect(call, TRACE_EXPECT_STATUS);
+    vmk_mm_get_layout(task->space->mm, &layout);
+    uint64_t page = UINT64_C(1) << vmk_mm_settings(task->space->mm)->page_shift, most = (a[1] + page - 1) / page;
+    bool is_refused = call->result.error != 0 && call->result.done == 0;
+    bool is_outside = most > layout.task_size || a[2] > layout.task_size - most;
+    if (is_refused && (call->result.error == -VMK_EINVAL || a[1] > layout.task_size ||
+                       a[0] > layout.task_size - a[1])) /* looked at before the vector is */
+        return;
+    if (is_outside || !is_writable(task->space->mm, a[2], call->result.done / page))
+        call->result.error = -VMK_EFAULT;
+}
 
 /* ---- mmap and its like ---- */
 
@@ -757,6 +788,7 @@ static const struct call_type call_types[TRACE_CALL_COUNT] = {
     CALL(MUNLOCKALL, munlockall, 0, true, enter_munlockall, NULL),
     CALL(MSEAL, mseal, 3, true, enter_mseal, NULL),
     CALL(MSYNC, msync, 3, true, enter_msync, NULL),
+    CALL(MINCORE, mincore, 3, true, enter_mincore, NULL),
     CALL(REMAP_FILE_PAGES, remap_file_pages, 5, true, enter_remap_file_pages, NULL),
     CALL(SHMAT, shmat, 3, true, enter_shmat, NULL),
     CALL(SHMDT, shmdt, 1, true, enter_shmdt, NULL),

@@ -416,6 +416,7 @@ static bool concerns_pages(enum trace_call_kind kind)
 {
     switch (kind) {
     case TRACE_CALL_VFORK:
+    case TRACE_CALL_MINCORE:
     case TRACE_CALL_SET_MEMPOLICY:
     case TRACE_CALL_PKEY_ALLOC:
     case TRACE_CALL_PKEY_FREE:

@@ -251,6 +251,7 @@ static const struct {
     {TRACE_CALL_MUNLOCKALL, RECORD_munlockall, 0},
     {TRACE_CALL_MSEAL, RECORD_mseal, 3},
     {TRACE_CALL_MSYNC, RECORD_msync, 3},
+    {TRACE_CALL_MINCORE, RECORD_mincore, 2},
     {TRACE_CALL_REMAP_FILE_PAGES, RECORD_remap_file_pages, 5},
     {TRACE_CALL_SHMDT, RECORD_shmdt, 1},
     {TRACE_CALL_IO_DESTROY, RECORD_io_destroy, 1},
@@ -319,6 +320,8 @@ static bool set_option_args(struct record_event *event, const struct trace_call 
 
 static bool set_plain_args(struct record_event *event, const struct trace_call *call)
 {
+    if (call->kind == TRACE_CALL_MINCORE && call->result.error == -VMK_EFAULT)
+        return false; /* a record has no vector */
     for (size_t i = 0; i < sizeof(plain_calls) / sizeof(plain_calls[0]); i++) {
         if (plain_calls[i].kind != call->kind)
             continue;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* calls.c - for test_trace.sh: every memory call at least once, with results that are good and bad. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -144,8 +145,41 @@ static void others(void)
     brk(top);
 }
 
+/* What mincore says of pages, it says of those before a hole too. */
+static int mincore_answers(void)
+{
+    char *area = map(4, PROT_READ | PROT_WRITE, MAP_PRIVATE), *constant = map(1, PROT_READ, MAP_PRIVATE);
+    unsigned char vector[8];
+    int good = 1;
+    area[0] = 1;
+    munmap(area + 2 * PAGE, PAGE);
+    memset(vector, 77, sizeof(vector));
+    good &= mincore(area, 2 * PAGE, vector) == 0 && (vector[0] & 1) == 1 && vector[2] == 77;
+    memset(vector, 77, sizeof(vector));
+    good &= mincore(area, 4 * PAGE, vector) == -1 && errno == ENOMEM && (vector[0] & 1) == 1 && vector[2] == 77;
+    good &= mincore(area + 2 * PAGE, PAGE, vector) == -1 && errno == ENOMEM;
+    good &= mincore(area + 1, PAGE, vector) == -1 && errno == EINVAL;
+    good &= mincore(area, PAGE, (unsigned char *)constant) == -1 && errno == EFAULT;
+    good &= mincore(area, PAGE, (unsigned char *)-4096L) == -1 && errno == EFAULT;
+    good &= mincore((void *)-4096L, PAGE, vector) == -1 && errno == ENOMEM;
+    good &= mincore(area, 0, (unsigned char *)8) == 0;
+    return good;
+}
+
+/* maps writes a newline as \012, also where a mapping of nobody's file makes the numbers of files be looked at. */
+static void odd_name(void)
+{
+    int fd = (int)syscall(SYS_memfd_create, "a\nb \\ c", 0);
+    ftruncate(fd, 4 * PAGE);
+    mmap(NULL, PAGE, PROT_READ, MAP_SHARED, fd, 0);
+    mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+}
+
 int main(void)
 {
+    if (!mincore_answers())
+        puts("mincore FAILED");
+    odd_name();
     anonymous();
     advice();
     files();
