@@ -22,7 +22,8 @@ extern "C" {
 
 struct vmk_result {
     int error;      /* 0 or negative */
-    uint64_t value; /* what the system call returns: an address (mmap, mremap, brk, shmat), a count (process_madvise) */
+    uint64_t value; /* what the system call returns: an address (mmap, mremap, shmat; brk always), a count
+                       (process_madvise, mincore); otherwise, and with an error of any but brk and mincore, 0 */
     uint64_t done;  /* bytes, from the start of the request, that a partly applied call has treated */
 };
 

@@ -328,6 +328,8 @@ static VT_UNUSED int64_t vt_return(struct vt *t, int error)
 {
     vt_validate(t);
     assert_int_equal(error, t->result.error);
+    if (error != 0)
+        assert_int_equal(t->result.value, 0);
     return error != 0 ? error : (int64_t)t->result.value;
 }
 

@@ -132,6 +132,11 @@ static void test_marks(void **state)
     assert_true(again.task_size == UINT64_C(0x7ffffffff000));
     vt_anon(&t, BASE + P(8), P(2), VT_RW);
     assert_map(&t, "10008000-1000a000 rw-p ac [stack]\n");
+    assert_ret(vt_munmap(&t, BASE + P(9), P(1)), 0); /* the mark is where it ends ... */
+    assert_map(&t, "10008000-10009000 rw-p ac [stack]\n");
+    assert_ret(vt_munmap(&t, BASE + P(8), P(1)), 0);
+    vt_anon(&t, BASE + P(9), P(1), VT_RW); /* ... or begins */
+    assert_map(&t, "10009000-1000a000 rw-p ac [stack]\n");
     vt_teardown(&t);
 }
 
