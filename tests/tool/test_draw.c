@@ -132,9 +132,12 @@ static void sizes(void **state)
 
 static void assert_line(const char *text, enum strace_kind kind, uint64_t pid, size_t nr_args, int64_t result)
 {
+    char whole[256];
+    int len = snprintf(whole, sizeof(whole), "%s\n", text);
     struct strace_line line;
-    struct strace_reader *reader = strace_reader_new(text, strlen(text));
+    struct strace_reader *reader = strace_reader_new(whole, (size_t)len);
 
+    assert_in_range(len, 1, sizeof(whole) - 1);
     assert_int_equal(strace_next(reader, &line), 1);
     if (line.kind != kind)
         fail_msg("%s: %s", text, line.kind == STRACE_BAD ? line.what : "another kind");
