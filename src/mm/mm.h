@@ -333,7 +333,8 @@ static inline void vmki_mm_put_spare(struct vmk_mm *mm, struct vmk_vma *vma)
 enum { VMKI_SPARE_MIN = 32, VMKI_SPARE_SHARE = 8 };
 static inline bool vmki_mm_keeps_spare(const struct vmk_mm *mm)
 {
-    return mm->whole->blocks != NULL || mm->nr_spare_anon < VMKI_SPARE_MIN + mm->tree.nr_entries / VMKI_SPARE_SHARE;
+    return mm->nr_spare_anon < VMKI_SPARE_MIN || mm->whole->blocks != NULL ||
+           mm->nr_spare_anon < VMKI_SPARE_MIN + mm->tree.nr_entries / VMKI_SPARE_SHARE;
 }
 
 /* There are enough spare ones: it waits for readers. */

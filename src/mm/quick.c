@@ -57,13 +57,45 @@ static inline void area_set(const struct vmki_tree_entry *entry)
     vmki_store_relaxed(&vma->flags, entry->flags & ~VMKI_VM_BARE);
 }
 
+/* vmki_count_area for plain areas, which are no stack, not shared and not locked; total_vm is the caller's. */
+static inline void count_plain(struct vmk_mm *mm, vmk_vm_flags flags, uint64_t change)
+{
+    if ((flags & VMK_VM_WRITE) != 0)
+        mm->data_vm += change;
+    else if ((flags & VMK_VM_EXEC) != 0)
+        mm->exec_vm += change;
+    if ((flags & VMK_VM_ACCOUNT) != 0)
+        mm->accounted_vm += change;
+}
+
 static void note_peaks(struct vmk_mm *mm)
 {
     mm->peak_vm = vmki_max(mm->peak_vm, mm->total_vm);
     mm->nr_vmas_peak = vmki_max(mm->nr_vmas_peak, mm->tree.nr_entries);
 }
 
+/*
+ * Where an edit inside one leaf does not do, at the finger: memory for a splice. False when memory is short; and in a lane,
+ * where the part's root must keep its level.
+ */
+static VMKI_NOINLINE bool may_splice(struct vmk_mm *mm, vmk_addr until, unsigned nr_new)
+{
+    const struct vmki_cursor *cursor = &mm->finger.at;
+
+    return (mm->whole == mm || vmki_cursor_keeps_root(cursor, until, nr_new)) &&
+           vmki_cursor_reserve(cursor, until, nr_new);
+}
+
 /* ---- mmap ---- */
+
+/* Nothing overlaps the range above the finger, or touches it. */
+static VMKI_NOINLINE bool stands_alone(const struct vmki_finger *finger, const struct vmki_tree_entry *entry)
+{
+    struct vmki_tree_entry before;
+
+    return (finger->entry.item == NULL || finger->entry.start > entry->end) &&
+           (!vmki_cursor_before(&finger->at, &before) || before.end < entry->start);
+}
 
 /* Anonymous private memory, where it is asked for or where a search finds room, that touches nothing. */
 bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, struct vmk_result *result)
@@ -73,6 +105,7 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
     struct vmki_place place = {.hint = request->address, .len = len, .flags = request->flags};
     struct vmki_finger *finger = &mm->finger;
     struct vmki_tree_entry entry;
+    bool in_leaf;
 
     if ((request->flags & ~(uint32_t)VMK_MAP_FIXED) != kind || !vmki_mm_is_plain(mm) ||
         !vmki_prot_is_plain(mm, request->prot) || (request->offset | (request->address & (mm->page_size - 1))) != 0 ||
@@ -83,19 +116,26 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
     entry.end = entry.start + len;
     entry.flags = request->prot | VMK_VM_MAY_ACCESS | (mm->settings->soft_dirty != 0 ? VMK_VM_SOFTDIRTY : 0);
     vmki_seek(mm, entry.start);
-    if (!vmki_cursor_insert_fits(&finger->at, entry.start, entry.end) || !vmki_may_expand(mm, entry.flags, pages, 0))
+    in_leaf = vmki_cursor_insert_fits(&finger->at, entry.start, entry.end);
+    if ((!in_leaf && (!stands_alone(finger, &entry) || !may_splice(mm, entry.end, 1))) ||
+        !vmki_may_expand(mm, entry.flags, pages, 0))
         return false;
     if (vmki_is_accountable(entry.flags)) {
         if (vmki_charge(mm, pages) != 0)
             return false;
         entry.flags |= VMK_VM_ACCOUNT;
     }
-    vmki_count_area(mm, entry.flags, pages, 1);
+    mm->total_vm += pages;
+    count_plain(mm, entry.flags, pages);
     entry.flags |= VMKI_VM_BARE;
     entry.item = vmki_mm_take_bare(mm);
     area_set(&entry);
-    vmki_cursor_insert(&finger->at, &entry);
-    finger_set(finger, &entry);
+    if (VMKI_LIKELY(in_leaf)) {
+        vmki_cursor_insert(&finger->at, &entry);
+        finger_set(finger, &entry);
+    } else {
+        vmki_finger_splice(mm, entry.start, entry.end, &entry, 1);
+    }
     note_peaks(mm);
     mm->counters.vma_new++;
     mm->counters.mmap++;
@@ -111,18 +151,27 @@ bool vmki_quick_munmap(struct vmk_mm *mm, const struct vmk_munmap_request *reque
     const struct vmki_finger *finger;
     struct vmk_vma *vma;
     vmk_vm_flags flags;
+    bool in_leaf;
 
     if (!vmki_mm_is_plain(mm) || len == 0)
         return false;
     finger = vmki_seek(mm, request->address);
     vma = finger->entry.item;
     if (vma == NULL || finger->entry.start != request->address || finger->entry.end != request->address + len ||
-        !vmki_area_is_plain(finger->entry.flags, vma) || !vmki_cursor_erase_fits(&finger->at))
+        !vmki_area_is_plain(finger->entry.flags, vma))
+        return false;
+    in_leaf = vmki_cursor_erase_fits(&finger->at);
+    if (!in_leaf && !may_splice(mm, finger->entry.end, 0))
         return false;
     flags = finger->entry.flags;
-    vmki_finger_forget(mm);
-    vmki_cursor_erase(&mm->finger.at);
-    vmki_count_area(mm, flags, pages, -1);
+    if (VMKI_LIKELY(in_leaf)) {
+        vmki_finger_forget(mm);
+        vmki_cursor_erase(&mm->finger.at);
+    } else {
+        vmki_finger_splice(mm, finger->entry.start, finger->entry.end, NULL, 0);
+    }
+    mm->total_vm -= pages;
+    count_plain(mm, flags, 0 - pages);
     if ((flags & VMK_VM_ACCOUNT) != 0)
         vmki_uncharge(mm, pages);
     if (VMKI_LIKELY((flags & VMKI_VM_BARE) != 0)) {
@@ -137,12 +186,18 @@ bool vmki_quick_munmap(struct vmk_mm *mm, const struct vmk_munmap_request *reque
 
 /* ---- mprotect ---- */
 
-/* What becomes of the areas: entries that take the place of the nr_old from the finger, or from the one before it, on. */
-struct tiling {
+/* Entries that take the place of nr_old from the finger, or from the one before it, on. */
+struct tiles {
     struct vmki_tree_entry entry[3];
     unsigned nr, nr_old;
-    unsigned middle;             /* the entry that has the range afterwards */
-    bool from_before;            /* the entry before the finger is one of the old ones */
+    unsigned middle;  /* the entry that has the range afterwards */
+    bool from_before; /* the entry before the finger is one of the old ones */
+    bool in_leaf;     /* all of it is a matter of one leaf */
+};
+
+/* What becomes of the areas. */
+struct tiling {
+    struct tiles tiles;
     struct vmk_vma *gone[2];     /* areas that are no entry any more */
     struct vmki_anon_vma *adopt; /* the middle one gets it */
     unsigned refused_flags, refused_pgoff, refused_anon_vma;
@@ -150,7 +205,35 @@ struct tiling {
 
 static void tile_add(struct tiling *tiling, vmk_addr start, vmk_addr end, vmk_vm_flags flags, struct vmk_vma *vma)
 {
-    tiling->entry[tiling->nr++] = (struct vmki_tree_entry){.start = start, .end = end, .flags = flags, .item = vma};
+    tiling->tiles.entry[tiling->tiles.nr++] =
+        (struct vmki_tree_entry){.start = start, .end = end, .flags = flags, .item = vma};
+}
+
+static VMKI_NOINLINE bool tiles_may_splice(struct vmk_mm *mm, const struct tiles *tiles)
+{
+    vmki_seek(mm, tiles->entry[0].start);
+    return may_splice(mm, tiles->entry[tiles->nr - 1].end, tiles->nr);
+}
+
+/* Can it be done? The old entries are not all in the leaf, or it is too full, or would be too empty: then by a splice. */
+static VMKI_INLINE bool tiles_may(struct vmk_mm *mm, struct tiles *tiles)
+{
+    tiles->in_leaf = vmki_cursor_tile_fits(&mm->finger.at, tiles->from_before, tiles->nr_old, tiles->nr);
+    return VMKI_LIKELY(tiles->in_leaf) || tiles_may_splice(mm, tiles);
+}
+
+static VMKI_INLINE void tiles_put(struct vmk_mm *mm, const struct tiles *tiles)
+{
+    struct vmki_finger *finger = &mm->finger;
+
+    if (VMKI_UNLIKELY(!tiles->in_leaf)) {
+        vmki_finger_splice(mm, tiles->entry[0].start, tiles->entry[tiles->nr - 1].end, tiles->entry, tiles->nr);
+        return;
+    }
+    finger->at.slot[0] = (uint8_t)(finger->at.slot[0] - tiles->from_before);
+    vmki_cursor_tile(&finger->at, tiles->nr_old, tiles->entry, tiles->nr);
+    finger->at.slot[0] = (uint8_t)(finger->at.slot[0] + tiles->middle);
+    finger_set(finger, &tiles->entry[tiles->middle]);
 }
 
 /* What of an area counts for a merge, if it is plain. */
@@ -218,8 +301,8 @@ static bool tile_joins(struct tiling *tiling, const struct vmki_tree_entry *entr
         own_last.flags &= ~VMKI_VM_FORKED;
         joins_next = kinds_agree(tiling, &own_first, &own_last);
     }
-    tiling->from_before = joins_prev;
-    tiling->nr_old = 1u + joins_prev + joins_next;
+    tiling->tiles.from_before = joins_prev;
+    tiling->tiles.nr_old = 1u + joins_prev + joins_next;
     if (joins_prev) {
         vmk_vm_flags flags = adopt(tiling, &first, &middle);
 
@@ -236,7 +319,7 @@ static bool tile_joins(struct tiling *tiling, const struct vmki_tree_entry *entr
             tile_add(tiling, entry->start, part->start, entry->flags, vma);
         else
             tiling->gone[0] = vma;
-        tiling->middle = tiling->nr;
+        tiling->tiles.middle = tiling->tiles.nr;
         tile_add(tiling, part->start, after->end, adopt(tiling, &last, &middle), next);
     }
     return joins_prev || joins_next;
@@ -251,10 +334,10 @@ static bool tile_cuts(struct tiling *tiling, struct vmk_mm *mm, const struct vmk
 
     if (mm->tree.nr_entries + nr_new > vmki_max_map_count(mm) || !vmki_mm_reserve_vmas(mm, nr_new, 0))
         return false;
-    tiling->nr_old = 1;
+    tiling->tiles.nr_old = 1;
     if (part->start > entry->start)
         tile_add(tiling, entry->start, part->start, entry->flags, NULL);
-    tiling->middle = tiling->nr;
+    tiling->tiles.middle = tiling->tiles.nr;
     tile_add(tiling, part->start, part->end, part->flags, vma);
     if (part->end < entry->end)
         tile_add(tiling, part->end, entry->end, entry->flags, NULL);
@@ -266,21 +349,23 @@ static void tile_count(struct vmk_mm *mm, const struct tiling *tiling)
     mm->counters.refuse_flags += tiling->refused_flags;
     mm->counters.refuse_pgoff += tiling->refused_pgoff;
     mm->counters.refuse_anon_vma += tiling->refused_anon_vma;
-    if (tiling->nr_old == 3)
+    if (tiling->tiles.nr_old == 3)
         mm->counters.merge_both++;
-    else if (tiling->from_before)
+    else if (tiling->tiles.from_before)
         mm->counters.merge_prev++;
-    else if (tiling->nr_old == 2)
+    else if (tiling->tiles.nr_old == 2)
         mm->counters.merge_next++;
 }
 
 /* The areas become what the entries say; those without one get one, with the properties of `vma`. */
 static void tile_areas(struct vmk_mm *mm, struct tiling *tiling, const struct vmk_vma *vma)
 {
+    struct tiles *tiles = &tiling->tiles;
+
     if (tiling->adopt != NULL)
-        vmki_vma_set_refs(tiling->entry[tiling->middle].item, tiling->adopt, NULL);
-    for (unsigned i = 0; i < tiling->nr; i++) {
-        struct vmki_tree_entry *entry = &tiling->entry[i];
+        vmki_vma_set_refs(tiles->entry[tiles->middle].item, tiling->adopt, NULL);
+    for (unsigned i = 0; i < tiles->nr; i++) {
+        struct vmki_tree_entry *entry = &tiles->entry[i];
 
         if (entry->item == NULL) {
             entry->item = vmki_mm_take_vma(mm, false);
@@ -293,37 +378,25 @@ static void tile_areas(struct vmk_mm *mm, struct tiling *tiling, const struct vm
     }
 }
 
-static void tile_publish(struct vmk_mm *mm, struct tiling *tiling)
-{
-    struct vmki_finger *finger = &mm->finger;
-
-    if (tiling->from_before)
-        finger->at.slot[0]--;
-    vmki_cursor_tile(&finger->at, tiling->nr_old, tiling->entry, tiling->nr);
-    finger->at.slot[0] = (uint8_t)(finger->at.slot[0] + tiling->middle);
-    finger_set(finger, &tiling->entry[tiling->middle]);
-    for (unsigned i = 0; i < 2; i++)
-        if (tiling->gone[i] != NULL)
-            vmki_mm_retire_vma(mm, tiling->gone[i]);
-}
-
 /* Any part of an area, with whatever touches it. */
 static VMKI_NOINLINE bool tile_any(struct vmk_mm *mm, const struct vmki_tree_entry *part,
                                    const struct vmki_tree_entry *before, const struct vmki_tree_entry *after)
 {
-    struct vmki_cursor *cursor = &mm->finger.at;
     struct vmki_tree_entry entry = mm->finger.entry;
-    struct tiling tiling = {.nr = 0};
+    struct tiling tiling = {.tiles = {.nr = 0}};
 
     if ((before->item != NULL && !vmki_area_is_plain(before->flags, before->item)) ||
         (after->item != NULL && !vmki_area_is_plain(after->flags, after->item)))
         return false;
     if ((!tile_joins(&tiling, &entry, part, before, after) && !tile_cuts(&tiling, mm, &entry, part)) ||
-        !vmki_cursor_tile_fits(cursor, tiling.nr_old, tiling.nr))
+        !tiles_may(mm, &tiling.tiles))
         return false;
     tile_count(mm, &tiling);
     tile_areas(mm, &tiling, entry.item);
-    tile_publish(mm, &tiling);
+    tiles_put(mm, &tiling.tiles);
+    for (unsigned i = 0; i < 2; i++)
+        if (tiling.gone[i] != NULL)
+            vmki_mm_retire_vma(mm, tiling.gone[i]);
     return true;
 }
 
@@ -333,43 +406,44 @@ static VMKI_NOINLINE bool tile_any(struct vmk_mm *mm, const struct vmki_tree_ent
  */
 static bool tile_inside(struct vmk_mm *mm, const struct vmki_tree_entry *part)
 {
-    struct vmki_finger *finger = &mm->finger;
-    struct vmk_vma *vma = finger->entry.item;
-    struct vmki_tree_entry tile[3];
+    struct vmki_tree_entry entry = mm->finger.entry;
+    struct tiles tiles;
 
-    if (mm->tree.nr_entries + 2 > vmki_max_map_count(mm) || !vmki_mm_reserve_vmas(mm, 3, 0) ||
-        !vmki_cursor_tile_fits(&finger->at, 1, 3))
+    tiles.nr = 3;
+    tiles.nr_old = 1;
+    tiles.middle = 1;
+    tiles.from_before = false;
+    tiles.entry[0] = (struct vmki_tree_entry){entry.start, part->start, entry.flags, NULL};
+    tiles.entry[1] = *part;
+    tiles.entry[2] = (struct vmki_tree_entry){part->end, entry.end, entry.flags, NULL};
+    if (mm->tree.nr_entries + 2 > vmki_max_map_count(mm) || !vmki_mm_reserve_vmas(mm, 3, 0) || !tiles_may(mm, &tiles))
         return false;
-    tile[0] = (struct vmki_tree_entry){finger->entry.start, part->start, finger->entry.flags, vmki_mm_take_bare(mm)};
-    tile[1] = (struct vmki_tree_entry){part->start, part->end, part->flags, vmki_mm_take_bare(mm)};
-    tile[2] = (struct vmki_tree_entry){part->end, finger->entry.end, finger->entry.flags, vmki_mm_take_bare(mm)};
-    area_set(&tile[0]);
-    area_set(&tile[1]);
-    area_set(&tile[2]);
-    vmki_cursor_tile(&finger->at, 1, tile, 3);
-    finger->at.slot[0]++;
-    finger_set(finger, &tile[1]);
-    vmki_mm_end_bare(mm, vma);
+    for (unsigned i = 0; i < 3; i++) {
+        tiles.entry[i].item = vmki_mm_take_bare(mm);
+        area_set(&tiles.entry[i]);
+    }
+    tiles_put(mm, &tiles);
+    vmki_mm_end_bare(mm, entry.item);
     mm->counters.vma_new += 2;
     mm->counters.split += 2;
     return true;
 }
 
 /* A whole bare area that becomes one with its bare neighbours: the lower one takes it and the upper one in. */
-static bool tile_between(struct vmk_mm *mm, const struct vmki_tree_entry *part, const struct vmki_tree_entry *before,
-                         const struct vmki_tree_entry *after)
+static bool tile_between(struct vmk_mm *mm, const struct vmki_tree_entry *before, const struct vmki_tree_entry *after)
 {
-    struct vmki_finger *finger = &mm->finger;
-    struct vmki_tree_entry tile = {before->start, after->end, before->flags, before->item};
-    struct vmk_vma *vma = finger->entry.item;
+    struct vmk_vma *vma = mm->finger.entry.item;
+    struct tiles tiles;
 
-    if (((before->flags ^ part->flags) | (part->flags ^ after->flags)) & ~VMKI_VM_MERGE_IGNORED ||
-        !vmki_cursor_tile_fits(&finger->at, 3, 1))
+    tiles.nr = 1;
+    tiles.nr_old = 3;
+    tiles.middle = 0;
+    tiles.from_before = true;
+    tiles.entry[0] = (struct vmki_tree_entry){before->start, after->end, before->flags, before->item};
+    if (!tiles_may(mm, &tiles))
         return false;
-    area_set(&tile);
-    finger->at.slot[0]--;
-    vmki_cursor_tile(&finger->at, 3, &tile, 1);
-    finger_set(finger, &tile);
+    area_set(&tiles.entry[0]);
+    tiles_put(mm, &tiles);
     vmki_mm_end_bare(mm, vma);
     vmki_mm_end_bare(mm, after->item);
     mm->counters.vma_freed += 2;
@@ -377,20 +451,36 @@ static bool tile_between(struct vmk_mm *mm, const struct vmki_tree_entry *part, 
     return true;
 }
 
-/* Gives a part of the finger's area other flags. False when that is no matter of one leaf. */
+/* The entries that touch the finger's, each where wanted; item is NULL where none does. */
+static void find_touching(const struct vmki_finger *finger, bool want_before, bool want_after,
+                          struct vmki_tree_entry *before, struct vmki_tree_entry *after)
+{
+    if (VMKI_LIKELY(vmki_cursor_touching(&finger->at, want_before, want_after, before, after)))
+        return;
+    if (!want_before || !vmki_cursor_before(&finger->at, before) || before->end != finger->entry.start)
+        before->item = NULL;
+    if (!want_after || !vmki_cursor_after(&finger->at, after) || after->start != finger->entry.end)
+        after->item = NULL;
+}
+
+/* Bare, plain, and the same but for what may differ. */
+static bool are_alike(vmk_vm_flags a, vmk_vm_flags b, vmk_vm_flags c)
+{
+    return ((a | b | c) & ~PLAIN_FLAGS) == 0 && (a & b & c & VMKI_VM_BARE) != 0 &&
+           (((a ^ b) | (b ^ c)) & ~VMKI_VM_MERGE_IGNORED) == 0;
+}
+
+/* Gives a part of the finger's area other flags. */
 static bool tile_modify(struct vmk_mm *mm, const struct vmki_tree_entry *part)
 {
     const struct vmki_finger *finger = &mm->finger;
-    bool from_start = part->start == finger->entry.start, to_end = part->end == finger->entry.end;
     struct vmki_tree_entry before, after;
 
-    if (!from_start && !to_end && (part->flags & VMKI_VM_BARE) != 0)
+    if (part->start != finger->entry.start && part->end != finger->entry.end && (part->flags & VMKI_VM_BARE) != 0)
         return tile_inside(mm, part);
-    if (!vmki_cursor_touching(&finger->at, from_start, to_end, &before, &after))
-        return false;
-    if (before.item != NULL && after.item != NULL && (before.flags & part->flags & after.flags & VMKI_VM_BARE) != 0 &&
-        (((before.flags | part->flags | after.flags) & ~PLAIN_FLAGS) == 0) && tile_between(mm, part, &before, &after))
-        return true;
+    find_touching(finger, part->start == finger->entry.start, part->end == finger->entry.end, &before, &after);
+    if (before.item != NULL && after.item != NULL && are_alike(before.flags, part->flags, after.flags))
+        return tile_between(mm, &before, &after);
     return tile_any(mm, part, &before, &after);
 }
 
@@ -422,8 +512,8 @@ bool vmki_quick_mprotect(struct vmk_mm *mm, const struct vmk_mprotect_request *r
             vmki_uncharge(mm, charged);
             return false;
         }
-        vmki_count_area(mm, old, pages, -1);
-        vmki_count_area(mm, part.flags, pages, 1);
+        count_plain(mm, old, 0 - pages);
+        count_plain(mm, part.flags, pages);
         if ((old & ~part.flags & VMK_VM_ACCOUNT) != 0)
             vmki_uncharge(mm, pages);
         note_peaks(mm);

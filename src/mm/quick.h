@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * quick.h - the short way of the three commonest calls, for plain anonymous memory in one leaf of the tree.
+ * quick.h - the short way of the three commonest calls, for plain anonymous memory.
  *
  * Each does the whole call and returns true, or does nothing at all and returns false: then the call takes the long way
  * (plan.h), which knows every rule. Both ways have the same results, counters included; tests/unit/test_quick.c takes both

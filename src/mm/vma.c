@@ -26,10 +26,13 @@ struct vmk_vma *vmki_find_prev(struct vmk_mm *mm, vmk_addr address)
 
 /* ---- The finger ---- */
 
-/* The addresses for which the finger is where it is: those of its entry, and, in the gap below, those from `from` on. */
-static void finger_mark(struct vmki_finger *finger, vmk_addr from)
+/*
+ * The addresses for which the finger is where it is: those of its entry, if it stands on one, and, in the gap below, those from
+ * `from` on.
+ */
+static void finger_mark(struct vmki_finger *finger, vmk_addr from, bool is_there)
 {
-    if (vmki_cursor_entry(&finger->at, &finger->entry)) {
+    if (VMKI_LIKELY(is_there)) {
         finger->low = vmki_min(from, finger->entry.start);
         finger->high = finger->entry.end;
     } else {
@@ -39,6 +42,9 @@ static void finger_mark(struct vmki_finger *finger, vmk_addr from)
     }
 }
 
+/* How far below the finger an address may lie for a look at the entry before: it is in vain for one from anywhere. */
+enum { NEAR_BELOW = 1 << 20 };
+
 /* Merges look at the area before the place, and the next part of a call at the one after. True when the address is there. */
 static bool finger_step(struct vmki_finger *finger, vmk_addr address)
 {
@@ -46,19 +52,23 @@ static bool finger_step(struct vmki_finger *finger, vmk_addr address)
 
     if (finger->low == finger->high || finger->entry.item == NULL)
         return false;
-    if (address < finger->low)
-        return finger->at.slot[0] != 0 && vmki_cursor_before(&finger->at, &entry) && entry.start <= address &&
-               address < entry.end && vmki_cursor_retreat(&finger->at);
-    return address == finger->high && vmki_cursor_advance(&finger->at);
+    if (VMKI_UNLIKELY(address == finger->high))
+        return vmki_cursor_advance(&finger->at);
+    return VMKI_UNLIKELY(finger->low - address <= NEAR_BELOW) && finger->at.slot[0] != 0 &&
+           vmki_cursor_before(&finger->at, &entry) && entry.start <= address && address < entry.end &&
+           vmki_cursor_retreat(&finger->at);
 }
 
 const struct vmki_finger *vmki_seek_far(struct vmk_mm *mm, vmk_addr address)
 {
     struct vmki_finger *finger = &mm->finger;
+    bool is_there;
 
-    if (!finger_step(finger, address))
-        vmki_cursor_seek(&finger->at, &mm->tree, address);
-    finger_mark(finger, address);
+    if (finger_step(finger, address))
+        is_there = vmki_cursor_entry(&finger->at, &finger->entry);
+    else
+        is_there = vmki_cursor_seek_entry(&finger->at, &mm->tree, address, &finger->entry);
+    finger_mark(finger, address, is_there);
     __builtin_prefetch(finger->entry.item); /* most calls go on to the area itself */
     return finger;
 }
@@ -68,7 +78,7 @@ void vmki_finger_splice(struct vmk_mm *mm, vmk_addr from, vmk_addr until, const 
 {
     vmki_seek(mm, from);
     vmki_cursor_splice(&mm->finger.at, until, entries, nr);
-    finger_mark(&mm->finger, nr != 0 ? entries[0].start : from);
+    finger_mark(&mm->finger, nr != 0 ? entries[0].start : from, vmki_cursor_entry(&mm->finger.at, &mm->finger.entry));
 }
 
 bool vmki_range_is_sealed(struct vmk_mm *mm, vmk_addr start, vmk_addr end)

@@ -18,11 +18,28 @@
  */
 enum { LARGE_LEVEL = 3 };
 
-/* Always inlined: compilers leave out calls of functions that do nothing but prefetch. */
-static VMKI_INLINE void fetch_node(const struct vmki_tree_node *node, unsigned from)
+/*
+ * Always inlined: compilers leave out calls of functions that do nothing but prefetch. Without a loop, which costs more than what
+ * it is about.
+ */
+static VMKI_INLINE void fetch_behind_head(const struct vmki_tree_node *node)
 {
-    for (unsigned i = from; i < VMKI_NODE_SIZE; i += 64)
-        __builtin_prefetch((const char *)node + i);
+    const char *at = (const char *)node;
+
+    __builtin_prefetch(at + 64);
+    __builtin_prefetch(at + 128);
+    __builtin_prefetch(at + 192);
+    __builtin_prefetch(at + 256);
+    __builtin_prefetch(at + 320);
+    __builtin_prefetch(at + 384);
+    __builtin_prefetch(at + 448);
+}
+_Static_assert(VMKI_NODE_SIZE == 512, "all of a node is fetched");
+
+static VMKI_INLINE void fetch_node(const struct vmki_tree_node *node)
+{
+    __builtin_prefetch(node);
+    fetch_behind_head(node);
 }
 
 /* The leaf in which the last entry that starts at or below the address is; NULL when the tree is empty. */
@@ -40,7 +57,7 @@ static VMKI_INLINE const struct vmki_tree_leaf *descend(const struct vmki_tree *
         node = vmki_load_acquire(&inner->child[vmki_inner_pivot(inner, address) - inner->pivot]);
     }
     if (height >= LARGE_LEVEL)
-        fetch_node(node, 64);
+        fetch_behind_head(node);
     return vmki_leaf(node);
 }
 
@@ -357,7 +374,7 @@ static bool at_entry(const struct vmki_cursor *cursor)
     return cursor->node[0] && cursor->slot[0] < vmki_order_count(cursor_leaf(cursor)->order);
 }
 
-bool vmki_cursor_seek(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr address)
+static VMKI_INLINE bool seek(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr address)
 {
     struct vmki_tree_node *node = tree->root;
     struct vmki_tree_leaf *leaf;
@@ -376,7 +393,7 @@ bool vmki_cursor_seek(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_ad
         cursor->node[level] = node;
         cursor->slot[level] = (uint8_t)slot;
         node = vmki_inner(node)->child[slot];
-        fetch_node(node, 0); /* a cursor's user goes on to all of a leaf */
+        fetch_node(node); /* a cursor's user goes on to all of a leaf */
     }
     leaf = vmki_leaf(node);
     cursor->node[0] = node;
@@ -388,6 +405,20 @@ bool vmki_cursor_seek(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_ad
         return true;
     cursor->slot[0]--;
     return vmki_cursor_advance(cursor);
+}
+
+bool vmki_cursor_seek(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr address)
+{
+    return seek(cursor, tree, address);
+}
+
+bool vmki_cursor_seek_entry(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr address,
+                            struct vmki_tree_entry *entry)
+{
+    if (!seek(cursor, tree, address))
+        return false;
+    vmki_leaf_entry(cursor_leaf(cursor), cursor->slot[0], entry);
+    return true;
 }
 
 bool vmki_cursor_entry(const struct vmki_cursor *cursor, struct vmki_tree_entry *entry)
@@ -405,7 +436,7 @@ static void fetch_sibling(const struct vmki_cursor *cursor)
     unsigned next = cursor->slot[1] + 1u;
 
     if (next < parent->head.count)
-        fetch_node(parent->child[next], 0);
+        fetch_node(parent->child[next]);
 }
 
 /* Moves to the first entry of the next leaf, or returns false and stays. */

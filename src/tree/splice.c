@@ -171,7 +171,7 @@ static uint64_t largest_gap(const struct vmki_tree_leaf *leaf, unsigned from, un
 }
 
 /* Writes an entry into a free slot, which no reader looks into. */
-static void fill_slot(struct vmki_tree_leaf *leaf, unsigned at, const struct vmki_tree_entry *entry)
+static void fill_slot(struct vmki_tree_leaf *leaf, uint64_t at, const struct vmki_tree_entry *entry)
 {
     struct vmki_tree_slot *slot = &leaf->slot[at];
 
@@ -461,11 +461,12 @@ static bool keeps_filled(const struct vmki_tree *tree, unsigned old, unsigned co
     return count > 0 && (count > VMKI_LEAF_LOW || count >= old || tree->height == 1);
 }
 
-bool vmki_cursor_tile_fits(const struct vmki_cursor *cursor, unsigned nr_old, unsigned nr_new)
+bool vmki_cursor_tile_fits(const struct vmki_cursor *cursor, bool from_before, unsigned nr_old, unsigned nr_new)
 {
-    unsigned count = vmki_order_count(vmki_leaf(cursor->node[0])->order), rest = count - nr_old + nr_new;
+    unsigned count = vmki_order_count(vmki_leaf(cursor->node[0])->order), rank = cursor->slot[0];
 
-    return count + nr_new <= VMKI_LEAF_MAX && keeps_filled(cursor->tree, count, rest);
+    return rank >= from_before && rank - from_before + nr_old <= count && count + nr_new <= VMKI_LEAF_MAX &&
+           keeps_filled(cursor->tree, count, count - nr_old + nr_new);
 }
 
 /* Always inlined: the shapes that are common are compiled by themselves. */
@@ -473,19 +474,21 @@ static VMKI_INLINE void tile(struct vmki_cursor *cursor, unsigned nr_old, const 
                              unsigned nr_new)
 {
     struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
-    uint64_t old = leaf->order, order;
+    uint64_t old = leaf->order, order, come, gone;
     unsigned rank = cursor->slot[0], i;
 
     cursor->tree->nr_entries += nr_new;
     cursor->tree->nr_entries -= nr_old;
     order = vmki_order_splice(old, rank, rank + nr_old, nr_new);
+    come = order >> (4 * rank);
+    gone = old >> (4 * rank);
     vmki_tree_begin_edit(cursor->tree);
     begin_edit(leaf);
     for (i = 0; i < nr_new; i++)
-        fill_slot(leaf, vmki_order_slot(order, rank + i), &new_entries[i]);
+        fill_slot(leaf, (come >>= 4) & 15, &new_entries[i]);
     vmki_store_release(&leaf->order, order);
     for (i = 0; i < nr_old; i++) /* who sees one of these sees the new order */
-        vmki_store_release(&leaf->start[vmki_order_slot(old, rank + i)], VMKI_NO_KEY);
+        vmki_store_release(&leaf->start[(gone >>= 4) & 15], VMKI_NO_KEY);
     end_edit(leaf);
     if (nr_old != nr_new) /* the last keeps its hole, between the others there is none */
         vmki_leaf_replace_holes(leaf, rank, rank + nr_old - 1, 0, nr_new - 1);

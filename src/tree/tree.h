@@ -132,6 +132,9 @@ bool vmki_tree_holds(const struct vmki_tree_look *look);
 
 /* Stands on the first entry that ends above `address`; false when it is past the last one. */
 bool vmki_cursor_seek(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr address);
+/* And says which it is. */
+bool vmki_cursor_seek_entry(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr address,
+                            struct vmki_tree_entry *entry);
 /* The entry under the cursor; false when it is past the last one. */
 bool vmki_cursor_entry(const struct vmki_cursor *cursor, struct vmki_tree_entry *entry);
 /* Its neighbours, without moving; false when there is none. For a cursor past the end the last entry is `before`. */
@@ -191,9 +194,9 @@ bool vmki_cursor_touching(const struct vmki_cursor *cursor, bool want_before, bo
                           struct vmki_tree_entry *before, struct vmki_tree_entry *after);
 /*
  * Tiling: the cursor's entry and the nr_old - 1 after it, which touch one another, give way to nr_new that touch one
- * another and cover the same addresses. No gap changes.
+ * another and cover the same addresses. No gap changes. `fits` may ask of the entry before the cursor's and on.
  */
-bool vmki_cursor_tile_fits(const struct vmki_cursor *cursor, unsigned nr_old, unsigned nr_new);
+bool vmki_cursor_tile_fits(const struct vmki_cursor *cursor, bool from_before, unsigned nr_old, unsigned nr_new);
 void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct vmki_tree_entry *new_entries,
                       unsigned nr_new);
 /* A new entry in the gap below the cursor's own entry, or above all; it may touch neither neighbour. */
