@@ -658,8 +658,6 @@ static int load_mm_end(struct loader *l, struct vmk_mm **mm)
     uint64_t peak, peak_areas;
     int error = load_settle(l);
 
-    if (error == 0)
-        error = load_line_end(l);
     if (error != 0)
         return error;
     l->next = l->first;
@@ -744,8 +742,6 @@ static int load_text(struct loader *l, struct vmk_mm **mms, size_t room, size_t 
 
         if (ends && *nr == room)
             return load_bad(l, "more address spaces than there is room for");
-        if (ends)
-            l->line_at = l->line_end;
         error = ends ? load_mm_end(l, &mms[*nr]) : load_line(l);
         if (error != 0)
             return error;

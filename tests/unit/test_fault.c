@@ -19,6 +19,7 @@ static unsigned at(struct vt *t, vmk_addr address, unsigned access, unsigned fla
     const struct vmk_fault_request request = {.address = address, .access = access, .flags = flags};
 
     assert_int_equal(vmk_mm_fault(t->mm, &request, &fault), 0);
+    assert_memory_equal(&fault.request, &request, sizeof(request));
     vt_validate(t);
     return fault.fault_case;
 }
