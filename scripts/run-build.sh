@@ -22,7 +22,7 @@ begin=$SECONDS
     ctest --test-dir "$work/build" -j "$JOBS" -L "$LABEL" --output-on-failure >>"$work/log"
 ' 2>"$work/err"
 status=$?
-[ $status = 0 ] || tail -n 30 "$work/log"
+[ $status = 0 ] || grep -E -A 15 'error:|\*\*\*|FAILED' "$work/log" | head -n 60
 grep 'tests passed' "$work/log"
 grep -A 2 'divergence in\|from here on' "$work/err" | head -n 20
 tail -n 3 "$work/err"

@@ -113,10 +113,26 @@ areas_of_64m()
 outside 'an allowed mapping'
 [ "$(areas_of_64m)" = 1 ] || fail "$(areas_of_64m) areas of 64 MiB"
 grep -q "^${at#0x}-" "/proc/$child/maps" || fail "no area at $at"
+# One task: it and the tool share a processor.
+if [ "$(nproc)" -gt 1 ]; then
+    shared=$(grep Cpus_allowed_list "/proc/$child/status")
+    [[ $shared =~ :[[:space:]]*[0-9]+$ ]] || fail "more than one processor: $shared"
+    [ "$shared" = "$(grep Cpus_allowed_list "/proc/$tool/status")" ] || fail 'two processors'
+fi
 echo >&9
 exec 9>&-
 wait $tool || fail 'its status'
-"$VMAKIT" run --fail 1000 -- ./decided pause </dev/null >out 2>err
+for nth in $(seq 1 40); do # which of its calls asks for the 64 MiB?
+    "$VMAKIT" run --fail "$nth" -- ./decided pause </dev/null >out 2>err
+    grep -q "call $nth, mmap(0x0, 0x4000000, .* fails on purpose" err && break
+done
+outside 'a mapping that fails on purpose' --fail "$nth"
+[ "$at" = '(nil)' ] || fail "it is at $at"
+[ "$(areas_of_64m)" = 0 ] || fail 'what failed on purpose is in maps'
+[ "$(wc -l <"/proc/$child/maps")" -gt 10 ] || fail 'no map'
+echo >&9
+exec 9>&-
+wait $tool || fail 'its status after a failure on purpose'
 last=$("$VMAKIT" run --check=none --fail 1 -- true 2>&1 | grep -c 'call 1,')
 [ "$last" = 1 ] || fail 'the first call fails'
 if [ "$sanitized" = 0 ]; then
