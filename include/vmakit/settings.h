@@ -67,7 +67,8 @@ enum vmk_arch { VMK_ARCH_X86_64 = 0, VMK_ARCH_ARM64 = 1 };
     X(process_madvise_self, 'K', "process_madvise of oneself accepts every advice (6.13)")                             \
     X(mdwe, 'K', "PR_SET_MDWE is known (6.3)")                                                                         \
     X(overcommit_guess_one, 'K', "overcommit mode 0 refuses only what exceeds all memory and swap in one call (5.x)")  \
-    X(enforce_limits, 'K', "0 switches RLIMIT_*, max_map_count and commit charge off, for comparisons only")
+    X(enforce_limits, 'K',                                                                                             \
+      "0 switches RLIMIT_*, max_map_count and the commit charge of areas off, for comparisons only")
 
 struct vmk_settings {
 #define VMK_SETTING_FIELD(name, judged, meaning) uint64_t name;

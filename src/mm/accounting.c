@@ -54,21 +54,23 @@ bool vmki_lock_allowed(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t byt
 
 int vmki_charge(struct vmk_mm *mm, uint64_t pages)
 {
-    if (pages == 0)
+    if (pages == 0 || mm->settings->enforce_limits == 0)
         return 0;
     if (mm->whole != mm) { /* a lane, which has asked whether it can be refused */
         vmki_commit_count(mm->system, pages);
         return 0;
     }
     return vmki_commit_charge(mm->system, pages, vmki_capable(mm, VMK_CAP_SYS_ADMIN), mm->total_vm, mm->page_shift,
-                              mm->settings->enforce_limits != 0);
+                              true);
 }
 
 void vmki_uncharge(struct vmk_mm *mm, uint64_t pages)
 {
-    if (pages != 0 && mm->whole != mm)
+    if (pages == 0 || mm->settings->enforce_limits == 0)
+        return;
+    if (mm->whole != mm)
         vmki_commit_count(mm->system, 0 - pages);
-    else if (pages != 0)
+    else
         vmki_commit_uncharge(mm->system, pages);
 }
 

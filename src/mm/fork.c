@@ -154,9 +154,9 @@ static int fork_charge(struct fork_work *work)
     struct vmk_mm *mm = work->parent;
     int error = 0;
 
-    if (work->pages != work->charged)
+    if (work->pages != work->charged && mm->settings->enforce_limits != 0)
         error = vmki_commit_charge_many(mm->system, work->pages, work->largest, vmki_capable(mm, VMK_CAP_SYS_ADMIN),
-                                        mm->total_vm, mm->page_shift, mm->settings->enforce_limits != 0);
+                                        mm->total_vm, mm->page_shift, true);
     if (error == 0)
         work->charged = work->pages;
     return error;

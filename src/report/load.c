@@ -610,7 +610,8 @@ static int load_area_fill(struct loader *l, const struct load_area *from, struct
     }
     if (error != 0 || (from->flags & VMK_VM_ACCOUNT) == 0)
         return error;
-    if (vmki_commit_charge(l->system, pages, true, 0, l->mm->page_shift, false) != 0)
+    if (l->mm->settings->enforce_limits != 0 &&
+        vmki_commit_charge(l->system, pages, true, 0, l->mm->page_shift, false) != 0)
         return -VMK_ENOMEM;
     vma->flags |= VMK_VM_ACCOUNT; /* from here on the charge is the area's */
     return 0;

@@ -96,6 +96,7 @@ static void test_limits(void **state)
 
 static void test_limits_off(void **state)
 {
+    struct vmk_mm *child;
     struct vt t;
 
     (void)state;
@@ -110,6 +111,11 @@ static void test_limits_off(void **state)
     assert_ret(vt_mlock(&t, BASE, P(1)), 0);
     assert_ret(vmk_mm_pin(t.mm, 100), 0);
     assert_map(&t, "10000000-10001000 rw-p lo ac anon=a1\n10001000-10002000 r--p\n10002000-10008000 rw-p ac\n");
+    assert_int_equal(vmk_mm_fork(t.mm, &child), 0);
+    vmk_mm_put(child);
+    assert_ret(vt_munmap(&t, BASE + P(4), P(1)), 0);
+    assert_int_equal(vmk_system_committed(t.system), 0);
+    assert_int_equal(vmk_mm_validate(t.mm, NULL, NULL), 0);
     vt_teardown(&t);
 }
 
