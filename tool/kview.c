@@ -320,6 +320,14 @@ static void status_line(struct kview_status *status, const char *line)
     }
 }
 
+void kview_take_status(struct kview *view, const char *text)
+{
+    for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n'), line += line != NULL)
+        if (line[0] == 'V' && line[1] == 'm')
+            status_line(&view->status, line);
+    view->has |= KVIEW_STATUS;
+}
+
 static int read_status(struct kview *view, pid_t pid)
 {
     char path[64], text[8192];
@@ -335,11 +343,8 @@ static int read_status(struct kview *view, pid_t pid)
     int error = got < 0 ? -errno : 0;
     close(fd);
     text[used] = '\0';
-    for (char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n'), line += line != NULL)
-        if (line[0] == 'V' && line[1] == 'm')
-            status_line(&view->status, line);
     if (error == 0)
-        view->has |= KVIEW_STATUS;
+        kview_take_status(view, text);
     return error;
 }
 

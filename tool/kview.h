@@ -39,6 +39,8 @@ struct kview {
 
 enum kview_what { KVIEW_FLAGS = 1u << 0, KVIEW_STATUS = 1u << 1 };
 
+/* The Vm lines of a status that was read otherwise. */
+void kview_take_status(struct kview *view, const char *text);
 /* Reads /proc/PID. `view` may be a zeroed one or one read before (its memory is used again). 0 or -errno. */
 int kview_read(struct kview *view, pid_t pid, unsigned what);
 /* Reads a whole file (of /proc, too) into the view's memory and then as kview_parse does. */

@@ -361,8 +361,9 @@ int trace_space_exec(struct tracer *tracer, struct trace_task *task, const struc
     char status[8192];
     trace_process_read(tracer, task->process, task->tid);
     if (exec_options(task, &options, status, sizeof(status)) != 0 ||
-        kview_read(&tracer->view, task->tid, KVIEW_FLAGS | KVIEW_STATUS) != 0)
+        kview_read(&tracer->view, task->tid, KVIEW_FLAGS) != 0)
         return 0; /* it vanished; its death is reported next */
+    kview_take_status(&tracer->view, status);
     if ((options.personality & VMK_ADDR_NO_RANDOMIZE) == 0)
         options.mmap_base = observed_mmap_base(&tracer->view);
     if (tracer->layout != NULL)

@@ -92,8 +92,10 @@ static bool must_wait(const struct trace_task *task)
 static char state_of(struct trace_task *task)
 {
     char text[256];
-    if (task->stat_fd < 0)
-        task->stat_fd = trace_proc_open(task->tid, "stat");
+    if (task->stat_fd < 0) { /* the thread's own: that of a process adds up all its threads */
+        snprintf(text, sizeof(text), "task/%d/stat", (int)task->tid);
+        task->stat_fd = trace_proc_open(task->tid, text);
+    }
     ssize_t len = pread(task->stat_fd, text, sizeof(text) - 1, 0);
     text[len > 0 ? len : 0] = '\0';
     const char *state = strrchr(text, ')');
