@@ -22,10 +22,13 @@ enum {
     OPTION_CHECK,
     OPTION_KEEP_GOING,
     OPTION_BARE,
-    OPTION_BREAK
+    OPTION_BREAK,
+    OPTION_ACCESSES
 };
 
 static const struct argp_option trace_option_table[] = {
+    {"accesses", OPTION_ACCESSES, NULL, 0,
+     "Stop at read, write, pread64 and pwrite64 too: memory that they could not reach may have an anon_vma", 0},
     {"break", OPTION_BREAK, "RULE", 0, "Break a rule of the engine (test builds); `help' lists them", 0},
     {"check", OPTION_CHECK, "every|N|exit", 0,
      "Compare the maps after every call, every N calls, or at exit only (default: every, less often once the maps are "
@@ -71,6 +74,9 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     int status;
 
     switch (key) {
+    case OPTION_ACCESSES:
+        options->accesses = true;
+        return 0;
     case OPTION_RANDOM:
         options->random = true;
         return 0;

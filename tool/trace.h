@@ -12,6 +12,7 @@
  *   trace_calls.c    from a system call to an engine request, and its result
  *   trace_files.c    open file descriptions and what they open
  *   trace_pages.c    what the engine cannot know: written pages, grown stacks
+ *   trace_access.c   --accesses: memory that the kernel could not reach for the program
  *   trace_check.c    comparing with the kernel, reporting a divergence
  *   trace_report.c   the page of --report, the shadow of --page-size
  *   trace_record.c   the record, and the last calls for a divergence's report
@@ -98,7 +99,11 @@ struct trace_call;
     X(LSEEK, lseek)                                                                                                    \
     X(PREAD64, pread64)                                                                                                \
     X(SCHED_SETAFFINITY, sched_setaffinity)                                                                            \
-    X(SCHED_GETAFFINITY, sched_getaffinity)
+    X(SCHED_GETAFFINITY, sched_getaffinity)                                                                            \
+    X(ACCESS_READ, read)                                                                                               \
+    X(ACCESS_WRITE, write)                                                                                             \
+    X(ACCESS_PREAD, pread64)                                                                                           \
+    X(ACCESS_PWRITE, pwrite64)
 
 enum trace_call_kind {
     TRACE_CALL_NONE,
@@ -230,6 +235,17 @@ enum trace_state {
     TRACE_ENDED
 };
 
+/* --accesses: a call that copies from or to memory, on its way to its end, and not alone with its space. */
+struct trace_access {
+    bool awaited;
+    enum trace_call_kind kind;
+    bool buffer_could_fail;
+    vmk_addr buffer;
+    uint64_t len;
+    pid_t target; /* whose memory the file is (/proc/PID/mem), or 0 */
+    vmk_addr position;
+};
+
 struct trace_task {
     struct trace_task *next;
     pid_t tid;
@@ -243,6 +259,7 @@ struct trace_task {
     int pidfd;
     int stat_fd; /* of /proc */
     struct trace_call call;
+    struct trace_access access;
     struct vmk_plan plan;  /* run: of the call in progress */
     struct vmk_mm *forked; /* run: the child's address space, until the child is there */
     struct trace_apply apply;
@@ -255,7 +272,7 @@ struct trace_task {
 enum trace_check { TRACE_CHECK_AUTO, TRACE_CHECK_EVERY, TRACE_CHECK_SOME, TRACE_CHECK_EXIT, TRACE_CHECK_NONE };
 
 struct trace_options {
-    bool random, map, no_follow, quiet, keep_going, bare;
+    bool random, map, no_follow, quiet, keep_going, bare, accesses;
     enum trace_check check;
     uint64_t check_interval;
     const char *record, *json, *report;
@@ -360,7 +377,8 @@ extern const struct trace_arch trace_arch_native;
 
 /* ---- trace_filter.c ---- */
 /* In the child, before exec: 0 or -errno. `decides`: with the calls that only run stops at. */
-enum { TRACE_FILTER_RUN = 1, TRACE_FILTER_OPENS = 2 }; /* the calls of run; opening files too */
+/* The calls of run; opening files too; those of --accesses. */
+enum { TRACE_FILTER_RUN = 1, TRACE_FILTER_OPENS = 2, TRACE_FILTER_ACCESSES = 4 };
 int trace_filter_load(unsigned what, bool *gave_up_privileges);
 
 /* ---- trace_ptrace.c ---- */
@@ -452,7 +470,9 @@ void trace_record_advice(struct tracer *tracer, struct trace_task *task, const s
                          int64_t value);
 void trace_record_told(struct tracer *tracer, struct trace_task *task, enum record_call call, const uint64_t *args,
                        size_t nr_args);
-void trace_record_fault(struct tracer *tracer, struct trace_task *task, const struct vmk_fault_request *request);
+/* `result` as a record has it: 0, RECORD_SIGNAL, -VMK_EFAULT; NULL: not known. */
+void trace_record_fault(struct tracer *tracer, struct trace_task *task, const struct vmk_fault_request *request,
+                        const int64_t *result);
 void trace_record_child(struct tracer *tracer, struct trace_task *parent, struct trace_task *child, bool shares);
 void trace_record_exit(struct tracer *tracer, struct trace_task *task);
 /* A call that the engine has run, as a record has it; false for one that records leave out. */
@@ -486,6 +506,12 @@ void trace_pages_feed_signal(struct tracer *tracer, struct trace_task *task);
 /* A call reads memory at an address that may be a stack's still to grow. */
 void trace_pages_feed_kernel_read(struct tracer *tracer, struct trace_task *task, vmk_addr address);
 bool trace_pages_has_guard(const struct trace_space *space, vmk_addr start, uint64_t len);
+
+/* ---- trace_access.c ---- */
+bool trace_access_is(enum trace_call_kind kind);
+/* True: the end of the call is to be seen. */
+bool trace_access_enter(struct tracer *tracer, struct trace_task *task);
+void trace_access_leave(struct tracer *tracer, struct trace_task *task, int64_t value);
 
 /* ---- trace_check.c ---- */
 /* Compares the map; false after a divergence, which has been reported. `when` is "after", "at the end of" ... */

@@ -827,6 +827,10 @@ static const struct call_type call_types[TRACE_CALL_COUNT] = {
     CALL(PREAD64, pread64, 4, false, NULL, NULL),
     CALL(SCHED_SETAFFINITY, sched_setaffinity, 3, false, NULL, NULL),
     CALL(SCHED_GETAFFINITY, sched_getaffinity, 3, false, NULL, NULL),
+    CALL(ACCESS_READ, read, 3, false, NULL, NULL),
+    CALL(ACCESS_WRITE, write, 3, false, NULL, NULL),
+    CALL(ACCESS_PREAD, pread64, 4, false, NULL, NULL),
+    CALL(ACCESS_PWRITE, pwrite64, 4, false, NULL, NULL),
     CALL(FOREIGN, foreign, 6, false, enter_foreign, NULL),
 };
 

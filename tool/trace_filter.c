@@ -77,6 +77,8 @@ static int add_rules(scmp_filter_ctx filter, enum trace_call_kind kind)
 /* Calls that say what the limits are, or read what says how the areas are: the program of run sees the engine's. */
 static bool is_wanted(enum trace_call_kind kind, unsigned what)
 {
+    if (trace_access_is(kind))
+        return (what & TRACE_FILTER_ACCESSES) != 0;
     if (kind >= TRACE_CALL_OPEN && kind <= TRACE_CALL_PREAD64)
         return (what & TRACE_FILTER_OPENS) != 0;
     return kind < TRACE_CALL_GETRLIMIT || (what & TRACE_FILTER_RUN) != 0;

@@ -128,18 +128,27 @@ static bool could_have_been_forced(const struct vmk_vma_info *area)
     return (area->flags & VMK_VM_WRITE) == 0 && (area->flags & VMK_VM_MAYWRITE) != 0 && could_gain_anon_vma(&writable);
 }
 
+static void feed_fault_with(struct tracer *tracer, struct trace_task *task, const struct vmk_fault_request *request,
+                            const int64_t *result)
+{
+    struct vmk_fault fault;
+    vmk_mm_fault(task->space->mm, request, &fault);
+    trace_record_fault(tracer, task, request, result);
+}
+
+/* One that the kernel has served. */
 static void feed_fault(struct tracer *tracer, struct trace_task *task, vmk_addr address, unsigned access,
                        unsigned flags)
 {
-    struct vmk_fault_request request = {.address = address, .access = access, .flags = flags};
-    struct vmk_fault fault;
-    vmk_mm_fault(task->space->mm, &request, &fault);
-    trace_record_fault(tracer, task, &request);
+    const struct vmk_fault_request request = {.address = address, .access = access, .flags = flags};
+    feed_fault_with(tracer, task, &request, &(int64_t){0});
 }
 
 void trace_pages_feed_kernel_read(struct tracer *tracer, struct trace_task *task, vmk_addr address)
 {
-    feed_fault(tracer, task, address, VMK_ACCESS_READ, VMK_FAULT_HAS_TABLE);
+    const struct vmk_fault_request request = {
+        .address = address, .access = VMK_ACCESS_READ, .flags = VMK_FAULT_HAS_TABLE};
+    feed_fault_with(tracer, task, &request, NULL); /* whether it can will be seen by the call's result */
 }
 
 static void feed_area(struct tracer *tracer, struct trace_task *task, const struct vmk_vma_info *area)
@@ -337,7 +346,7 @@ static void feed_growth(struct tracer *tracer, struct trace_task *task, const st
     struct vmk_fault fault;
     struct vmk_vma_info grown = {.size = sizeof(grown)};
     char what[160];
-    trace_record_fault(tracer, task, &request);
+    trace_record_fault(tracer, task, &request, NULL);
     vmk_mm_fault(task->space->mm, &request, &fault);
     if (vmk_mm_lookup(task->space->mm, start, &grown) == 0 && grown.start == start)
         return;
@@ -389,9 +398,13 @@ void trace_pages_feed_signal(struct tracer *tracer, struct trace_task *task)
     if (task->space->lost)
         return;
     vmk_addr address = (vmk_addr)(uintptr_t)info.si_addr;
-    unsigned access =
-        trace_arch_native.access_of != NULL ? trace_arch_native.access_of(task, address) : VMK_ACCESS_READ;
-    feed_fault(tracer, task, address, access, VMK_FAULT_USER | VMK_FAULT_HAS_TABLE);
+    bool knows = trace_arch_native.access_of != NULL;
+    const struct vmk_fault_request request = {
+        .address = address,
+        .access = knows ? trace_arch_native.access_of(task, address) : VMK_ACCESS_READ,
+        .flags = VMK_FAULT_USER | VMK_FAULT_HAS_TABLE,
+    };
+    feed_fault_with(tracer, task, &request, knows ? &(int64_t){RECORD_SIGNAL(info.si_signo, info.si_code)} : NULL);
 }
 
 /* Does the child of this call inherit pages? */

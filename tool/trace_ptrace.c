@@ -63,7 +63,8 @@ static long ask(enum __ptrace_request request, pid_t tid, uintptr_t address, uin
 /* A task that vanished meanwhile reports its death through waitpid. */
 static void resume(struct trace_task *task, int signal)
 {
-    bool at_end = (task->state == TRACE_IN_CALL && !task->again) || task->state == TRACE_EXECUTED;
+    bool at_end =
+        (task->state == TRACE_IN_CALL && !task->again) || task->state == TRACE_EXECUTED || task->access.awaited;
     ask(at_end ? PTRACE_SYSCALL : PTRACE_CONT, task->tid, 0, (uintptr_t)signal);
 }
 
@@ -254,6 +255,11 @@ static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
             go_on(task);
         return;
     }
+    if (trace_access_is(call->kind)) {
+        task->access.awaited = is_mirrored(task) && trace_access_enter(tracer, task);
+        go_on(task);
+        return;
+    }
     if (is_mirrored(task) && trace_call_is_memory(call->kind)) {
         take_space(tracer, task);
     }
@@ -266,6 +272,18 @@ static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
     if (task->hidden_flags != 0 && way == TRACE_GO_ON) /* the event of the child, or the end, is where they come back */
         way = TRACE_SEE_END;
     go(tracer, task, way, status);
+}
+
+/* Beside the calls that own the space: the task may have been held back at this stop meanwhile. */
+static void on_access_end(struct tracer *tracer, struct trace_task *task)
+{
+    struct __ptrace_syscall_info info;
+    task->access.awaited = false;
+    if (is_mirrored(task) && ask(PTRACE_GET_SYSCALL_INFO, task->tid, sizeof(info), (uintptr_t)&info) > 0 &&
+        info.op == PTRACE_SYSCALL_INFO_EXIT)
+        trace_access_leave(tracer, task, info.exit.rval);
+    if (!tracer->stop)
+        go_on(task);
 }
 
 static void on_leave(struct tracer *tracer, struct trace_task *task)
@@ -494,7 +512,9 @@ static void on_stop(struct tracer *tracer, struct trace_task *task, int status)
     if (event != 0) {
         on_event(tracer, task, event, status);
     } else if (signal == (SIGTRAP | 0x80)) {
-        if (task->state == TRACE_EXECUTED)
+        if (task->access.awaited)
+            on_access_end(tracer, task);
+        else if (task->state == TRACE_EXECUTED)
             on_executed(tracer, task);
         else
             on_leave(tracer, task);
@@ -580,6 +600,8 @@ static void child_main(const struct tracer *tracer, int go, int failure)
     unsigned what = tracer->mode->decides ? TRACE_FILTER_RUN : 0;
     if (tracer->mode->decides && !options->kernel_proc)
         what |= TRACE_FILTER_OPENS;
+    if (options->accesses)
+        what |= TRACE_FILTER_ACCESSES;
     int error = trace_filter_load(what, &gave_up);
     if (error != 0)
         tell(failure, (struct child_failure){-error, CHILD_FILTER});

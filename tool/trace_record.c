@@ -363,7 +363,8 @@ bool trace_record_event_of(const struct trace_task *task, struct record_event *e
 void trace_record_call(struct tracer *tracer, struct trace_task *task, int64_t value)
 {
     const struct trace_call *call = &task->call;
-    struct record_event event = {.has_result = true, .result = value};
+    /* A guard page in the way is no matter of areas: who has only the record could not know. */
+    struct record_event event = {.has_result = call->page_error == 0, .result = value};
     if (!trace_record_event_of(task, &event))
         return;
     uint64_t number = write_event(tracer, task, &event);
@@ -381,9 +382,11 @@ void trace_record_advice(struct tracer *tracer, struct trace_task *task, const s
     write_event(tracer, task, &event);
 }
 
-void trace_record_fault(struct tracer *tracer, struct trace_task *task, const struct vmk_fault_request *request)
+void trace_record_fault(struct tracer *tracer, struct trace_task *task, const struct vmk_fault_request *request,
+                        const int64_t *result)
 {
-    struct record_event event = {.call = RECORD_fault, .has_result = true};
+    struct record_event event = {
+        .call = RECORD_fault, .has_result = result != NULL, .result = result != NULL ? *result : 0};
     set_args(&event, (uint64_t[]){request->address, request->access, request->flags}, 3);
     write_event(tracer, task, &event);
 }

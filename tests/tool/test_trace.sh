@@ -74,6 +74,13 @@ mirrored 42 'calls, randomised' --random -- ./calls
 mirrored 0 threads -- ./threads
 mirrored 0 'threads, randomised' --random --check=exit -- ./threads
 mirrored 0 faults -- ./faults
+# What the kernel could not reach for the program is seen on demand; without, each of the two ways makes a difference.
+mirrored 0 accesses --accesses -- ./accesses
+mirrored 0 'accesses, randomised' --accesses --random -- ./accesses
+mirrored 42 'calls, with accesses' --accesses -- ./calls
+mirrored 0 'threads, with accesses' --accesses -- ./threads
+run 120 'accesses not looked at, a read' -- ./accesses write
+run 120 'accesses not looked at, a write' -- ./accesses read
 mirrored 0 rings -- ./rings
 mirrored 0 'rings, randomised' --random -- ./rings
 mirrored 3 forks -- ./forks
@@ -102,13 +109,16 @@ says '\[heap\]'
 grep -q 'mmap' "$work/calls.trace" || { echo "FAILED: no mmap in the record"; failures=$((failures + 1)); }
 grep -q '"calls_mirrored"' "$work/calls.json" || { echo "FAILED: json"; failures=$((failures + 1)); }
 # Stripped of results, and with addresses said by where they came from, a record leads to the same maps.
-for program in calls threads forks rings faults stack; do
-    (cd "$work" && "$VMAKIT" trace -q --random --bare --record "$program.trace" -- ./$program) >/dev/null 2>"$work/err"
-    if ! "$VMAKIT" replay "$work/$program.trace" >"$work/out" 2>&1; then
-        echo "FAILED: the record of $program does not replay:"
-        tail -5 "$work/out"
-        failures=$((failures + 1))
-    fi
+# Whole, its results are the engine's too.
+for program in calls threads forks rings faults stack accesses; do
+    for bare in --bare ''; do
+        (cd "$work" && "$VMAKIT" trace -q --random --accesses $bare --record "$program.trace" -- ./$program) >/dev/null 2>"$work/err"
+        if ! "$VMAKIT" replay "$work/$program.trace" >"$work/out" 2>&1; then
+            echo "FAILED: the record $bare of $program does not replay:"
+            tail -5 "$work/out"
+            failures=$((failures + 1))
+        fi
+    done
 done
 mirrored 0 quiet -q -- true
 [ "$(wc -l <"$work/err")" -eq 1 ] || { echo "FAILED: --quiet prints more"; failures=$((failures + 1)); }

@@ -5,7 +5,7 @@ _vmakit_options()
 {
     case $1 in
     trace)
-        echo --bare --check --follow --json --keep-going --map --page-size --quiet --random --record --report --help --usage --version
+        echo --accesses --bare --check --follow --json --keep-going --map --page-size --quiet --random --record --report --help --usage --version
         ;;
     run)
         echo --base --bottom-up --check --fail --guard --kernel-proc --max-map-count --overcommit --overcommit-ratio --page-size --quiet \
