@@ -4,13 +4,6 @@
 #include "base/breaks.h"
 #include "mm/mm.h"
 
-uint64_t vmki_max_map_count(const struct vmk_mm *mm)
-{
-    if (mm->settings->enforce_limits == 0)
-        return UINT64_MAX;
-    return vmki_sysctl(&mm->system->sysctl.max_map_count);
-}
-
 /* A limit in bytes as a number of pages. */
 static uint64_t limit_pages(const struct vmk_mm *mm, uint64_t limit)
 {

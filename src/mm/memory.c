@@ -384,7 +384,7 @@ static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
     return true;
 }
 
-bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
+bool vmki_mm_reserve_more(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
 {
     return (mm->nr_spare_anon >= nr_anon || reserve_areas(mm, false, nr_anon)) &&
            (mm->nr_spare_file >= nr_file || reserve_areas(mm, true, nr_file));

@@ -281,7 +281,12 @@ void vmki_event(struct vmk_mm *mm, enum vmk_event event, vmk_addr start, vmk_add
 /* ---- memory.c: memory of an address space, and what waits for its readers ---- */
 
 /* Makes sure of `nr_anon` and `nr_file` spare areas. False: memory is short. */
-bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file);
+bool vmki_mm_reserve_more(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file);
+static inline bool vmki_mm_reserve_vmas(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
+{
+    return VMKI_LIKELY(mm->nr_spare_anon >= nr_anon && mm->nr_spare_file >= nr_file) ||
+           vmki_mm_reserve_more(mm, nr_anon, nr_file);
+}
 /* Many anonymous areas are to be reserved one by one: allocates them together. The space keeps them until it ends. */
 void vmki_mm_expect_vmas(struct vmk_mm *mm, size_t nr);
 /*
@@ -503,7 +508,10 @@ bool vmki_lock_allowed(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t byt
 /* Would it be within RLIMIT_MEMLOCK to have this many pages locked in all? */
 bool vmki_may_lock_in_all(const struct vmk_mm *mm, uint64_t pages);
 /* max_map_count now; UINT64_MAX when limits are switched off. */
-uint64_t vmki_max_map_count(const struct vmk_mm *mm);
+static inline uint64_t vmki_max_map_count(const struct vmk_mm *mm)
+{
+    return mm->settings->enforce_limits == 0 ? UINT64_MAX : vmki_sysctl(&mm->system->sysctl.max_map_count);
+}
 /* 0 or -VMK_ENOMEM; the commit charge of a private area that is accountable. */
 int vmki_charge(struct vmk_mm *mm, uint64_t pages);
 void vmki_uncharge(struct vmk_mm *mm, uint64_t pages);

@@ -88,6 +88,17 @@ static VMKI_NOINLINE bool may_splice(struct vmk_mm *mm, vmk_addr until, unsigned
 
 /* ---- mmap ---- */
 
+/* Where the memory is to be; false where the long way is to say why not. */
+static inline bool find_place(struct vmk_mm *mm, const struct vmk_mmap_request *request, uint64_t len, vmk_addr *at)
+{
+    const struct vmki_place place = {.hint = request->address, .len = len, .flags = request->flags};
+
+    if ((request->flags & VMK_MAP_FIXED) == 0)
+        return vmki_place(mm, &place, at) == 0;
+    *at = request->address;
+    return len <= mm->task_size_max && *at <= mm->task_size_max - len && *at >= mm->settings->mmap_min_addr;
+}
+
 /* Nothing overlaps the range above the finger, or touches it. */
 static VMKI_NOINLINE bool stands_alone(const struct vmki_finger *finger, const struct vmki_tree_entry *entry)
 {
@@ -102,7 +113,6 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
 {
     const uint32_t kind = VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS;
     uint64_t len = vmki_page_align(mm, request->len), pages = vmki_pages(mm, len);
-    struct vmki_place place = {.hint = request->address, .len = len, .flags = request->flags};
     struct vmki_finger *finger = &mm->finger;
     struct vmki_tree_entry entry;
     bool in_leaf;
@@ -111,7 +121,7 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
         !vmki_prot_is_plain(mm, request->prot) || (request->offset | (request->address & (mm->page_size - 1))) != 0 ||
         len == 0 || ((request->flags & VMK_MAP_FIXED) == 0 && request->address != 0) ||
         mm->tree.nr_entries > vmki_max_map_count(mm) || !vmki_mm_reserve_vmas(mm, 1, 0) ||
-        vmki_place(mm, &place, &entry.start) != 0)
+        !find_place(mm, request, len, &entry.start))
         return false;
     entry.end = entry.start + len;
     entry.flags = request->prot | VMK_VM_MAY_ACCESS | (mm->settings->soft_dirty != 0 ? VMK_VM_SOFTDIRTY : 0);
