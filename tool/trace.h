@@ -192,7 +192,8 @@ struct trace_space {
     uint32_t personality;
     uint64_t imported_peak;              /* VmPeak at execve, kB: it may be higher than what was mapped */
     struct trace_short *recent, *before; /* trace_record.c: the last calls, for a divergence */
-    bool changed;                        /* since the last comparison */
+    struct record_event modes[5]; /* there too: what the areas do not show, as the calls that set it; no pid: not set */
+    bool changed;                 /* since the last comparison */
     uint64_t since_check;
 };
 
@@ -478,6 +479,8 @@ void trace_record_exit(struct tracer *tracer, struct trace_task *task);
 /* A call that the engine has run, as a record has it; false for one that records leave out. */
 bool trace_record_event_of(const struct trace_task *task, struct record_event *event);
 void trace_record_space_end(struct trace_space *space);
+/* Modes that a child inherits. */
+void trace_record_modes_fork(const struct trace_space *from, struct trace_space *to);
 /* The last calls of an address space, with its areas before them, as a record. */
 void trace_record_print_recent(struct trace_task *task, const struct kview *kernel, FILE *out);
 

@@ -424,6 +424,7 @@ int trace_space_fork(struct tracer *tracer, struct trace_task *parent, struct tr
     space->unfinished = parent->space->unfinished;
     space->changed = true;
     space->personality = parent->space->personality;
+    trace_record_modes_fork(parent->space, space);
     space->imported_peak = parent->space->imported_peak;
     trace_space_enter(space, child);
     trace_record_child(tracer, parent, child, false);

@@ -98,6 +98,61 @@ static void write_file_of_area(struct trace_short *recent, const struct vmk_vma_
         write_to_short(recent, area->file);
 }
 
+/* ---- Modes: calls whose effect on later ones no area shows ---- */
+
+enum { MODE_MEMORY_MERGE, MODE_MDWE, MODE_THP_DISABLE, MODE_MLOCKALL, MODE_POLICY };
+
+static void note_mode(struct trace_space *space, const struct record_event *event)
+{
+    struct record_event kept = *event;
+    int mode;
+
+    switch (event->call) {
+    case RECORD_memory_merge:
+        mode = MODE_MEMORY_MERGE;
+        break;
+    case RECORD_mdwe:
+        mode = MODE_MDWE;
+        break;
+    case RECORD_thp_disable:
+        mode = MODE_THP_DISABLE;
+        break;
+    case RECORD_set_mempolicy:
+        mode = MODE_POLICY;
+        break;
+    case RECORD_mlockall:
+    case RECORD_munlockall:
+        mode = MODE_MLOCKALL;
+        kept.args[0].number &= ~UINT64_C(1); /* MCL_CURRENT: the areas have it */
+        if (event->call == RECORD_munlockall || (kept.args[0].number & 2) == 0)
+            kept.pid = 0;
+        break;
+    default:
+        return;
+    }
+    kept.has_result = false;
+    space->modes[mode] = kept;
+}
+
+void trace_record_modes_fork(const struct trace_space *from, struct trace_space *to)
+{
+    memcpy(to->modes, from->modes, sizeof(to->modes));
+    to->modes[MODE_MLOCKALL].pid = 0;
+    if ((to->modes[MODE_MDWE].args[0].number & 2) != 0) /* PR_MDWE_NO_INHERIT */
+        to->modes[MODE_MDWE].pid = 0;
+}
+
+static void write_modes(struct record_writer *writer, const struct trace_task *task)
+{
+    for (size_t i = 0; i < sizeof(task->space->modes) / sizeof(task->space->modes[0]); i++) {
+        struct record_event event = task->space->modes[i];
+        if (event.pid == 0)
+            continue;
+        event.pid = (uint64_t)task->process->tgid;
+        record_call(writer, &event);
+    }
+}
+
 static struct trace_short *short_new(struct tracer *tracer, const struct trace_task *task)
 {
     struct trace_short *recent = calloc(1, sizeof(*recent));
@@ -118,6 +173,7 @@ static struct trace_short *short_new(struct tracer *tracer, const struct trace_t
     for (vmk_addr cursor = 0; vmk_mm_next(task->space->mm, &cursor, &area) == 0;)
         write_file_of_area(recent, &area);
     write_process(recent->writer, task);
+    write_modes(recent->writer, task);
     fflush(recent->stream);
     recent->events_at = recent->len;
     return recent;
@@ -368,6 +424,10 @@ void trace_record_call(struct tracer *tracer, struct trace_task *task, int64_t v
     if (!trace_record_event_of(task, &event))
         return;
     uint64_t number = write_event(tracer, task, &event);
+    if (value == 0) {
+        event.pid = (uint64_t)task->process->tgid;
+        note_mode(task->space, &event);
+    }
     bool is_address = call->expect == TRACE_EXPECT_VALUE || call->expect == TRACE_EXPECT_AIO;
     if (number != 0 && is_address && (value > 0 || value < -4095))
         note_origin(task->space, (vmk_addr)value, length_of(call), number);

@@ -161,6 +161,18 @@ says '^VERDICT: 3 programs, .* addresses predicted, 0 divergences'
 programs 1 no-such-program
 says 'none of these'
 
+# leads_there RULE: the record that the last divergence printed is the kernel's: only the broken engine differs from it.
+leads_there()
+{
+    sed -n '/^vmakit-trace 1/,$p' "$work/err" | grep -vE '^[0-9]+ calls mirrored|^[0-9]+ [^ ]*: [0-9]+ calls' >"$work/short"
+    "$VMAKIT" replay "$work/short" >"$work/out" 2>&1 || { echo "FAILED: the short record of $1:"; tail -n 5 "$work/out"; failures=$((failures + 1)); }
+    "$VMAKIT" replay --break "$1" "$work/short" >"$work/out" 2>&1
+    [ $? -eq 1 ] && return
+    echo "FAILED: the short record of $1 does not lead there"
+    tail -n 5 "$work/out"
+    failures=$((failures + 1))
+}
+
 # A broken rule is noticed by a program that uses it (test builds).
 if "$VMAKIT" trace --break help >/dev/null 2>&1; then
     for rule in merge_file merge_pgoff account_kept protect_partial place_guard place_huge place_again advise_refused; do
@@ -173,6 +185,10 @@ if "$VMAKIT" trace --break help >/dev/null 2>&1; then
         says 'divergence in'
         says '^vmakit-trace 1'
     done
+    run 120 'broken place_huge' --break place_huge -- ./calls
+    leads_there place_huge
+    run 120 "broken account_kept, with modes" --break account_kept -- ./modes
+    leads_there account_kept
 fi
 
 [ $failures -eq 0 ] && echo "all good"
