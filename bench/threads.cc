@@ -2,13 +2,14 @@
 /*
  * threads.cc - several threads in one address space beside as many processes with one each.
  *
- *   threads [--threads=N,N...] [--areas=N] [--rounds=N] [--ms=N] [--tsv]
+ *   threads [--threads=N,N...] [--areas=N] [--rounds=N] [--ms=N] [--realtime] [--tsv]
  *
  * Every worker, thread or process, does the same work on the same layout: a region of its own for each worker, all of them
  * in every space. In a process one worker alone works in its space; in the shared space all do. So the ratio of the two
  * rates is what sharing costs, and what the machine costs (its caches, its other users) falls out. The two take turns, and
  * medians count. Beside the ratio of the rates (operations a second of the clock) stands that of operations a second of
  * processor time, which other users of the machine disturb less, but which does not see a worker that sleeps for a lock.
+ * With --realtime (privileged) nothing else runs on a worker's processor while it is measured: short turns on a busy machine.
  *
  *   lookup          vmk_mm_check_access at random addresses of the whole space
  *   lookup-info     vmk_mm_lookup, all that an area says of itself
@@ -46,7 +47,7 @@ constexpr unsigned MAX_WORKERS = 64, BATCH = 64;
 struct settings {
     std::vector<unsigned> threads;
     unsigned areas = 1000, rounds = 9, ms = 60;
-    bool tsv = false;
+    bool tsv = false, realtime = false;
 } options;
 
 void require(bool holds, const char *what)
@@ -219,7 +220,7 @@ const operation operations[] = {
 
 /* What the workers of one measurement share, also when they are processes. */
 struct board {
-    std::atomic<unsigned> nr_ready;
+    std::atomic<unsigned> nr_ready, nr_running;
     std::atomic<bool> go, stop;
     struct {
         uint64_t nr, clock_ns, processor_ns;
@@ -244,6 +245,16 @@ void pin(unsigned worker)
     sched_setaffinity(0, sizeof(set), &set);
 }
 
+/* The one who ends a turn comes before those who work in it. */
+void be_realtime(int priority)
+{
+    sched_param parameter{};
+
+    parameter.sched_priority = priority;
+    require(!options.realtime || sched_setscheduler(0, SCHED_FIFO | SCHED_RESET_ON_FORK, &parameter) == 0,
+            "--realtime is not permitted");
+}
+
 void *run_worker(void *context)
 {
     const job *mine = static_cast<const job *>(context);
@@ -258,6 +269,10 @@ void *run_worker(void *context)
     mine->shared->nr_ready++;
     while (!mine->shared->go.load(std::memory_order_acquire))
         sched_yield();
+    be_realtime(1);
+    mine->shared->nr_running++;
+    while (mine->shared->nr_running < mine->workers)
+        ;
     const uint64_t clock = now_ns(CLOCK_MONOTONIC), processor = now_ns(CLOCK_THREAD_CPUTIME_ID);
     for (; !mine->shared->stop.load(std::memory_order_relaxed); nr += BATCH)
         for (unsigned i = 0; i < BATCH; i++)
@@ -311,6 +326,8 @@ rates measure(const operation *what, unsigned workers, bool shared_space)
         nanosleep(&wait, nullptr);
     }
     shared->go = true;
+    while (shared->nr_running < workers)
+        nanosleep(&wait, nullptr);
     nanosleep(&length, nullptr);
     shared->stop = true;
     for (pid_t child : children)
@@ -390,6 +407,8 @@ bool take_option(char *argument)
 {
     if (std::strcmp(argument, "--tsv") == 0) {
         options.tsv = true;
+    } else if (std::strcmp(argument, "--realtime") == 0) {
+        options.realtime = true;
     } else if (std::strncmp(argument, "--areas=", 8) == 0) {
         options.areas = static_cast<unsigned>(std::strtoul(argument + 8, nullptr, 10));
     } else if (std::strncmp(argument, "--rounds=", 9) == 0) {
@@ -422,9 +441,11 @@ int main(int argc, char **argv)
         if (!take_option(argv[i]))
             options.rounds = 0;
     if (!options_usable()) {
-        std::fprintf(stderr, "usage: threads [--threads=N,N...] [--areas=N] [--rounds=N] [--ms=N] [--tsv]\n");
+        std::fprintf(stderr,
+                     "usage: threads [--threads=N,N...] [--areas=N] [--rounds=N] [--ms=N] [--realtime] [--tsv]\n");
         return 2;
     }
+    be_realtime(2);
     if (options.threads.empty())
         default_threads();
     if (!options.tsv)

@@ -55,9 +55,10 @@ struct lane {
 /* All written with mm.lock exclusive, or with all lanes' locks; words that others read before they have a lock are atomic. */
 struct vmki_lanes {
     struct headroom headroom[NR_HEADROOMS];
-    bool above;      /* atomic; set with one lane's lock */
-    uint32_t nr;     /* atomic */
-    uint32_t wanted; /* atomic; a hint: a lane that there is not yet, plus 1 */
+    bool above;                /* atomic; set with one lane's lock */
+    int64_t missing[NR_MARKS]; /* atomic; a hint: the headroom that a call would have needed */
+    uint32_t nr;               /* atomic */
+    uint32_t wanted;           /* atomic; a hint: a lane that there is not yet, plus 1 */
     uint64_t epoch;
     uint64_t max_map_count;          /* at the last stop */
     uint64_t nr_exclusive, nr_calls; /* of a window, for the decision to go on */
@@ -161,19 +162,39 @@ static struct headroom *own_headroom(struct vmki_lanes *lanes)
 #endif
 }
 
-/* All headroom and the size keep below the mark; what is left goes to this processor, whose call needed mm.lock. */
+/* Takes up to `wanted` of what other processors have. */
+static int64_t take_headroom(struct vmki_lanes *lanes, unsigned mark, int64_t wanted)
+{
+    int64_t taken = 0;
+
+    for (unsigned i = 0; i < NR_HEADROOMS && taken < wanted; i++) {
+        int64_t *left = &lanes->headroom[i].mark[mark], part = *left < wanted - taken ? *left : wanted - taken;
+
+        *left -= part;
+        taken += part;
+    }
+    return taken;
+}
+
+/*
+ * All headroom and the size keep below the mark; what is left goes to this processor, whose call needed mm.lock. Where a
+ * call found too little, it is taken from others: it may lie where nobody is any more.
+ */
 static void share_headroom(struct vmki_lanes *lanes, unsigned mark, uint64_t size, uint64_t peak)
 {
-    int64_t left = (int64_t)(peak - size);
+    struct headroom *own = own_headroom(lanes);
+    int64_t left = (int64_t)(peak - size), missing = vmki_load_relaxed(&lanes->missing[mark]);
 
     for (unsigned i = 0; i < NR_HEADROOMS; i++)
         left -= lanes->headroom[i].mark[mark];
-    if (left >= 0) {
-        own_headroom(lanes)->mark[mark] += left;
-        return;
-    }
-    for (unsigned i = 0; i < NR_HEADROOMS; i++)
+    for (unsigned i = 0; left < 0 && i < NR_HEADROOMS; i++) {
+        left += lanes->headroom[i].mark[mark];
         lanes->headroom[i].mark[mark] = 0;
+    }
+    if (missing > left)
+        left += take_headroom(lanes, mark, missing - left);
+    own->mark[mark] += left;
+    vmki_store_relaxed(&lanes->missing[mark], 0);
 }
 
 /* A call has changed a size: takes headroom or leaves it. */
@@ -185,6 +206,7 @@ static void use_headroom(struct vmki_lanes *lanes, unsigned mark, int64_t change
         return;
     do {
         if (change > now) {
+            vmki_store_relaxed(&lanes->missing[mark], change);
             vmki_store_relaxed(&lanes->above, true);
             return;
         }

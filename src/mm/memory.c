@@ -18,7 +18,7 @@
 
 enum { BLOCK_MIN = 8, BLOCK_MAX = 448 };
 /* A wait for mm.lock counts as much as so many times without one. */
-enum { WAIT_WEIGHT = 4 };
+enum { WAIT_WEIGHT = 256 };
 
 /* A synchronisation header may say when a list is long. */
 #if !defined(VMK_SYNC_RETIRE_BATCH)

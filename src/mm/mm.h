@@ -101,8 +101,7 @@ struct vmki_lanes; /* lane.h */
 enum { VMKI_NR_LEAVING = 4 };
 
 struct vmk_mm {
-    struct vmki_tree tree;                 /* mm.lock; lock-free readers */
-    struct vmki_tree_memory tree_memory;   /* constant */
+    /* Read by all, written by none: with the root of the tree, but without what every edit writes, in one line. */
     struct vmk_system *system;             /* constant */
     struct vmki_settings *shared_settings; /* a reference */
     const struct vmk_settings *settings;   /* shared_settings->values */
@@ -111,12 +110,23 @@ struct vmk_mm {
     vmk_addr task_size;     /* end of what a hint below va_bits can reach */
     vmk_addr task_size_max; /* end of all: with va_bits_wide */
 
-    struct vmk_sync_rwlock lock;        /* mm.lock */
-    struct vmk_sync_mutex anon_lock;    /* lets faults under mm.lock shared set anon_vma */
-    struct vmki_lanes *lanes;           /* atomic; NULL until writers wait for each other; what is there stays */
-    struct vmk_mm *whole;               /* constant: itself; of a lane the address space that it is of */
-    bool lanes_open;                    /* atomic; written with mm.lock exclusive */
-    uint32_t nr_waits;                  /* mm.lock exclusive: how much writers wait for it, of late */
+    struct vmki_tree tree;               /* mm.lock; lock-free readers */
+    struct vmki_tree_memory tree_memory; /* constant */
+    struct vmk_sync_rwlock lock;         /* mm.lock */
+    struct vmk_sync_mutex anon_lock;     /* lets faults under mm.lock shared set anon_vma */
+    uint32_t nr_waits;                   /* mm.lock exclusive: how much writers wait for it, of late */
+
+    /* Read by faults, and by calls that look for a lane; seldom written. */
+    _Alignas(64) struct vmki_lanes *lanes; /* atomic; NULL until writers wait for each other; what is there stays */
+    struct vmk_mm *whole;                  /* constant: itself; of a lane the address space that it is of */
+    struct vmki_stripe *fault_stripes;     /* counts of faults by processor; NULL until several fault at once */
+    uint32_t fault_processor; /* of the last fault that was counted here, and how often it was another one */
+    uint32_t nr_fault_moves;
+    struct vmki_overlay *overlay; /* write tracking; NULL for most */
+    const struct vmk_backend_ops *backend;
+    void *backend_context;
+    bool lanes_open; /* atomic; written with mm.lock exclusive */
+
     uint32_t users, refs;               /* atomic */
     uint32_t capabilities, personality; /* mm.lock, as all that follows */
     struct vmk_rlimits rlimits;
@@ -137,9 +147,6 @@ struct vmk_mm {
     uint64_t locked_leak; /* part of locked_vm that no area has: Linux's DONTUNMAP moves leave it (mremap.c) */
     uint64_t unknown_merges;
     struct vmk_counters counters;
-    struct vmki_stripe *fault_stripes; /* counts of faults by processor; NULL until several fault at once */
-    uint32_t fault_processor;          /* of the last fault that was counted here, and how often it was another one */
-    uint32_t nr_fault_moves;
 
     /* Memory kept for the next call, and what waits for readers. */
     struct vmk_vma *spare_anon, *spare_file;
@@ -154,19 +161,16 @@ struct vmk_mm {
     struct vmki_finger finger;                           /* mm.lock exclusive */
     struct vmki_plan *call; /* the plan of a one-call verb: with mm.lock exclusive there is one at a time */
 
-    struct vmki_tree reserved;    /* ranges of a foreign host; empty for most */
-    struct vmki_overlay *overlay; /* write tracking; NULL for most */
+    struct vmki_tree reserved; /* ranges of a foreign host; empty for most */
     vmk_change_fn *notice;
     void *notice_context;
-    const struct vmk_backend_ops *backend;
-    void *backend_context;
     struct vmki_member member; /* of the system */
     void *user;
 };
 
 /* From how many waits on lanes are laid out (vmki_mm_lock counts); a synchronisation header may say it. */
 #if !defined(VMK_SYNC_LANES_AFTER)
-#define VMK_SYNC_LANES_AFTER 64
+#define VMK_SYNC_LANES_AFTER 768
 #endif
 enum { VMKI_LANES_AFTER = VMK_SYNC_LANES_AFTER };
 

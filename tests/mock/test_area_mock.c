@@ -76,7 +76,8 @@ static void begin(void *context)
     for (unsigned i = 0; i < 3; i++)
         map(UINT64_C(0x40000000) + 2 * i * PAGE, 1);
     map(BEFORE, 3);
-    map(UNTOUCHED, 1);
+    for (unsigned i = 0; i < 5; i++)
+        map(UNTOUCHED + 2 * i * PAGE, 1);
     if (vmk_mm_fault(world.mm, &write, &fault) != 0 || vmk_mremap(world.mm, &move, NULL) != 0 ||
         vmk_mm_lookup(world.mm, WRITTEN, &info) != 0)
         mock_violation("no written area");
@@ -103,16 +104,29 @@ static void run_loses(void *context, unsigned number)
         look(WRITTEN, world.anon_vma, BEFORE / PAGE);
 }
 
-/* The memory of the untouched one becomes a part of the written one. */
+/* The memory of the untouched one becomes a part of the written one. (Two areas go at once: one alone would wait for its turn.) */
 static void run_becomes(void *context, unsigned number)
 {
     (void)context;
     if (number == 0) {
-        unmap(UNTOUCHED, 1);
+        unmap(UNTOUCHED, 3);
         protect(WRITTEN + PAGE);
     } else {
         look(UNTOUCHED, 0, UNTOUCHED / PAGE);
     }
+}
+
+/* The same for one alone, which waits until others have gone. */
+static void run_becomes_later(void *context, unsigned number)
+{
+    (void)context;
+    if (number != 0) {
+        look(UNTOUCHED, 0, UNTOUCHED / PAGE);
+        return;
+    }
+    for (unsigned i = 0; i < 5; i++)
+        unmap(UNTOUCHED + 2 * i * PAGE, 1);
+    protect(WRITTEN + PAGE);
 }
 
 static bool explore(void (*thread)(void *context, unsigned number), unsigned weaknesses, struct mock_report *report)
@@ -146,11 +160,18 @@ static void test_area_becomes_another(void **state)
     test_area(run_becomes);
 }
 
+static void test_area_becomes_another_later(void **state)
+{
+    (void)state;
+    test_area(run_becomes_later);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_area_loses_what_hangs_of_it),
         cmocka_unit_test(test_area_becomes_another),
+        cmocka_unit_test(test_area_becomes_another_later),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

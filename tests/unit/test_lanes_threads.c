@@ -198,6 +198,53 @@ static void test_limits_and_marks(void **state)
     vt_teardown(&t);
 }
 
+/* What one processor has left below the marks is not lost to a thread that goes on on another one. */
+static void use_processor(unsigned number)
+{
+    cpu_set_t all, one;
+
+    CPU_ZERO(&one);
+    assert_int_equal(sched_getaffinity(0, sizeof(all), &all), 0);
+    for (int i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &all) && number-- == 0)
+            CPU_SET(i, &one);
+    if (CPU_COUNT(&one) == 1)
+        sched_setaffinity(0, sizeof(one), &one);
+}
+
+static void test_marks_on_another_processor(void **state)
+{
+    cpu_set_t all;
+    uint64_t with_mm_lock;
+    struct vt t;
+
+    (void)state;
+    sched_getaffinity(0, sizeof(all), &all);
+    if (CPU_COUNT(&all) < 2)
+        skip();
+    vt_setup(&t);
+    for (unsigned i = 0; i < 3 * NR_BASE; i++)
+        vt_anon(&t, REGION(0) + 4 * i * VT_PAGE, 3 * VT_PAGE, VT_RW);
+    want_lanes(t.mm);
+    for (unsigned i = 0; i < 1000; i++) {
+        vmk_addr at = REGION(0) + (4 * (i % NR_BASE + NR_BASE) + 1) * VT_PAGE;
+
+        if (i % 250 == 0) {
+            sched_setaffinity(0, sizeof(all), &all);
+            use_processor(i / 250 % 2);
+        }
+        assert_ret(vt_mprotect(&t, at, VT_PAGE, VT_R), 0);
+        assert_ret(vt_mprotect(&t, at, VT_PAGE, VT_RW), 0);
+    }
+    sched_setaffinity(0, sizeof(all), &all);
+    assert_true(nr_lanes(t.mm) > 1);
+    with_mm_lock = t.mm->counters.mprotect;
+    print_message("%llu of 2000 calls with mm.lock\n", (unsigned long long)with_mm_lock);
+    assert_true(with_mm_lock < 400);
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
 /* ---- What lanes must not miss ---- */
 
 /* A space in which lanes are open, and used. */
@@ -387,9 +434,13 @@ static void test_threads(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_as_without), cmocka_unit_test(test_limits_and_marks),
-        cmocka_unit_test(test_reserved_ranges), cmocka_unit_test(test_taken_twice),
-        cmocka_unit_test(test_forked),          cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_same_as_without),
+        cmocka_unit_test(test_limits_and_marks),
+        cmocka_unit_test(test_marks_on_another_processor),
+        cmocka_unit_test(test_reserved_ranges),
+        cmocka_unit_test(test_taken_twice),
+        cmocka_unit_test(test_forked),
+        cmocka_unit_test(test_threads),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
