@@ -12,36 +12,6 @@
 
 /* ---- Lookups without a lock ---- */
 
-/*
- * From this level of the root on, a leaf is most likely not in a near cache: all its lines are asked for at once, since
- * which of them a search needs follows from the first ones only.
- */
-enum { LARGE_LEVEL = 3 };
-
-/*
- * Always inlined: compilers leave out calls of functions that do nothing but prefetch. Without a loop, which costs more than what
- * it is about.
- */
-static VMKI_INLINE void fetch_behind_head(const struct vmki_tree_node *node)
-{
-    const char *at = (const char *)node;
-
-    __builtin_prefetch(at + 64);
-    __builtin_prefetch(at + 128);
-    __builtin_prefetch(at + 192);
-    __builtin_prefetch(at + 256);
-    __builtin_prefetch(at + 320);
-    __builtin_prefetch(at + 384);
-    __builtin_prefetch(at + 448);
-}
-_Static_assert(VMKI_NODE_SIZE == 512, "all of a node is fetched");
-
-static VMKI_INLINE void fetch_node(const struct vmki_tree_node *node)
-{
-    __builtin_prefetch(node);
-    fetch_behind_head(node);
-}
-
 /* The leaf in which the last entry that starts at or below the address is; NULL when the tree is empty. */
 static VMKI_INLINE const struct vmki_tree_leaf *descend(const struct vmki_tree *tree, uint64_t address)
 {
@@ -56,8 +26,8 @@ static VMKI_INLINE const struct vmki_tree_leaf *descend(const struct vmki_tree *
 
         node = vmki_load_acquire(&inner->child[vmki_inner_pivot(inner, address) - inner->pivot]);
     }
-    if (height >= LARGE_LEVEL)
-        fetch_behind_head(node);
+    if (height >= VMKI_LARGE_LEVEL)
+        vmki_fetch_behind_head(node);
     return vmki_leaf(node);
 }
 
@@ -393,7 +363,7 @@ static VMKI_INLINE bool seek(struct vmki_cursor *cursor, struct vmki_tree *tree,
         cursor->node[level] = node;
         cursor->slot[level] = (uint8_t)slot;
         node = vmki_inner(node)->child[slot];
-        fetch_node(node); /* a cursor's user goes on to all of a leaf */
+        vmki_fetch_node(node); /* a cursor's user goes on to all of a leaf */
     }
     leaf = vmki_leaf(node);
     cursor->node[0] = node;
@@ -436,7 +406,7 @@ static void fetch_sibling(const struct vmki_cursor *cursor)
     unsigned next = cursor->slot[1] + 1u;
 
     if (next < parent->head.count)
-        fetch_node(parent->child[next]);
+        vmki_fetch_node(parent->child[next]);
 }
 
 /* Moves to the first entry of the next leaf, or returns false and stays. */

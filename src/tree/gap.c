@@ -78,6 +78,7 @@ struct walk {
     const struct vmki_tree *tree;
     uint64_t limit; /* start of the first entry behind the node in hand; not on the way up */
     unsigned height;
+    bool is_whole; /* else only tree and limit are set: the way was not noted */
     const struct vmki_tree_inner *above[VMKI_TREE_MAX_HEIGHT];
     int slot[VMKI_TREE_MAX_HEIGHT];
 };
@@ -200,7 +201,7 @@ static VMKI_INLINE void note_above(const struct walk *walk, const struct vmki_tr
     if (VMKI_LIKELY(at < 4 * vmki_order_count(order)))
         gap->flags = vmki_load_relaxed(&leaf->slot[order >> at >> 4 & 15].flags);
     /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written on the way down */
-    else if (walk->height > 1 && walk->slot[1] + 1 < walk->above[1]->head.count)
+    else if (walk->is_whole && walk->height > 1 && walk->slot[1] + 1 < walk->above[1]->head.count)
         gap->flags = front_flags(child_of(walk->above[1], walk->slot[1] + 1));
     else
         gap->flags = flags_at(walk->tree, next);
@@ -307,6 +308,7 @@ static VMKI_INLINE bool begin(struct walk *walk, struct want *want, const struct
     walk->tree = tree;
     walk->limit = want->high; /* for the highest: what is above the last entry has been looked at */
     walk->height = root->level + 1u;
+    walk->is_whole = true;
     return true;
 }
 
@@ -358,7 +360,35 @@ static VMKI_INLINE const struct vmki_tree_node *go_down_bounded(struct walk *wal
             walk->limit = vmki_load_relaxed(&inner->pivot[slot + 1]);
         node = child_of(inner, slot);
     }
+    if (walk->height > VMKI_LARGE_LEVEL)
+        vmki_fetch_behind_head(node);
     return node;
+}
+
+/*
+ * The highest hole of all, where nothing is above want->high: the short way, which notes nothing of where it went.
+ */
+static VMKI_INLINE enum outcome search_top(const struct vmki_tree *tree, struct want *want, struct vmki_gap *gap)
+{
+    const struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
+    struct walk walk;
+
+    if (!begin(&walk, want, tree, node))
+        return NOT_BEYOND;
+    walk.is_whole = false;
+    while (node->level != 0) {
+        const struct vmki_tree_inner *inner = vmki_inner_const(node);
+        int slot = inner->head.count - 1;
+
+        if (VMKI_UNLIKELY(gap_of(inner, slot) < want->len)) {
+            slot = slot_below(inner, slot, want->len);
+            if (slot < 0) /* in the root, and there are none elsewhere */
+                return NOT_BEYOND;
+            walk.limit = vmki_load_relaxed(&inner->pivot[slot + 1]);
+        }
+        node = child_of(inner, slot);
+    }
+    return leaf_highest(&walk, want, vmki_leaf_const(node), gap);
 }
 
 /* Searches the gaps behind entries, from the last entry that starts below want->high down. */
@@ -469,19 +499,45 @@ static inline bool found_above_all(struct vmki_gap *gap, vmk_addr start)
     return true;
 }
 
-bool vmki_tree_gap_highest(const struct vmki_tree *tree, vmk_addr low, vmk_addr high, uint64_t len,
-                           struct vmki_gap *gap)
+/* In the holes and below them. */
+static VMKI_NOINLINE bool highest_below(const struct vmki_tree *tree, vmk_addr low, vmk_addr high, uint64_t len,
+                                        struct vmki_gap *gap)
 {
     struct want want = {.low = low, .high = high, .len = len};
     uint64_t end;
 
-    if (VMKI_UNLIKELY(!can_be(low, high, len)))
-        return false;
-    if (vmki_load_relaxed(&tree->last_end) <= high - len)
-        return found_above_all(gap, high - len);
     if (VMKI_LIKELY(search_highest(tree, &want, gap)))
         return true;
     return fits_below(tree, &want, &end, gap) && found_at(gap, end - len);
+}
+
+/* The same where no entry is above the limit. */
+static VMKI_NOINLINE bool highest_below_all(const struct vmki_tree *tree, vmk_addr low, vmk_addr high, uint64_t len,
+                                            struct vmki_gap *gap)
+{
+    struct want want = {.low = low, .high = high, .len = len};
+    enum outcome outcome = search_top(tree, &want, gap);
+    uint64_t end;
+
+    if (VMKI_LIKELY(outcome == FOUND))
+        return true;
+    if (VMKI_UNLIKELY(outcome == NOT_HERE))
+        return highest_below(tree, low, high, len, gap);
+    return fits_below(tree, &want, &end, gap) && found_at(gap, end - len);
+}
+
+bool vmki_tree_gap_highest(const struct vmki_tree *tree, vmk_addr low, vmk_addr high, uint64_t len,
+                           struct vmki_gap *gap)
+{
+    uint64_t last_end = vmki_load_relaxed(&tree->last_end);
+
+    if (VMKI_UNLIKELY(!can_be(low, high, len)))
+        return false;
+    if (last_end > high)
+        return highest_below(tree, low, high, len, gap);
+    if (last_end > high - len)
+        return highest_below_all(tree, low, high, len, gap);
+    return found_above_all(gap, high - len);
 }
 
 bool vmki_tree_gap_lowest(const struct vmki_tree *tree, vmk_addr low, vmk_addr high, uint64_t len, struct vmki_gap *gap)

@@ -47,6 +47,7 @@
 #define VMKI_NODE_H
 
 #include "base/atomic.h"
+#include "base/base.h"
 #include "base/search.h"
 #include "tree/tree.h"
 
@@ -278,6 +279,36 @@ _Static_assert(VMKI_INNER_MAX == 3 * 7, "the search goes by thirds of seven");
 static inline unsigned vmki_inner_slot(const struct vmki_tree_inner *inner, uint64_t address)
 {
     return (unsigned)(vmki_inner_pivot(inner, address) - inner->pivot);
+}
+
+/*
+ * From this level of the root on, a leaf is most likely not in a near cache: all its lines are asked for at once, since
+ * which of them a search needs follows from the first ones only.
+ */
+enum { VMKI_LARGE_LEVEL = 3 };
+
+/*
+ * Always inlined: compilers leave out calls of functions that do nothing but prefetch. Without a loop, which costs more than what
+ * it is about.
+ */
+static VMKI_INLINE void vmki_fetch_behind_head(const struct vmki_tree_node *node)
+{
+    const char *at = (const char *)node;
+
+    __builtin_prefetch(at + 64);
+    __builtin_prefetch(at + 128);
+    __builtin_prefetch(at + 192);
+    __builtin_prefetch(at + 256);
+    __builtin_prefetch(at + 320);
+    __builtin_prefetch(at + 384);
+    __builtin_prefetch(at + 448);
+}
+_Static_assert(VMKI_NODE_SIZE == 512, "all of a node is fetched");
+
+static VMKI_INLINE void vmki_fetch_node(const struct vmki_tree_node *node)
+{
+    __builtin_prefetch(node);
+    vmki_fetch_behind_head(node);
 }
 
 static inline uint32_t vmki_version_after(uint32_t version, uint32_t steps)
