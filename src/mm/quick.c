@@ -39,10 +39,17 @@ static bool finish(struct vmk_result *result, uint64_t value, uint64_t done)
     return true;
 }
 
+/* A copy by words: a wider load waits for words that were stored just now. */
+static inline struct vmki_tree_entry words_of(const struct vmki_tree_entry *entry)
+{
+    return (struct vmki_tree_entry){vmki_load_relaxed(&entry->start), vmki_load_relaxed(&entry->end),
+                                    vmki_load_relaxed(&entry->flags), vmki_load_relaxed(&entry->item)};
+}
+
 /* The finger stands on the entry from now on. */
 static void finger_set(struct vmki_finger *finger, const struct vmki_tree_entry *entry)
 {
-    finger->entry = *entry;
+    finger->entry = words_of(entry);
     finger->low = entry->start;
     finger->high = entry->end;
 }
@@ -424,7 +431,7 @@ static bool tile_inside(struct vmk_mm *mm, const struct vmki_tree_entry *part)
     tiles.middle = 1;
     tiles.from_before = false;
     tiles.entry[0] = (struct vmki_tree_entry){entry.start, part->start, entry.flags, NULL};
-    tiles.entry[1] = *part;
+    tiles.entry[1] = words_of(part);
     tiles.entry[2] = (struct vmki_tree_entry){part->end, entry.end, entry.flags, NULL};
     if (mm->tree.nr_entries + 2 > vmki_max_map_count(mm) || !vmki_mm_reserve_vmas(mm, 3, 0) || !tiles_may(mm, &tiles))
         return false;
