@@ -656,6 +656,7 @@ static void stack_growth_respects_reserved_ranges(void **state)
 
 static unsigned nr_prepared, nr_begun, nr_applied, nr_ended;
 static int backend_answer;
+static vmk_vm_flags applied_flags;
 
 static int backend_prepare(void *context, struct vmk_mm *mm, const struct vmk_edit *edit)
 {
@@ -672,6 +673,7 @@ static void backend_apply(void *context, struct vmk_mm *mm, const struct vmk_edi
     (void)mm;
     assert_int_equal(edit->kind, VMK_EDIT_MAP);
     assert_true(edit->prot == VT_RW || edit->prot == 0);
+    applied_flags = edit->flags;
     nr_applied++;
 }
 
@@ -711,6 +713,7 @@ static void stack_growth_with_a_backend(void **state)
     nr_prepared = nr_begun = nr_applied = nr_ended = 0;
     assert_int_equal(at(&t, STACK - P(2), W, 0), VMK_FAULT_CASE_1A);
     assert_true(nr_prepared == 1 && nr_begun == 1 && nr_applied == 1 && nr_ended == 1);
+    assert_true(applied_flags == fault.flags && fault.flags != 0);
     backend_answer = -VMK_ENOSPC;
     assert_int_equal(at(&t, STACK - P(3), W, 0), VMK_FAULT_CASE_1B);
     assert_int_equal(at(&t, STACK + P(1023), W, 0), VMK_FAULT_CASE_1B);

@@ -13,6 +13,17 @@ static struct vt_text saved_text;
 
 /* ---- The operations: 0, a positive number, or a negative error ---- */
 
+static size_t nr_areas_to_copy(struct vmk_mm *mm)
+{
+    struct vmk_vma_info info = {.size = sizeof(info)};
+    vmk_addr cursor = 0;
+    size_t nr = 0;
+
+    while (vmk_mm_next(mm, &cursor, &info) == 0)
+        nr += (info.flags & VMK_VM_DONTCOPY) == 0;
+    return nr;
+}
+
 static int op_fork(struct vt *t)
 {
     struct vmk_mm *child;
@@ -20,6 +31,7 @@ static int op_fork(struct vt *t)
 
     if (error == 0) {
         vt_validate_mm(child);
+        assert_int_equal(nr_areas_to_copy(child), nr_areas_to_copy(t->mm));
         vmk_mm_put(child);
     }
     return error;

@@ -451,6 +451,11 @@ static void test_map_special(void **state)
     assert_map(&t, "110000-114000 r--p pf io de dd !mw !me pgoff=0 [vvar]\n"
                    "114000-115000 r-xp de pgoff=0 [uprobes]\n"
                    "7ffff7ffd000-7ffff7fff000 r-xp de pgoff=0 [vdso]\n");
+    assert_null(vmk_vma_private_data(vmk_mm_find(t.mm, A(0x14))));
+    const struct vmk_map_special_request owned = {
+        .address = A(0x15), .len = P(1), .flags = code, .special_name = "[mine]", .private_data = &limits};
+    assert_ret(vt_return(&t, vmk_map_special(t.mm, &owned, &t.result)), A(0x15));
+    assert_ptr_equal(vmk_vma_private_data(vmk_mm_find(t.mm, A(0x15))), &limits);
     /* One without a name is ordinary memory. */
     assert_ret(map_special(&t, 0, P(1), VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS, NULL), -VMK_ENOMEM);
 }

@@ -178,6 +178,8 @@ static unsigned refuse_allocations(enum form form, const struct known *known)
         run_once(form, -1, n, NULL, NULL, &result);
         if (result.error == -VMK_ERR_HOST_NOMEM) {
             nr_refused++;
+            if (result.value != 0 && strcmp(this_verb->name, "brk") != 0)
+                fail_row("a value with the error after allocation", n);
             if (!is_known_state(known))
                 fail_row("an unknown state after allocation", n);
         } else if (!is_known_result(&result, &known->result)) {
