@@ -163,6 +163,10 @@ struct record_process {
     struct vmk_mm_layout layout;
 };
 
+/* By VMK_ANON_*. */
+enum { RECORD_ANON_WORDS = 4 };
+extern const char *const record_anon_words[RECORD_ANON_WORDS];
+
 struct record_area {
     vmk_addr start, end;
     vmk_vm_flags flags;

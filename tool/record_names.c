@@ -499,3 +499,5 @@ int record_errno_find(const char *name, size_t len)
             return i;
     return 0;
 }
+
+const char *const record_anon_words[RECORD_ANON_WORDS] = {"no", "yes", "unknown", "inherited"};

@@ -433,17 +433,16 @@ static int take_flags(struct record_reader *reader, struct line *line, vmk_vm_fl
 
 static int read_area(struct record_reader *reader, struct line *line, struct record_area *area)
 {
-    static const char *const words[] = {"no", "yes", "unknown"};
-    int choice = 2;
+    int choice = VMK_ANON_UNKNOWN;
 
     *area = (struct record_area){0};
     if (read_range(reader, line, area) != 0 || take_flags(reader, line, &area->flags) != 0 ||
         take_number(reader, line, "offset", UINT64_MAX, &area->offset) != 0 ||
         take_number(reader, line, "file", INT64_MAX, &area->file) != 0 ||
-        take_choice(reader, line, "anon_vma", words, 3, &choice) != 0 ||
+        take_choice(reader, line, "anon_vma", record_anon_words, RECORD_ANON_WORDS, &choice) != 0 ||
         take_text(reader, line, "name", &area->name) != 0)
         return -1;
-    area->anon_vma = choice == 0 ? VMK_ANON_NO : choice == 1 ? VMK_ANON_YES : VMK_ANON_UNKNOWN;
+    area->anon_vma = choice;
     return 0;
 }
 

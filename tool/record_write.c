@@ -214,10 +214,7 @@ void record_area(struct record_writer *writer, const struct record_area *area)
     write_hex(writer, "offset", area->offset);
     if (area->file != 0)
         fprintf(writer->out, " file=%" PRIu64, area->file);
-    fprintf(writer->out, " anon_vma=%s",
-            area->anon_vma == VMK_ANON_YES  ? "yes"
-            : area->anon_vma == VMK_ANON_NO ? "no"
-                                            : "unknown");
+    fprintf(writer->out, " anon_vma=%s", record_anon_words[area->anon_vma]);
     write_named_text(writer, "name", area->name);
     end_line(writer);
 }
@@ -303,9 +300,10 @@ static bool area_of(struct vmk_mm *mm, vmk_addr *cursor, struct record_area *are
         .flags = info.flags,
         .offset = info.file == NULL ? 0 : info.pgoff << vmk_mm_settings(mm)->page_shift,
         .file = info.file == NULL ? 0 : info.file_id,
-        .anon_vma = info.anon_vma_unknown ? VMK_ANON_UNKNOWN
-                    : info.anon_vma != 0  ? VMK_ANON_YES
-                                          : VMK_ANON_NO,
+        .anon_vma = info.anon_vma_unknown     ? VMK_ANON_UNKNOWN
+                    : info.anon_vma_inherited ? VMK_ANON_INHERITED
+                    : info.anon_vma != 0      ? VMK_ANON_YES
+                                              : VMK_ANON_NO,
     };
     bool named = info.is_special || strncmp(name, "[anon", 5) == 0;
     area->name = named ? name : NULL;

@@ -522,6 +522,8 @@ static int import_area(struct replay *replay, const struct record_area *area)
     };
     if (area->anon_vma == VMK_ANON_YES)
         import.anon_vma = VMK_ANON_YES;
+    else if (area->anon_vma == VMK_ANON_INHERITED)
+        import.anon_vma = VMK_ANON_INHERITED;
     else if (area->anon_vma == VMK_ANON_UNKNOWN)
         import.anon_vma = VMK_ANON_UNKNOWN;
     else

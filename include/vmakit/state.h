@@ -42,12 +42,13 @@ VMK_API int vmk_mm_load(struct vmk_system *system, const char *text, size_t len,
 /* One area as /proc shows it. */
 struct vmk_import_area {
     vmk_addr start, end;
-    vmk_vm_flags flags;                                            /* from VmFlags; ACCOUNT and MAY* included */
-    uint64_t offset;                                               /* of maps, in bytes */
-    struct vmk_file *file;                                         /* NULL for anonymous memory */
-    const char *special_name;                                      /* "[vdso]" ...; static text */
-    const struct vmk_vm_ops *ops;                                  /* for special areas */
-    enum { VMK_ANON_NO, VMK_ANON_YES, VMK_ANON_UNKNOWN } anon_vma; /* do private pages exist in it? */
+    vmk_vm_flags flags;           /* from VmFlags; ACCOUNT and MAY* included */
+    uint64_t offset;              /* of maps, in bytes */
+    struct vmk_file *file;        /* NULL for anonymous memory */
+    const char *special_name;     /* "[vdso]" ...; static text */
+    const struct vmk_vm_ops *ops; /* for special areas */
+    /* Do private pages exist in it? INHERITED: they do, and came through a fork. */
+    enum { VMK_ANON_NO, VMK_ANON_YES, VMK_ANON_UNKNOWN, VMK_ANON_INHERITED } anon_vma;
     uint64_t uffd;
 };
 

@@ -10,14 +10,17 @@
 /* Private memory alone has pages of its own. */
 static bool import_has_anon_vma(const struct vmk_import_area *from)
 {
-    return from->anon_vma == VMK_ANON_YES && (from->flags & VMK_VM_SHARED) == 0;
+    return (from->anon_vma == VMK_ANON_YES || from->anon_vma == VMK_ANON_INHERITED) &&
+           (from->flags & VMK_VM_SHARED) == 0;
 }
 
 static vmk_vm_flags import_flags(const struct vmk_import_area *from)
 {
     bool unknown = from->anon_vma == VMK_ANON_UNKNOWN && (from->flags & VMK_VM_SHARED) == 0;
 
-    return from->flags | (unknown ? VMKI_VM_ANON_UNKNOWN : 0);
+    bool inherited = from->anon_vma == VMK_ANON_INHERITED && import_has_anon_vma(from);
+
+    return from->flags | (unknown ? VMKI_VM_ANON_UNKNOWN : 0) | (inherited ? VMKI_VM_FORKED : 0);
 }
 
 /* maps shows 0 for anonymous memory, whose offset is its address unless it has been moved: nobody can tell. */
@@ -33,7 +36,7 @@ static int import_check(const struct vmk_mm *mm, const struct vmk_import_area *f
     if (!vmki_page_aligned(mm, from->start) || !vmki_page_aligned(mm, from->end) || from->start >= from->end ||
         from->end > mm->task_size_max)
         return -VMK_EINVAL;
-    if ((from->flags & ~VMKI_VM_PUBLIC) != 0 || from->anon_vma > VMK_ANON_UNKNOWN ||
+    if ((from->flags & ~VMKI_VM_PUBLIC) != 0 || from->anon_vma > VMK_ANON_INHERITED ||
         vmki_area_flags_broken(from->flags, import_has_anon_vma(from), from->uffd != 0) != NULL)
         return -VMK_ERR_MISUSE;
     if (vmki_ranges_touch(&mm->tree, from->start, from->end) || vmki_reserved_touches(mm, from->start, from->end))

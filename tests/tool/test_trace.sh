@@ -189,6 +189,8 @@ if "$VMAKIT" trace --break help >/dev/null 2>&1; then
     leads_there place_huge
     run 120 "broken account_kept, with modes" --break account_kept -- ./modes
     leads_there account_kept
+    run 120 "broken account_kept, in a child" --break account_kept -- ./modes child
+    leads_there account_kept
 fi
 
 [ $failures -eq 0 ] && echo "all good"

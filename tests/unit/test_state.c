@@ -631,6 +631,18 @@ static void imports(void **state)
                                     .special_name = "[vdso]",
                                     .flags = VMK_VM_READ | VMK_VM_EXEC | VMK_VM_MAY_ACCESS};
     assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    area = (struct vmk_import_area){
+        .start = BASE + P(12), .end = BASE + P(13), .flags = rw, .anon_vma = VMK_ANON_INHERITED};
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    struct vmk_vma_info info = {.size = sizeof(info)};
+    assert_int_equal(vmk_mm_lookup(t.mm, BASE + P(12), &info), 0);
+    assert_true(info.anon_vma_inherited && info.anon_vma != 0);
+    area.anon_vma = (int)VMK_ANON_INHERITED + 1;
+    area.start += P(2);
+    area.end += P(2);
+    assert_int_equal(vmk_mm_import(t.mm, &area), -VMK_ERR_MISUSE);
+    area.anon_vma = VMK_ANON_NO;
+    assert_int_equal(vt_munmap(&t, BASE + P(12), P(1)), 0);
     assert_map(&t, "10000000-10002000 rw-p ac anon=a1\n10002000-10004000 rw-p ac\n10004000-10006000 rw-p ac anon=?\n"
                    "10008000-10009000 r--s pgoff=3 file=1\n1000a000-1000b000 r-xp pgoff=0 [vdso]\n");
     assert_int_equal(vmk_system_committed(t.system), 6);

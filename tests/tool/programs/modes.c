@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { PAGE = 4096, SET_MEMORY_MERGE = 67, MCL_LATER = 2 };
@@ -20,10 +21,18 @@ static int work(void)
     return mprotect(p, PAGE, PROT_READ) != 0;
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    int status = -1;
+
+    (void)argv;
     prctl(SET_MEMORY_MERGE, 1, 0, 0, 0);
     prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
     mlockall(MCL_LATER);
-    return work();
+    if (argc == 1)
+        return work();
+    pid_t child = fork();
+    if (child == 0)
+        _exit(work());
+    return waitpid(child, &status, 0) != child || status != 0;
 }
