@@ -126,7 +126,10 @@ VMK_API size_t vmk_mm_for_each(struct vmk_mm *mm, vmk_addr start, vmk_addr end,
                                void *context);
 /* The first area that ends above an address, or NULL. Needs one of the locks below. */
 VMK_API struct vmk_vma *vmk_mm_find(struct vmk_mm *mm, vmk_addr address);
-/* Shared: reports and the functions above may be called, but none that takes mm.lock itself. */
+/*
+ * Shared: reports, vmk_mm_find, and all that takes no lock may be called, but nothing that takes mm.lock itself, not even
+ * shared (vmk_mm_for_each does): a second time traps, or waits for ever.
+ */
 VMK_API void vmk_mm_lock_read(struct vmk_mm *mm);
 VMK_API void vmk_mm_unlock_read(struct vmk_mm *mm);
 VMK_API void vmk_mm_lock_write(struct vmk_mm *mm);
