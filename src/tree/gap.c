@@ -376,6 +376,8 @@ static VMKI_INLINE enum outcome search_top(const struct vmki_tree *tree, struct 
     if (!begin(&walk, want, tree, node))
         return NOT_BEYOND;
     walk.is_whole = false;
+    walk.above[1] = NULL; /* not looked at; a compiler may not see it */
+    walk.slot[1] = 0;
     while (node->level != 0) {
         const struct vmki_tree_inner *inner = vmki_inner_const(node);
         int slot = inner->head.count - 1;

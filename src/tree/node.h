@@ -188,7 +188,7 @@ static inline uint64_t vmki_hole_class(uint64_t length)
 {
     uint64_t units = length >> VMKI_HOLE_UNIT_SHIFT;
     unsigned over = (63u ^ (unsigned)__builtin_clzll(units | 2)) - 1;
-    uint64_t class = (units >> over) + 2u * over;
+    uint64_t class = (units >> over) + 2 * (uint64_t)over;
 
     return class < VMKI_HOLE_CLASS_MAX ? class : VMKI_HOLE_CLASS_MAX;
 }
