@@ -119,8 +119,18 @@ class Browser:
             const b = e.getBoundingClientRect(); return [b.left, b.top, b.width, b.height]; })()""" % json.dumps(selector))
         return place
 
+    def still_place(self, selector):
+        """Its place once it has come to rest: a page under load may still scroll or be laid out."""
+        place = self.place(selector)
+        for _ in range(20):
+            self.wait(0.02)
+            before, place = place, self.place(selector)
+            if place == before:
+                break
+        return place
+
     def click(self, selector, x=0.5, y=0.5):
-        left, top, width, height = self.place(selector)
+        left, top, width, height = self.still_place(selector)
         at = {"x": left + width * x, "y": top + height * y, "button": "left", "clickCount": 1}
         self.ask("Input.dispatchMouseEvent", type="mousePressed", **at)
         self.ask("Input.dispatchMouseEvent", type="mouseReleased", **at)

@@ -115,7 +115,12 @@ def check_calls(page, maps):
     check(page.run(count) > 0, "ld.so calls")
     before = page.run("document.querySelector('#growth').toDataURL()")
     page.click("#limit")
-    check(page.run("document.querySelector('#growth').toDataURL()") != before, "the limit is drawn")
+    for _ in range(20):
+        after = page.run("document.querySelector('#growth').toDataURL()")
+        if after != before:
+            break
+        page.wait(0.1)
+    check(after != before, "the limit is drawn")
     page.click("#log li:first-child button")
     check(event(page) < last_event(page), "a call of the log", event(page))
     page.click("#next-match")
