@@ -116,6 +116,16 @@ static uint64_t number(const char *text, struct argp_state *state)
     return value;
 }
 
+static void check_together(const struct options *options, const struct argp_state *state)
+{
+    if (options->record != NULL && (options->replay == NULL || options->kernel_only))
+        argp_error(state, "--record goes with --replay-seq, and not with --kernel-only");
+    if (options->transcript != NULL && !options->kernel_only)
+        argp_error(state, "--transcript goes with --kernel-only");
+    if (options->check_recordings && options->kernel_only)
+        argp_error(state, "--check-recordings does not go with --kernel-only");
+}
+
 static error_t parse_option(int key, char *text, struct argp_state *state)
 {
     struct options *options = state->input;
@@ -184,12 +194,7 @@ static error_t parse_option(int key, char *text, struct argp_state *state)
         options->check_recordings = true;
         break;
     case ARGP_KEY_END:
-        if (options->record != NULL && (options->replay == NULL || options->kernel_only))
-            argp_error(state, "--record goes with --replay-seq, and not with --kernel-only");
-        if (options->transcript != NULL && !options->kernel_only)
-            argp_error(state, "--transcript goes with --kernel-only");
-        if (options->check_recordings && options->kernel_only)
-            argp_error(state, "--check-recordings does not go with --kernel-only");
+        check_together(options, state);
         break;
     case 'v':
         options->verbose = true;

@@ -9,10 +9,9 @@
 
 #include <cmocka.h>
 
+#include "calls.h"
 #include "ports/mock/mock.h"
 #include "vmakit/vmakit.h"
-
-#define PAGE UINT64_C(4096)
 
 /* Three pages that were written to, and moved; one that was neither; areas below, so that none is the first of its leaf. */
 #define BEFORE    UINT64_C(0x40030000)
@@ -24,25 +23,6 @@ static struct {
     struct vmk_mm *mm;
     uint64_t anon_vma; /* of the written area */
 } world;
-
-static void map(vmk_addr address, uint64_t pages)
-{
-    const struct vmk_mmap_request request = {.address = address,
-                                             .len = pages * PAGE,
-                                             .prot = VMK_PROT_READ | VMK_PROT_WRITE,
-                                             .flags = VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS | VMK_MAP_FIXED};
-
-    if (vmk_mmap(world.mm, &request, NULL) != 0)
-        mock_violation("a mapping failed");
-}
-
-static void unmap(vmk_addr address, uint64_t pages)
-{
-    const struct vmk_munmap_request request = {.address = address, .len = pages * PAGE};
-
-    if (vmk_munmap(world.mm, &request, NULL) != 0)
-        mock_violation("an unmapping failed");
-}
 
 static void protect(vmk_addr address)
 {
@@ -74,10 +54,10 @@ static void begin(void *context)
         return;
     }
     for (unsigned i = 0; i < 3; i++)
-        map(UINT64_C(0x40000000) + 2 * i * PAGE, 1);
-    map(BEFORE, 3);
+        map_pages(world.mm, UINT64_C(0x40000000) + 2 * i * PAGE, 1);
+    map_pages(world.mm, BEFORE, 3);
     for (unsigned i = 0; i < 5; i++)
-        map(UNTOUCHED + 2 * i * PAGE, 1);
+        map_pages(world.mm, UNTOUCHED + 2 * i * PAGE, 1);
     if (vmk_mm_fault(world.mm, &write, &fault) != 0 || vmk_mremap(world.mm, &move, NULL) != 0 ||
         vmk_mm_lookup(world.mm, WRITTEN, &info) != 0)
         mock_violation("no written area");
@@ -99,7 +79,7 @@ static void run_loses(void *context, unsigned number)
 {
     (void)context;
     if (number == 0)
-        unmap(WRITTEN, 3);
+        unmap_pages(world.mm, WRITTEN, 3);
     else
         look(WRITTEN, world.anon_vma, BEFORE / PAGE);
 }
@@ -109,7 +89,7 @@ static void run_becomes(void *context, unsigned number)
 {
     (void)context;
     if (number == 0) {
-        unmap(UNTOUCHED, 3);
+        unmap_pages(world.mm, UNTOUCHED, 3);
         protect(WRITTEN + PAGE);
     } else {
         look(UNTOUCHED, 0, UNTOUCHED / PAGE);
@@ -125,7 +105,7 @@ static void run_becomes_later(void *context, unsigned number)
         return;
     }
     for (unsigned i = 0; i < 5; i++)
-        unmap(UNTOUCHED + 2 * i * PAGE, 1);
+        unmap_pages(world.mm, UNTOUCHED + 2 * i * PAGE, 1);
     protect(WRITTEN + PAGE);
 }
 

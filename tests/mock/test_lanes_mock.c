@@ -10,11 +10,11 @@
 
 #include <cmocka.h>
 
+#include "calls.h"
 #include "mm/lane.h"
 #include "ports/mock/mock.h"
 #include "ports/mock/sync.h"
 
-#define PAGE UINT64_C(4096)
 #define BASE UINT64_C(0x40000000)
 
 /* 40 areas of a page, each with STEP pages to the next one: some leaves, and so some lanes. */
@@ -28,25 +28,6 @@ static struct {
     struct vmk_system *system;
     struct vmk_mm *mm;
 } world;
-
-static void map(vmk_addr address, uint64_t pages)
-{
-    const struct vmk_mmap_request request = {.address = address,
-                                             .len = pages * PAGE,
-                                             .prot = VMK_PROT_READ | VMK_PROT_WRITE,
-                                             .flags = VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS | VMK_MAP_FIXED};
-
-    if (vmk_mmap(world.mm, &request, NULL) != 0)
-        mock_violation("a mapping failed");
-}
-
-static void unmap(vmk_addr address, uint64_t len)
-{
-    const struct vmk_munmap_request request = {.address = address, .len = len};
-
-    if (vmk_munmap(world.mm, &request, NULL) != 0)
-        mock_violation("an unmapping failed");
-}
 
 /* Nothing that lanes may do; often enough, they are closed. */
 static void need_mm_lock(void)
@@ -83,25 +64,17 @@ static void begin(void *context)
         return;
     }
     for (unsigned i = 0; i < NR_AREAS; i++)
-        map(area(i), 1);
+        map_pages(world.mm, area(i), 1);
     for (unsigned i = 0; i < 3 * NR_AREAS; i++) {
-        unmap(area(i % NR_AREAS), PAGE);
-        map(area(i % NR_AREAS), 1);
+        unmap_pages(world.mm, area(i % NR_AREAS), 1);
+        map_pages(world.mm, area(i % NR_AREAS), 1);
     }
     close_lanes();
 }
 
-static void keep_line(void *context, const char *text, size_t len)
-{
-    char *line = context;
-
-    if (line[0] == '\0' && len < 200)
-        memcpy(line, text, len);
-}
-
 static const char *end(void *context)
 {
-    static char text[200];
+    static char text[KEPT_LINE];
 
     (void)context;
     memset(text, 0, sizeof(text));
@@ -129,10 +102,10 @@ static void run_while_opened(void *context, unsigned number)
 {
     (void)context;
     if (number == 0) {
-        unmap(area(8), area(32) - area(8));
+        unmap_pages(world.mm, area(8), (area(32) - area(8)) / PAGE);
     } else {
-        unmap(area(34), PAGE);
-        map(area(20), 1);
+        unmap_pages(world.mm, area(34), 1);
+        map_pages(world.mm, area(20), 1);
     }
 }
 
@@ -161,9 +134,9 @@ static void run_search(void *context, unsigned number)
 
     (void)context;
     if (number == 0) {
-        map(area(20), 1); /* with mm.lock: opens the lanes */
-        unmap(area(TOP), PAGE);
-        map(area(MIDDLE), 1);
+        map_pages(world.mm, area(20), 1); /* with mm.lock: opens the lanes */
+        unmap_pages(world.mm, area(TOP), 1);
+        map_pages(world.mm, area(MIDDLE), 1);
     } else if (vmk_mm_gap_highest(world.mm, area(0), area(NR_AREAS - 1), 4 * PAGE, &found) != 0) {
         mock_violation("no hole found");
     } else if (found != hole(MIDDLE) && found != hole(TOP)) {
@@ -174,8 +147,8 @@ static void run_search(void *context, unsigned number)
 static void begin_search(void *context)
 {
     begin(context);
-    unmap(area(BOTTOM), PAGE);
-    unmap(area(MIDDLE), PAGE);
+    unmap_pages(world.mm, area(BOTTOM), 1);
+    unmap_pages(world.mm, area(MIDDLE), 1);
     close_lanes();
 }
 
@@ -189,7 +162,7 @@ static void test_search_beside_lanes(void **state)
 static void begin_closing(void *context)
 {
     begin_search(context);
-    map(area(20), 1);
+    map_pages(world.mm, area(20), 1);
     for (unsigned i = 0; i + 2 < VMK_SYNC_LANES_WINDOW; i++)
         need_mm_lock();
 }
@@ -202,8 +175,8 @@ static void run_closing(void *context, unsigned number)
     }
     if (!vmki_lanes_are_open(world.mm))
         mock_violation("lanes closed too soon");
-    unmap(area(TOP), PAGE);
-    map(area(MIDDLE), 1);
+    unmap_pages(world.mm, area(TOP), 1);
+    map_pages(world.mm, area(MIDDLE), 1);
     need_mm_lock();
     if (vmki_lanes_are_open(world.mm))
         mock_violation("lanes did not close");

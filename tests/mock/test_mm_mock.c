@@ -12,11 +12,10 @@
 
 #include <cmocka.h>
 
+#include "calls.h"
 #include "linear.h"
 #include "mm/lane.h"
 #include "ports/mock/mock.h"
-
-#define PAGE UINT64_C(4096)
 
 /* What a thread does: up to four calls. */
 enum { MAX_THREAD_CALLS = 4 };
@@ -116,17 +115,9 @@ static void run_thread(void *context, unsigned number)
     }
 }
 
-static void keep_line(void *context, const char *text, size_t len)
-{
-    char *line = context;
-
-    if (line[0] == '\0' && len < 200)
-        memcpy(line, text, len);
-}
-
 static const char *end(void *context)
 {
-    static char text[200];
+    static char text[KEPT_LINE];
     struct history *history = context;
     struct lin_state after = lin_read(history->mm);
 
