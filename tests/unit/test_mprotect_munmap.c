@@ -158,6 +158,10 @@ static void test_data_limit(void **state)
     assert_ret(vt_mprotect(&t, BASE, P(4), VT_RW), -VMK_ENOMEM);
     assert_ret(vt_mprotect(&t, BASE, P(3), VT_RW), 0);
     rlimits.data.soft = 0; /* then the hard limit counts */
+    rlimits.data.hard = P(4) - 1;
+    vmk_mm_set_rlimits(t.mm, &rlimits);
+    assert_ret(vt_mprotect(&t, BASE, P(4), VT_RW), -VMK_ENOMEM);
+    rlimits.data.hard = P(4);
     vmk_mm_set_rlimits(t.mm, &rlimits);
     assert_ret(vt_mprotect(&t, BASE, P(4), VT_RW), 0);
     vt_teardown(&t);

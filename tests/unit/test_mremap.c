@@ -6,6 +6,9 @@
 /* Page n of the window in which the tests work; maps show 0x100000 + n pages. */
 #define A(n) (UINT64_C(0x100000) + P(n))
 
+/* Where the address space ends. */
+#define TOP UINT64_C(0x7ffffffff000)
+
 #define MAYMOVE         VMK_MREMAP_MAYMOVE
 #define FIXED           (VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED)
 #define DONTUNMAP       (VMK_MREMAP_MAYMOVE | VMK_MREMAP_DONTUNMAP)
@@ -127,6 +130,16 @@ static void test_shrink(void **state)
     assert_ret(remap(0x10, 0x20, 0x21, MAYMOVE, 0), -VMK_EFAULT);
     assert_map(&t, "110000-111000 rw-p ac\n"
                    "111000-112000 r--p\n");
+}
+
+/* The tail may end with the address space, and not beyond. */
+static void test_shrink_at_the_top(void **state)
+{
+    (void)state;
+    vt_anon(&t, TOP - P(8), P(8), VT_RW);
+    assert_ret(vt_mremap(&t, TOP - P(8), P(9), P(6), 0, 0), -VMK_EINVAL);
+    assert_ret(vt_mremap(&t, TOP - P(8), P(8), P(6), 0, 0), TOP - P(8));
+    assert_map(&t, "7fffffff7000-7fffffffd000 rw-p ac\n");
 }
 
 static void test_shrink_onto_sealed(void **state)
@@ -280,18 +293,17 @@ static void test_move_shrinks(void **state)
 static void test_move_shrinks_far(void **state)
 {
     const uint64_t huge = UINT64_C(1) << 40;
-    const vmk_addr top = UINT64_C(0x7ffffffff000);
 
     (void)state;
     assert_ret(vt_mmap_file(&t, huge, huge, VT_RW, VT_FIXED | VMK_MAP_NORESERVE, NULL, 0), huge);
     assert_ret(vt_mremap(&t, huge, huge, P(2), FIXED, A(0x60)), A(0x60));
     assert_map(&t, "160000-162000 rw-p nr\n");
     assert_ret(vt_munmap(&t, A(0x60), P(2)), 0);
-    vt_anon(&t, top - P(8), P(8), VT_RW);
-    assert_ret(vt_mremap(&t, top - P(8), P(8), P(6), FIXED, A(0x60)), A(0x60));
+    vt_anon(&t, TOP - P(8), P(8), VT_RW);
+    assert_ret(vt_mremap(&t, TOP - P(8), P(8), P(6), FIXED, A(0x60)), A(0x60));
     assert_map(&t, "160000-166000 rw-p ac\n");
-    vt_anon(&t, top - P(8), P(8), VT_RW);
-    assert_ret(vt_mremap(&t, top - P(8), P(9), P(6), FIXED, A(0x60)), -VMK_EINVAL);
+    vt_anon(&t, TOP - P(8), P(8), VT_RW);
+    assert_ret(vt_mremap(&t, TOP - P(8), P(9), P(6), FIXED, A(0x60)), -VMK_EINVAL);
 }
 
 /* The parts: destination, tail, move. What came before the failure stays. */
@@ -1039,6 +1051,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_arguments, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shrink, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_shrink_at_the_top, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shrink_onto_sealed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_grow_in_place, setup, teardown),
         cmocka_unit_test_setup_teardown(test_grow_between_anon_vmas, setup, teardown),

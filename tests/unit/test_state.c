@@ -712,6 +712,34 @@ static void unknown_history_is_counted(void **state)
     vt_teardown(&t);
 }
 
+/* What fork wipes has no anon_vma in the child, whatever the parent's was. */
+static void unknown_history_and_fork(void **state)
+{
+    struct vmk_import_area area = {.start = BASE,
+                                   .end = BASE + P(2),
+                                   .anon_vma = VMK_ANON_UNKNOWN,
+                                   .flags = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS};
+    struct vmk_mm *child;
+    struct vmk_vma_info info = {.size = sizeof(info)};
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    area.start = BASE + P(2);
+    area.end = BASE + P(4);
+    area.flags |= VMK_VM_WIPEONFORK;
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    assert_map(&t, "10000000-10002000 rw-p anon=?\n10002000-10004000 rw-p wf anon=?\n");
+    assert_int_equal(vmk_mm_fork(t.mm, &child), 0);
+    assert_int_equal(vmk_mm_lookup(child, BASE, &info), 0);
+    assert_true(info.anon_vma_unknown);
+    assert_int_equal(vmk_mm_lookup(child, BASE + P(2), &info), 0);
+    assert_false(info.anon_vma_unknown);
+    vmk_mm_put(child);
+    vt_teardown(&t);
+}
+
 static int64_t call_import(struct vt *t)
 {
     const struct vmk_import_area area = {.start = BASE,
@@ -787,6 +815,7 @@ int main(void)
         cmocka_unit_test(imports),
         cmocka_unit_test(retired_flags),
         cmocka_unit_test(unknown_history_is_counted),
+        cmocka_unit_test(unknown_history_and_fork),
         cmocka_unit_test(each_allocation_of_an_import_fails),
     };
 
