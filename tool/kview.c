@@ -276,26 +276,40 @@ int kview_parse(struct kview *view, const char *text, size_t len, size_t *bad_li
     return parse_text(view, len, bad_line);
 }
 
+/* The number of the last line when no newline ends it, otherwise 0. */
+static size_t cut_line(const char *text, size_t len)
+{
+    size_t line = 1;
+
+    if (len == 0 || text[len - 1] == '\n')
+        return 0;
+    for (size_t i = 0; i < len; i++)
+        line += text[i] == '\n';
+    return line;
+}
+
 int kview_read_file(struct kview *view, const char *path, size_t *bad_line)
 {
     size_t len = 0;
 
-    if (bad_line != NULL)
-        *bad_line = 0;
+    *bad_line = 0;
     clear_view(view);
     int error = slurp(view, path, &len);
     if (error != 0)
         return error;
     char *zero = memchr(view->text, '\0', len);
     if (zero != NULL) {
-        if (bad_line != NULL) {
-            *bad_line = 1;
-            for (const char *p = view->text; p < zero; p++)
-                *bad_line += *p == '\n';
-        }
+        *bad_line = 1;
+        for (const char *p = view->text; p < zero; p++)
+            *bad_line += *p == '\n';
         return -EINVAL;
     }
-    return parse_text(view, len, bad_line);
+    size_t cut = cut_line(view->text, len); /* parsing puts zero bytes in place of newlines */
+    error = parse_text(view, len, bad_line);
+    if (cut == 0 || (error != 0 && *bad_line != cut))
+        return error;
+    *bad_line = cut;
+    return -ENODATA;
 }
 
 /* ---- status ---- */

@@ -43,7 +43,10 @@ enum kview_what { KVIEW_FLAGS = 1u << 0, KVIEW_STATUS = 1u << 1 };
 void kview_take_status(struct kview *view, const char *text);
 /* Reads /proc/PID. `view` may be a zeroed one or one read before (its memory is used again). 0 or -errno. */
 int kview_read(struct kview *view, pid_t pid, unsigned what);
-/* Reads a whole file (of /proc, too) into the view's memory and then as kview_parse does. */
+/*
+ * Reads a whole file (of /proc, too) into the view's memory and then as kview_parse does. -ENODATA: no newline ends
+ * *bad_line, the last one, so that the file may have been cut off in it.
+ */
 int kview_read_file(struct kview *view, const char *path, size_t *bad_line);
 /* Reads saved text of maps or smaps; *bad_line (may be NULL) names the line that cannot be read (-EINVAL). */
 int kview_parse(struct kview *view, const char *text, size_t len, size_t *bad_line);

@@ -26,6 +26,7 @@ struct strace_run {
     struct replay_process *process;
     uint64_t main_pid; /* what lines without a process belong to */
     uint64_t last_pid, next_file, nr_events, nr_ignored, nr_failed;
+    bool has_end;      /* a process ended */
     bool thread_stack; /* the call before made a stack: a thread is about to begin */
     uint64_t clone_parent;
     int clone_kind; /* of an unfinished clone: 0 none, 1 fork, 2 share */
@@ -495,6 +496,7 @@ static int run_line(struct strace_run *run)
     case STRACE_ATTACHED:
         return run->replay->nr_order == 0 ? 0 : find_process(run, line->child, true);
     case STRACE_EXITED:
+        run->has_end = true;
         return run_exit(run, pid);
     default:
         return replay_complain(run->replay, "%s", line->what);
@@ -518,7 +520,9 @@ int replay_strace(struct replay *replay, const char *text, size_t len)
     }
     strace_reader_free(reader);
     if (status == 0 && replay->nr_order == 0)
-        return replay_complain(replay, "this is neither a recorded trace nor strace's output");
+        return replay_complain(
+            replay, run.has_end ? "no call is in it (strace -Z writes those that failed, which are not repeated)"
+                                : "this is neither a recorded trace nor strace's output");
     if (status == 0 && !replay->options.quiet && (run.nr_failed != 0 || run.nr_ignored != 0))
         printf("%" PRIu64 " calls that failed were not repeated, %" PRIu64
                " that are no memory calls were passed over\n",

@@ -136,16 +136,15 @@ static int read_process(struct show *show)
 
 static int read_saved(struct show *show)
 {
-    char why[160];
     size_t bad_line = 0;
     struct stat status;
 
     if (stat(show->what, &status) == 0 && S_ISDIR(status.st_mode))
         return complain(show, "is a directory");
     int error = kview_read_file(&show->view, show->what, &bad_line);
-    if (error == -EINVAL && bad_line != 0) {
-        snprintf(why, sizeof(why), "%zu: not a line of maps or smaps", bad_line);
-        fprintf(stderr, "vmakit show: %s:%s\n", show->what, why);
+    if ((error == -EINVAL || error == -ENODATA) && bad_line != 0) {
+        fprintf(stderr, "vmakit show: %s:%zu: %s\n", show->what, bad_line,
+                error == -EINVAL ? "not a line of maps or smaps" : "the line has no end: the file is cut off");
         return EXIT_CANNOT_READ;
     }
     if (error == -ENOMEM)

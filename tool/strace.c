@@ -14,7 +14,9 @@ struct strace_reader {
     char *joined;         /* of the call returned last */
     char *broken;         /* the beginning of the next line, which a message of strace's own stood in; or NULL */
     uint64_t attached;    /* what that message said */
-    char *whole;          /* such a line put together, while it is in use */
+    bool split;           /* the line before was an unfinished call, of process `split_pid` */
+    uint64_t split_pid;
+    char *whole; /* such a line put together, while it is in use */
 };
 
 /* ---- Texts ---- */
@@ -314,17 +316,13 @@ static char *find_pending(struct strace_reader *reader, struct strace_text text,
     return NULL;
 }
 
-/* "<... mmap resumed>) = 0x7f..": joined with what came before. */
-static int join_pending(struct strace_reader *reader, struct strace_text text, struct strace_line *line)
+/* `first` is what is kept of a call, or NULL; *first is 0 when it has returned. */
+static int join(struct strace_reader *reader, char *first, struct strace_text rest, struct strace_line *line)
 {
-    const char *mark = memchr(text.text, '>', text.len);
-    char *first = find_pending(reader, text, line);
-
-    if (mark == NULL || first == NULL || *first == '\0') {
+    if (first == NULL || *first == '\0') {
         set_bad(line, "a call is resumed that was never begun");
         return 1;
     }
-    struct strace_text rest = skip(text, (size_t)(mark - text.text) + 1);
     size_t first_len = strlen(first) - 1; /* without the bracket that keep_pending added */
     free(reader->joined);
     reader->joined = malloc(first_len + rest.len + 1);
@@ -335,6 +333,22 @@ static int join_pending(struct strace_reader *reader, struct strace_text text, s
     first[0] = '\0';
     read_call((struct strace_text){reader->joined, first_len + rest.len}, line);
     return 1;
+}
+
+/* "<... mmap resumed>) = 0x7f..": joined with what came before. */
+static int join_pending(struct strace_reader *reader, struct strace_text text, struct strace_line *line)
+{
+    const char *mark = memchr(text.text, '>', text.len);
+    char *first = mark == NULL ? NULL : find_pending(reader, text, line);
+
+    return join(reader, first, skip(text, mark == NULL ? 0 : (size_t)(mark - text.text) + 1), line);
+}
+
+/* ") = 0x7f.." alone, below its unfinished call: so -z and -Z write what they have kept. */
+static int join_split(struct strace_reader *reader, struct strace_text text, struct strace_line *line)
+{
+    line->pid = reader->split_pid;
+    return join(reader, idmap_get(&reader->pending, line->pid), text, line);
 }
 
 /* ---- Lines ---- */
@@ -380,8 +394,12 @@ static int read_broken(struct strace_reader *reader, struct strace_text text, st
 static int read_line(struct strace_reader *reader, struct strace_text text, struct strace_line *line)
 {
     const struct strace_text whole = text;
+    bool split = reader->split;
 
     *line = (struct strace_line){.line = reader->line};
+    reader->split = false;
+    if (split && (begins(text, ")") || begins(text, ", ")))
+        return join_split(reader, text, line);
     if (begins(text, "strace: "))
         return read_attached(text, line);
     if (begins(text, " > "))
@@ -399,8 +417,11 @@ static int read_line(struct strace_reader *reader, struct strace_text text, stru
         return 0;
     if (begins(text, "<... "))
         return join_pending(reader, text, line);
-    if (take_unfinished(&text))
+    if (take_unfinished(&text)) {
+        reader->split = true;
+        reader->split_pid = line->pid;
         return keep_pending(reader, text, line);
+    }
     if (text.len > 9 && memcmp(text.text + text.len - 9, " attached", 9) == 0) {
         int got = read_broken(reader, whole, line);
         if (got != 0)

@@ -120,6 +120,25 @@ printf '%% time     seconds  usecs/call     calls    errors syscall\n------\nnon
 expect 0 'strace -i -n -k -C' replay "$work/decorated"
 last_line '92 calls mirrored, 0 divergences'
 
+# -z and -Z keep what a call printed until its status is known: the rest of one that was interrupted then stands alone.
+cat >"$work/staged" <<'TEXT'
+7 mmap(NULL, 4096, PROT_READ, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0 <unfinished ...>
+)                                       = 0x7f26e6086000
+8 mincore(0x7f26e6086000, 4096 <unfinished ...>
+, [1])                                  = 0
+8 +++ exited with 0 +++
+7 munmap(0x7f26e6086000, 4096)          = 0
+TEXT
+expect 0 'strace -f -z' replay "$work/staged"
+says out '7: 2 calls (mmap 1, munmap 1)'
+says out '8: 1 calls (mincore 1)'
+printf '7 munmap(0x1000, 4096 <unfinished ...>\n7 munmap(0x1000, 4096) = 0\n) = 0\n' >"$work/staged"
+expect 3 'the rest of no call' replay "$work/staged"
+says err 'staged:3: '
+printf '7 --- SIGCHLD {si_signo=SIGCHLD} ---\n7 +++ exited with 0 +++\n' >"$work/staged"
+expect 3 'strace -Z, and no call failed' replay "$work/staged"
+says err 'staged:2: no call is in it (strace -Z writes those that failed, which are not repeated)'
+
 # ---- Files that cannot be read ----
 # Cut off anywhere: at the end of a line it is a shorter trace, elsewhere the line is named.
 for file in small.trace strace-o.txt; do

@@ -135,7 +135,17 @@ expect 3 'an empty file' show "$work/empty"
 says err 'there is no area in it'
 head -c 100 "$work/maps" >"$work/cut"
 expect 3 'a truncated map' show "$work/cut"
-says err 'cut:2: not a line of maps or smaps'
+says err 'cut:2: the line has no end: the file is cut off'
+# Inside a path the line itself could be a line, of another file.
+head -c -2 "$work/maps" >"$work/cut"
+expect 3 'a map cut inside its last name' show "$work/cut"
+says err "cut:$(wc -l <"$work/maps"): the line has no end: the file is cut off"
+printf '1000-2000 r--p 0 0:0 0\nVmFlags: rd mr' >"$work/cut"
+expect 3 'flags that are cut' show "$work/cut"
+says err 'cut:2: the line has no end: the file is cut off'
+printf 'nonsense\n1000-2000 r--p 0 0:0 0' >"$work/cut"
+expect 3 'a wrong line before the last' show "$work/cut"
+says err 'cut:1: not a line of maps or smaps'
 printf '2000-3000 r--p 0 0:0 0\n1000-2000 r--p 0 0:0 0\n' >"$work/order"
 expect 3 'areas out of order' show "$work/order"
 says err 'order:2: '
