@@ -69,8 +69,8 @@ static vmk_addr dump_first_with(struct dumper *d, const struct vmk_vma *vma, enu
 
     if (key == DUMP_ANON_VMA && __atomic_load_n(&vma->anon_vma->refs, __ATOMIC_RELAXED) == 1)
         return vma->start;
-    for (bool more = vmki_cursor_seek(&cursor, &d->mm->tree, 0); more; more = vmki_cursor_advance(&cursor)) {
-        if (!vmki_cursor_entry(&cursor, &entry) || dump_key_of(entry.item, key) == wanted)
+    VMKI_FOR_EACH_ENTRY (&cursor, &d->mm->tree, &entry) {
+        if (dump_key_of(entry.item, key) == wanted)
             return entry.start;
     }
     return vma->start;
@@ -148,9 +148,8 @@ static void dump_areas(struct dumper *d)
     struct vmki_cursor cursor;
     struct vmki_tree_entry entry;
 
-    for (bool more = vmki_cursor_seek(&cursor, &d->mm->tree, 0); more; more = vmki_cursor_advance(&cursor))
-        if (vmki_cursor_entry(&cursor, &entry))
-            dump_area(d, entry.item);
+    VMKI_FOR_EACH_ENTRY (&cursor, &d->mm->tree, &entry)
+        dump_area(d, entry.item);
 }
 
 /* ---- What belongs to the whole ---- */

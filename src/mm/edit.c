@@ -284,7 +284,7 @@ int vmki_edit_unmap(struct vmk_mm *mm, vmk_addr start, vmk_addr end, struct vmki
     vmki_edit_clear(edit);
     edit->from = start;
     edit->until = start;
-    if (VMKI_UNLIKELY(mm->reserved.nr_entries != 0) && vmki_reserved_touches(mm, start, end))
+    if (vmki_reserved_touches(mm, start, end))
         return -VMK_EEXIST;
     if (!overlap_ends(mm, start, end, &first, &last))
         return 0;
@@ -414,7 +414,7 @@ int vmki_edit_map(struct vmk_mm *mm, const struct vmki_new_area *area, struct vm
     edit->new_end = area->end;
     edit->new_flags = area->identity.flags;
     edit->is_map = true;
-    if (VMKI_UNLIKELY(mm->reserved.nr_entries != 0) && vmki_reserved_touches(mm, area->start, area->end))
+    if (vmki_reserved_touches(mm, area->start, area->end))
         return -VMK_EEXIST;
     error = map_surroundings(mm, area->start, area->end, &around, edit);
     if (error != 0)

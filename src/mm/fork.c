@@ -268,7 +268,7 @@ static int fork_copy_reserved(struct fork_work *work)
 
     if (nr == 0)
         return 0;
-    vmki_cursor_seek(&ranges.cursor, &work->parent->reserved, 0);
+    vmki_cursor_first(&ranges.cursor, &work->parent->reserved);
     return vmki_tree_build(&work->child->reserved, nr, fork_next_range, &ranges) ? 0 : -VMK_ERR_HOST_NOMEM;
 }
 
@@ -312,8 +312,7 @@ static int fork_backend_prepare(const struct fork_work *work)
     work->child->backend_context = work->parent->backend_context;
     if (backend == NULL || backend->prepare == NULL)
         return 0;
-    vmki_cursor_seek(&cursor, &work->child->tree, 0);
-    for (; vmki_cursor_entry(&cursor, &entry); vmki_cursor_advance(&cursor)) {
+    VMKI_FOR_EACH_ENTRY (&cursor, &work->child->tree, &entry) {
         const struct vmk_edit edit = fork_map_edit(entry.item);
         int error = backend->prepare(work->child->backend_context, work->child, &edit);
 
@@ -356,8 +355,7 @@ static void fork_backend_apply(const struct fork_work *work)
 
     if (backend == NULL || backend->apply == NULL)
         return;
-    vmki_cursor_seek(&cursor, &work->child->tree, 0);
-    for (; vmki_cursor_entry(&cursor, &entry); vmki_cursor_advance(&cursor)) {
+    VMKI_FOR_EACH_ENTRY (&cursor, &work->child->tree, &entry) {
         const struct vmk_edit edit = fork_map_edit(entry.item);
 
         backend->apply(work->child->backend_context, work->child, &edit);
@@ -540,11 +538,11 @@ static bool fork_place_prepare(struct fork_place *place)
 {
     struct vmki_tree *old = &place->mm->tree;
 
-    vmki_cursor_seek(&place->cursor, old, 0);
+    vmki_cursor_first(&place->cursor, old);
     for (const struct vmk_vma *vma; (vma = fork_place_next(place)) != NULL;)
         if (!fork_place_alloc(place, vma))
             return false;
-    vmki_cursor_seek(&place->cursor, old, 0);
+    vmki_cursor_first(&place->cursor, old);
     return vmki_tree_build(&place->tree, place->nr, fork_place_entry, place);
 }
 
@@ -624,9 +622,7 @@ static void fork_place_commit(struct fork_place *place)
     mm->tree.last_end = place->tree.last_end;
     mm->tree.height = place->tree.height;
     mm->tree.nr_nodes_bytes = place->tree.nr_nodes_bytes;
-    for (bool more = vmki_cursor_seek(&place->cursor, &old, 0); more; more = vmki_cursor_advance(&place->cursor)) {
-        if (!vmki_cursor_entry(&place->cursor, &entry))
-            break;
+    VMKI_FOR_EACH_ENTRY (&place->cursor, &old, &entry) {
         if (fork_leaves_out(entry.item))
             fork_place_gone(place, entry.item);
         else

@@ -182,15 +182,13 @@ void vmk_mm_exit(struct vmk_mm *mm)
     vmki_mm_lock(mm);
     accounted = mm->accounted_vm;
     mm->is_exiting = true;
-    vmki_cursor_seek(&cursor, &mm->tree, 0);
-    while (vmki_cursor_entry(&cursor, &entry)) {
+    VMKI_FOR_EACH_ENTRY (&cursor, &mm->tree, &entry) {
         struct vmk_vma *vma = entry.item;
 
         vmki_count_area(mm, vma->flags, vmki_vma_nr_pages(vma), -1);
         pooled += vmki_pooled_pages(vma->flags, vmki_vma_nr_pages(vma));
         *tail = vma;
         tail = &vma->link;
-        vmki_cursor_advance(&cursor);
     }
     *tail = NULL;
     vmki_finger_forget(mm);

@@ -613,7 +613,7 @@ static bool mremap_has_room(struct vmki_plan *plan, const struct vmk_vma *vma, u
 
     if (vma->end != plan->end || bytes > mm->task_size_max - vma->end)
         return false;
-    if (VMKI_UNLIKELY(mm->reserved.nr_entries != 0) && vmki_reserved_touches(mm, vma->end, vma->end + bytes))
+    if (vmki_reserved_touches(mm, vma->end, vma->end + bytes))
         return false;
     next = vmki_find_next(mm, vma->end);
     return next == NULL || next->start >= vma->end + bytes;

@@ -32,14 +32,14 @@ int vmk_mm_migrate(struct vmk_mm *mm, uint64_t from_nodes, uint64_t to_nodes)
     int error = 0;
 
     vmki_mm_lock(mm);
-    vmki_cursor_seek(&cursor, &mm->tree, 0);
-    while (error == 0 && vmki_cursor_entry(&cursor, &entry)) {
+    VMKI_FOR_EACH_ENTRY (&cursor, &mm->tree, &entry) {
         struct vmk_vma *vma = entry.item;
         const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
 
         if (ops != NULL && ops->migrate != NULL)
             error = ops->migrate(vma, from_nodes, to_nodes);
-        vmki_cursor_advance(&cursor);
+        if (error != 0)
+            break;
     }
     vmki_mm_unlock(mm);
     return error;

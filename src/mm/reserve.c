@@ -3,11 +3,6 @@
 
 #include "tree/ranges.h"
 
-bool vmki_reserved_touches(const struct vmk_mm *mm, vmk_addr start, vmk_addr end)
-{
-    return mm->reserved.nr_entries != 0 && vmki_ranges_touch(&mm->reserved, start, end);
-}
-
 bool vmki_reserved_next(const struct vmk_mm *mm, vmk_addr address, vmk_addr *start, vmk_addr *end)
 {
     struct vmki_tree_entry entry;

@@ -64,7 +64,7 @@ int vmki_plan_unmap_refused(struct vmki_plan *plan, vmk_addr start, vmk_addr end
     struct vmk_vma *first = vmki_seek_area(mm, start);
     int refusal = 0;
 
-    if (VMKI_UNLIKELY(mm->reserved.nr_entries != 0) && vmki_reserved_touches(mm, start, end))
+    if (vmki_reserved_touches(mm, start, end))
         return -VMK_EEXIST;
     if (first == NULL || first->start >= end)
         return 0;

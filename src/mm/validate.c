@@ -148,9 +148,7 @@ static void validate_users(struct vmk_mm *mm, const struct vmk_vma *vma, uint64_
     struct vmki_cursor cursor;
     struct vmki_tree_entry entry;
 
-    for (bool more = vmki_cursor_seek(&cursor, &mm->tree, 0); more; more = vmki_cursor_advance(&cursor)) {
-        if (!vmki_cursor_entry(&cursor, &entry))
-            break;
+    VMKI_FOR_EACH_ENTRY (&cursor, &mm->tree, &entry) {
         const struct vmk_vma *other = entry.item;
         users[0] += vma->file != NULL && other->file == vma->file;
         users[1] += vma->ext != NULL && other->ext == vma->ext;
@@ -216,9 +214,7 @@ static void validate_areas(struct validator *v)
     struct vmki_tree_entry entry;
     vmk_addr below = 0;
 
-    for (bool more = vmki_cursor_seek(&cursor, &v->mm->tree, 0); more; more = vmki_cursor_advance(&cursor)) {
-        if (!vmki_cursor_entry(&cursor, &entry))
-            break;
+    VMKI_FOR_EACH_ENTRY (&cursor, &v->mm->tree, &entry) {
         struct vmk_vma *vma = entry.item;
         validate_that(v, entry.start >= below, "areas overlap", entry.start);
         below = entry.end;

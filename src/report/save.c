@@ -110,12 +110,9 @@ static int save_look_at(struct saver *s, struct vmk_mm *mm)
     struct vmki_cursor cursor;
     struct vmki_tree_entry entry;
 
-    for (bool more = vmki_cursor_seek(&cursor, &mm->tree, 0); more; more = vmki_cursor_advance(&cursor)) {
-        const struct vmk_vma *vma;
+    VMKI_FOR_EACH_ENTRY (&cursor, &mm->tree, &entry) {
+        const struct vmk_vma *vma = entry.item;
 
-        if (!vmki_cursor_entry(&cursor, &entry))
-            break;
-        vma = entry.item;
         if (!save_is_possible(vma))
             return -VMK_ERR_UNSUPPORTED;
         if (!save_give_number(&s->files, &s->nr_files, vma->file) ||
@@ -154,12 +151,9 @@ static void save_files_of(struct saver *s, struct vmk_mm *mm, uint64_t *written)
     struct vmki_cursor cursor;
     struct vmki_tree_entry entry;
 
-    for (bool more = vmki_cursor_seek(&cursor, &mm->tree, 0); more; more = vmki_cursor_advance(&cursor)) {
-        const struct vmk_vma *vma;
+    VMKI_FOR_EACH_ENTRY (&cursor, &mm->tree, &entry) {
+        const struct vmk_vma *vma = entry.item;
 
-        if (!vmki_cursor_entry(&cursor, &entry))
-            break;
-        vma = entry.item;
         if (vma->file != NULL && save_number_of(&s->files, vma->file) == *written + 1)
             save_file(s, vma->file, ++*written);
     }
@@ -265,9 +259,8 @@ static void save_mm(struct saver *s, struct vmk_mm *mm)
     save_settings(s, mm->settings);
     save_values(s, mm);
     save_ranges(s, mm);
-    for (bool more = vmki_cursor_seek(&cursor, &mm->tree, 0); more; more = vmki_cursor_advance(&cursor))
-        if (vmki_cursor_entry(&cursor, &entry))
-            save_area(s, mm, entry.item);
+    VMKI_FOR_EACH_ENTRY (&cursor, &mm->tree, &entry)
+        save_area(s, mm, entry.item);
     vmki_format_text(&s->format, "end\n");
 }
 

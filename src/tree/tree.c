@@ -425,7 +425,7 @@ bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from, uint64
         vmki_tree_release_spare(tree, 0);
         return false;
     }
-    more = vmki_cursor_seek(&cursor, (struct vmki_tree *)(uintptr_t)from, 0);
+    more = vmki_cursor_first(&cursor, (struct vmki_tree *)(uintptr_t)from);
     for (; more; more = vmki_cursor_advance(&cursor)) {
         fetch_ahead(&cursor, blind);
         if (!copy_leaf(&builder, vmki_leaf_const(cursor.node[0]), take, context, &nr)) {

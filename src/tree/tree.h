@@ -144,6 +144,16 @@ bool vmki_cursor_after(const struct vmki_cursor *cursor, struct vmki_tree_entry 
 bool vmki_cursor_advance(struct vmki_cursor *cursor);
 bool vmki_cursor_retreat(struct vmki_cursor *cursor);
 
+/* Stands on the first entry; false when there is none. */
+static inline bool vmki_cursor_first(struct vmki_cursor *cursor, struct vmki_tree *tree)
+{
+    return vmki_cursor_seek(cursor, tree, 0);
+}
+
+/* A loop over all entries, ascending; the body must not splice. */
+#define VMKI_FOR_EACH_ENTRY(cursor, tree, entry)                                                                       \
+    for (vmki_cursor_first((cursor), (tree)); vmki_cursor_entry((cursor), (entry)); vmki_cursor_advance(cursor))
+
 /*
  * Calls `visit` for the entries that end above `start` and start below `end`, ascending, until it returns false; flags
  * without those outside the mask.  Returns the number of calls.  For those who hold writers off; visit must not splice.

@@ -225,6 +225,31 @@ static void test_personality(void **state)
                    "7ffffffde000-7ffffffff000 rwxp gd ac anon=a2 [stack]\n");
 }
 
+/* A program on a noexec mount, which exec itself refuses before: its memory can never become executable. */
+static void test_noexec(void **state)
+{
+    struct vmk_exec_request request = program(&t);
+    struct vmk_file *exe = vt_file(&t, 1);
+    const struct vmk_file_options options = {.size = sizeof(options),
+                                             .object = vmk_file_object(exe),
+                                             .mode = VMK_FILE_READ | VMK_FILE_NOEXEC,
+                                             .name = "/noexec",
+                                             .id = 9};
+    struct vmk_file *noexec;
+
+    (void)state;
+    assert_int_equal(vmk_file_create(t.system, &options, &noexec), 0);
+    segments[0].file = noexec;
+    request.nr_segments = 1;
+    request.nr_specials = 0;
+    vmk_mm_set_personality(t.mm, VMK_ADDR_NO_RANDOMIZE | VMK_READ_IMPLIES_EXEC);
+    assert_true(exec(&t, &request) > 0);
+    assert_ret(vt_mprotect(&t, EXE, P(1), VT_RX), -VMK_EACCES);
+    assert_map(&t, "555555554000-555555555000 r--p !me pgoff=0 file=9\n"
+                   "7ffffffde000-7ffffffff000 rwxp gd ac anon=a1 [stack]\n");
+    vmk_file_put(noexec);
+}
+
 /* What the kernel maps for itself is born sealed where it is built so. */
 static void test_sealed_specials(void **state)
 {
@@ -359,6 +384,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lowered_stack, setup, teardown),
         cmocka_unit_test_setup_teardown(test_random_layout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_personality, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_noexec, setup, teardown),
         cmocka_unit_test_setup_teardown(test_sealed_specials, setup, teardown),
         cmocka_unit_test_setup_teardown(test_fixed_specials, setup, teardown),
         cmocka_unit_test_setup_teardown(test_misuse, setup, teardown),

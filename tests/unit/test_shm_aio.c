@@ -435,6 +435,8 @@ static int64_t map_special(struct vt *vt, vmk_addr address, uint64_t len, vmk_vm
 static void test_map_special(void **state)
 {
     const vmk_vm_flags code = VMK_VM_READ | VMK_VM_EXEC | VMK_VM_MAY_ACCESS;
+    const vmk_vm_flags memory = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS;
+    struct vmk_mm_stats stats = {.size = sizeof(stats)};
     struct vmk_rlimits limits;
 
     (void)state;
@@ -457,7 +459,14 @@ static void test_map_special(void **state)
     assert_ret(vt_return(&t, vmk_map_special(t.mm, &owned, &t.result)), A(0x15));
     assert_ptr_equal(vmk_vma_private_data(vmk_mm_find(t.mm, A(0x15))), &limits);
     /* One without a name is ordinary memory. */
-    assert_ret(map_special(&t, 0, P(1), VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS, NULL), -VMK_ENOMEM);
+    assert_ret(map_special(&t, A(0x30), P(2), memory, NULL), -VMK_ENOMEM);
+    vmk_mm_get_stats(t.mm, &stats);
+    limits.as.soft = P(stats.total_vm + 2) - 1;
+    vmk_mm_set_rlimits(t.mm, &limits);
+    assert_ret(map_special(&t, A(0x30), P(2), memory, NULL), -VMK_ENOMEM);
+    limits.as.soft++;
+    vmk_mm_set_rlimits(t.mm, &limits);
+    assert_ret(map_special(&t, A(0x30), P(2), memory, NULL), A(0x30));
 }
 
 /* A shadow stack is private memory that is charged for, though nobody may write it as such. */

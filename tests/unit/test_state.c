@@ -389,6 +389,7 @@ static void hostile_text(void **state)
         {HEAD AREA "88 0 anon=1\n", 3},
         {HEAD AREA "73 0 forked\n", 3},
         {"vmakit-state 1\nfile 1 kind=1 bytes=1000 internal path=\"x\"\nmm\n" AREA "73 fffffffffffffff file=1\n", 4},
+        {"vmakit-state 1\nfile 1 kind=1 bytes=1000 internal path=\"x\"\nmm\n" AREA "73 8000000000000 file=1\n", 4},
         {"vmakit-state 1\nfile 1 id=1 path=\"\x01\"\n", 2},
         {HEAD "setting page_shift 3\nreserved 1000 2000\n", 4},
         {HEAD "setting page_shift 3\narea 1000 2000 73 1\n", 4},

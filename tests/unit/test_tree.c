@@ -952,6 +952,7 @@ static void test_validate(void **state)
     BREAK(inner->pivot[1], inner->pivot[1] + 1);
     BREAK(inner->pivot[inner->head.count - 1], VMKI_NO_KEY);
     BREAK(inner->head.count, 0);
+    BREAK(inner->child[0], NULL);
     BREAK(inner->child[1], inner->child[0]);
     BREAK(inner->child[1], &inner->head);
     BREAK(leaf->order, leaf->order - 1);
