@@ -59,7 +59,7 @@ VMK_API void vmk_mm_options_init(struct vmk_mm_options *options);
 
 /*
  * Creates an empty address space with one user and one reference; end it with vmk_mm_put.
- * Errors: -VMK_ERR_MISUSE, -VMK_ERR_UNSUPPORTED (a 32-bit task, ...), -VMK_ERR_HOST_NOMEM.
+ * Errors: -VMK_ERR_MISUSE, -VMK_ERR_UNSUPPORTED (a 32-bit task, ...: as vmk_system_create), -VMK_ERR_HOST_NOMEM.
  */
 VMK_API int vmk_mm_create(struct vmk_system *system, const struct vmk_mm_options *options, struct vmk_mm **mm);
 VMK_API void vmk_mm_get(struct vmk_mm *mm); /* one more user */

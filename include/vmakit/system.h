@@ -114,7 +114,8 @@ struct vmk_system_options {
 VMK_API void vmk_system_options_init(struct vmk_system_options *options, const struct vmk_port *port);
 
 /*
- * Creates a system. Errors: -VMK_ERR_MISUSE (size, port, a setting or sysctl that cannot be), -VMK_ERR_HOST_NOMEM.
+ * Creates a system. Errors: -VMK_ERR_MISUSE (size, port, a setting or sysctl that cannot be), -VMK_ERR_UNSUPPORTED (a
+ * 32-bit task, a Linux before 6.1, ...: docs/limits.md; vmk_settings_check names the setting), -VMK_ERR_HOST_NOMEM.
  * The caller owns *system and gives it back with vmk_system_destroy after its last address space and file are gone
  * (-VMK_EBUSY before; nothing is destroyed then).
  */

@@ -22,9 +22,7 @@ void vmk_mm_options_init(struct vmk_mm_options *options)
 
 static bool mm_options_usable(const struct vmk_mm_options *options)
 {
-    return options->size == sizeof(*options) &&
-           (options->settings == NULL || vmk_settings_check(options->settings) == NULL) &&
-           options->window_low <= options->window_high;
+    return options->size == sizeof(*options) && options->window_low <= options->window_high;
 }
 
 static void mm_set_settings(struct vmk_mm *mm, struct vmki_settings *settings)
@@ -106,6 +104,9 @@ int vmk_mm_create(struct vmk_system *system, const struct vmk_mm_options *option
 
     if (!mm_options_usable(options))
         return -VMK_ERR_MISUSE;
+    int error = options->settings == NULL ? 0 : vmki_settings_error(options->settings);
+    if (error != 0)
+        return error;
     settings =
         options->settings != NULL ? vmki_settings_new(system, options->settings) : vmki_settings_get(system->settings);
     if (settings == NULL)

@@ -61,12 +61,25 @@ void vmk_system_options_init(struct vmk_system_options *options, const struct vm
     };
 }
 
+/* What Linux can be but this library cannot: an old kernel, a 32-bit task, a mode that no area can judge, many nodes. */
+static bool settings_unsupported(const struct vmk_settings *settings)
+{
+    return settings->linux_version < VMK_LINUX_VERSION(6, 1) || settings->va_bits <= 32 || settings->nr_nodes > 64 ||
+           settings->overcommit_guess_one == 0;
+}
+
+int vmki_settings_error(const struct vmk_settings *settings)
+{
+    if (vmk_settings_check(settings) == NULL)
+        return 0;
+    return settings_unsupported(settings) ? -VMK_ERR_UNSUPPORTED : -VMK_ERR_MISUSE;
+}
+
 static bool system_options_usable(const struct vmk_system_options *options)
 {
     return options->size == sizeof(*options) && options->port != NULL &&
            options->port->size == sizeof(struct vmk_port) && options->port->alloc != NULL &&
-           options->port->free != NULL && vmk_settings_check(&options->settings) == NULL &&
-           options->sysctl.overcommit_memory <= VMK_OVERCOMMIT_NEVER;
+           options->port->free != NULL && options->sysctl.overcommit_memory <= VMK_OVERCOMMIT_NEVER;
 }
 
 int vmk_system_create(const struct vmk_system_options *options, struct vmk_system **system)
@@ -75,6 +88,9 @@ int vmk_system_create(const struct vmk_system_options *options, struct vmk_syste
 
     if (!system_options_usable(options))
         return -VMK_ERR_MISUSE;
+    int error = vmki_settings_error(&options->settings);
+    if (error != 0)
+        return error;
     made =
         options->port->alloc(options->port->context, sizeof(*made), _Alignof(struct vmk_system), VMK_ALLOC_MAY_SLEEP);
     if (made == NULL)

@@ -110,6 +110,8 @@ void vmki_system_part(struct vmk_system *system, struct vmki_member *member);
 
 struct vmki_settings *vmki_settings_get(struct vmki_settings *settings);
 void vmki_settings_put(struct vmk_system *system, struct vmki_settings *settings);
+/* 0; -VMK_ERR_UNSUPPORTED for what Linux can be but this library cannot, -VMK_ERR_MISUSE for what nothing can be. */
+int vmki_settings_error(const struct vmk_settings *settings);
 struct vmki_settings *vmki_settings_new(struct vmk_system *system, const struct vmk_settings *values);
 
 #endif

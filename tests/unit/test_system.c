@@ -101,23 +101,24 @@ static void test_check(void **state)
     static const struct {
         const char *name;
         uint64_t value;
+        int error;
     } bad[] = {
-        {"linux_version", VMK_LINUX_VERSION(6, 0)},
-        {"arch", 2},
-        {"page_shift", 13},
-        {"pmd_shift", 12},
-        {"pmd_shift", 31},
-        {"va_bits", 32},
-        {"va_bits", 58},
-        {"va_bits_wide", 46},
-        {"va_bits_wide", 58},
-        {"mmap_min_addr", UINT64_C(1) << 32},
-        {"mmap_rnd_bits", 32},
-        {"stack_guard_gap", (1 << 20) + 1},
-        {"thp", 3},
-        {"nr_nodes", 65},
-        {"nr_pkeys", 17},
-        {"overcommit_guess_one", 0},
+        {"linux_version", VMK_LINUX_VERSION(6, 0), -VMK_ERR_UNSUPPORTED},
+        {"arch", 2, -VMK_ERR_MISUSE},
+        {"page_shift", 13, -VMK_ERR_MISUSE},
+        {"pmd_shift", 12, -VMK_ERR_MISUSE},
+        {"pmd_shift", 31, -VMK_ERR_MISUSE},
+        {"va_bits", 32, -VMK_ERR_UNSUPPORTED}, /* a compat task */
+        {"va_bits", 58, -VMK_ERR_MISUSE},
+        {"va_bits_wide", 46, -VMK_ERR_MISUSE},
+        {"va_bits_wide", 58, -VMK_ERR_MISUSE},
+        {"mmap_min_addr", UINT64_C(1) << 32, -VMK_ERR_MISUSE},
+        {"mmap_rnd_bits", 32, -VMK_ERR_MISUSE},
+        {"stack_guard_gap", (1 << 20) + 1, -VMK_ERR_MISUSE},
+        {"thp", 3, -VMK_ERR_MISUSE},
+        {"nr_nodes", 65, -VMK_ERR_UNSUPPORTED},
+        {"nr_pkeys", 17, -VMK_ERR_MISUSE},
+        {"overcommit_guess_one", 0, -VMK_ERR_UNSUPPORTED},
     };
     struct vmk_settings settings;
     struct vmk_mm *mm;
@@ -134,9 +135,9 @@ static void test_check(void **state)
         assert_ret(vmk_settings_set(&settings, bad[i].name, bad[i].value), 0);
         assert_string_equal(vmk_settings_check(&settings), bad[i].name);
         system_options.settings = settings;
-        assert_ret(vmk_system_create(&system_options, &system), -VMK_ERR_MISUSE);
+        assert_ret(vmk_system_create(&system_options, &system), bad[i].error);
         mm_options.settings = &settings;
-        assert_ret(vmk_mm_create(t.system, &mm_options, &mm), -VMK_ERR_MISUSE);
+        assert_ret(vmk_mm_create(t.system, &mm_options, &mm), bad[i].error);
     }
     vt_teardown(&t);
 }
