@@ -203,13 +203,22 @@ void vmk_mm_exit(struct vmk_mm *mm)
     vmki_mm_unlock(mm);
 }
 
+/* Memory that may carry tags: what has no file, and files that live in memory (Linux's memory-tagging-extension document). */
+vmk_vm_flags vmki_tag_flags(const struct vmk_mm *mm, const struct vmk_file *file)
+{
+    if (mm->settings->mte == 0)
+        return 0;
+    return file == NULL || file->object->kind == VMK_OBJECT_SHMEM || file->object->kind == VMK_OBJECT_HUGETLB
+               ? VMK_VM_MTE_ALLOWED
+               : 0;
+}
+
 vmk_vm_flags vmki_default_flags(const struct vmk_mm *mm, const struct vmk_file *file, vmk_vm_flags flags)
 {
     const vmk_vm_flags unmergeable = VMK_VM_SHARED | VMK_VM_MAYSHARE | VMK_VM_SPECIAL | VMK_VM_HUGETLB |
                                      VMK_VM_DROPPABLE | VMK_VM_SAO | VMK_VM_MERGEABLE;
-    vmk_vm_flags result = mm->def_flags;
+    vmk_vm_flags result = mm->def_flags | vmki_tag_flags(mm, file);
 
-    (void)file;
     if ((flags & unmergeable) != 0)
         result &= ~VMK_VM_MERGEABLE;
     if (mm->settings->soft_dirty != 0)

@@ -591,9 +591,11 @@ uint64_t vmki_mm_random(struct vmk_mm *mm);
 /* An empty address space without layout, one user, one reference; takes a reference on settings. NULL: no memory. */
 struct vmk_mm *vmki_mm_new(struct vmk_system *system, struct vmki_settings *settings);
 
+/* MTE_ALLOWED where PROT_MTE is known and memory of this file, or of none, may carry tags; else 0. */
+vmk_vm_flags vmki_tag_flags(const struct vmk_mm *mm, const struct vmk_file *file);
 /*
  * The flags that a new area of this address space gets beside its own: those of MCL_FUTURE, MERGEABLE where it applies
- * (PR_SET_MEMORY_MERGE), and SOFTDIRTY.
+ * (PR_SET_MEMORY_MERGE), SOFTDIRTY, and MTE_ALLOWED.
  */
 vmk_vm_flags vmki_default_flags(const struct vmk_mm *mm, const struct vmk_file *file, vmk_vm_flags flags);
 /* Does PR_SET_MDWE forbid a change from old to new flags (equal for a new area)? */

@@ -432,7 +432,9 @@ static int mmap_check_flags(struct vmki_plan *plan, const struct vmk_mmap_reques
          (request->file != NULL && request->file->object->kind == VMK_OBJECT_HUGETLB)))
         state->flags |= VMK_VM_NORESERVE;
     state->flags |= vmki_default_flags(mm, state->file, state->flags);
-    return vmki_mdwe_denies(mm, state->flags, state->flags) ? -VMK_EACCES : 0;
+    if (vmki_mdwe_denies(mm, state->flags, state->flags))
+        return -VMK_EACCES;
+    return (state->flags & VMK_VM_MTE) != 0 && (state->flags & VMK_VM_MTE_ALLOWED) == 0 ? -VMK_EINVAL : 0;
 }
 
 static int mmap_start(struct vmki_plan *plan)

@@ -8,7 +8,7 @@
 /* The flags of areas that have nothing special about them: anything else takes the long way. */
 #define PLAIN_FLAGS                                                                                                    \
     (VMK_VM_ACCESS | VMK_VM_MAY_ACCESS | VMK_VM_ACCOUNT | VMK_VM_NORESERVE | VMK_VM_SOFTDIRTY | VMK_VM_HUGEPAGE |      \
-     VMK_VM_NOHUGEPAGE | VMKI_VM_FORKED | VMKI_VM_BARE)
+     VMK_VM_NOHUGEPAGE | VMK_VM_MTE_ALLOWED | VMKI_VM_FORKED | VMKI_VM_BARE)
 
 #define PROT_PLAIN (VMK_PROT_READ | VMK_PROT_WRITE | VMK_PROT_EXEC)
 
@@ -131,7 +131,8 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
         !find_place(mm, request, len, &entry.start))
         return false;
     entry.end = entry.start + len;
-    entry.flags = request->prot | VMK_VM_MAY_ACCESS | (mm->settings->soft_dirty != 0 ? VMK_VM_SOFTDIRTY : 0);
+    entry.flags = request->prot | VMK_VM_MAY_ACCESS | (mm->settings->soft_dirty != 0 ? VMK_VM_SOFTDIRTY : 0) |
+                  (mm->settings->mte != 0 ? VMK_VM_MTE_ALLOWED : 0);
     vmki_seek(mm, entry.start);
     in_leaf = vmki_cursor_insert_fits(&finger->at, entry.start, entry.end);
     if ((!in_leaf && (!stands_alone(finger, &entry) || !may_splice(mm, entry.end, 1))) ||

@@ -22,7 +22,7 @@ static vmk_vm_flags special_flags(const struct vmk_mm *mm, const struct vmk_map_
         return vmki_is_accountable(flags) ? flags | VMK_VM_ACCOUNT : flags;
     }
     flags |= VMK_VM_DONTEXPAND;
-    flags |= vmki_default_flags(mm, NULL, flags) & ~VMK_VM_LOCKED_MASK;
+    flags |= vmki_default_flags(mm, NULL, flags) & ~(VMK_VM_LOCKED_MASK | VMK_VM_MTE_ALLOWED);
     if (mm->settings->seal_system != 0 && request->special_name != NULL)
         flags |= VMK_VM_SEALED;
     return flags;

@@ -14,13 +14,14 @@ static bool import_has_anon_vma(const struct vmk_import_area *from)
            (from->flags & VMK_VM_SHARED) == 0;
 }
 
-static vmk_vm_flags import_flags(const struct vmk_import_area *from)
+static vmk_vm_flags import_flags(const struct vmk_mm *mm, const struct vmk_import_area *from)
 {
     bool unknown = from->anon_vma == VMK_ANON_UNKNOWN && (from->flags & VMK_VM_SHARED) == 0;
-
+    bool special = from->special_name != NULL || from->ops != NULL;
     bool inherited = from->anon_vma == VMK_ANON_INHERITED && import_has_anon_vma(from);
 
-    return from->flags | (unknown ? VMKI_VM_ANON_UNKNOWN : 0) | (inherited ? VMKI_VM_FORKED : 0);
+    return from->flags | (special ? 0 : vmki_tag_flags(mm, from->file)) | (unknown ? VMKI_VM_ANON_UNKNOWN : 0) |
+           (inherited ? VMKI_VM_FORKED : 0);
 }
 
 /* maps shows 0 for anonymous memory, whose offset is its address unless it has been moved: nobody can tell. */
@@ -90,7 +91,7 @@ static int import_locked(struct vmk_mm *mm, const struct vmk_import_area *from)
     error = import_ext(mm, from, &area.identity.ext);
     if (error != 0)
         return error;
-    area.identity.flags = import_flags(from);
+    area.identity.flags = import_flags(mm, from);
     area.identity.file = from->file;
     area.identity.bias = import_bias(mm, from);
     if (import_has_anon_vma(from)) {

@@ -484,6 +484,25 @@ static void test_arm64_bits(void **state)
     assert_true((flags_at(&t, BASE) & VMK_VM_BTI) != 0);
     vt_map_file(&t, BASE + P(8), P(1), VT_R, VMK_MAP_PRIVATE, vt_file(&t, 1), 0);
     assert_ret(vt_mprotect(&t, BASE + P(8), P(1), VT_R | VMK_PROT_MTE), -VMK_EINVAL);
+    vt_anon(&t, BASE + P(12), P(1), VT_R);
+    assert_ret(vt_mprotect(&t, BASE + P(12), P(1), VT_R | VMK_PROT_MTE), 0);
+    assert_true((flags_at(&t, BASE + P(12)) & VMK_VM_MTE) != 0);
+    assert_ret(vt_mmap_file(&t, BASE + P(16), P(1), VT_R | VMK_PROT_MTE, VT_FIXED, NULL, 0), BASE + P(16));
+    assert_ret(vt_mmap_file(&t, BASE + P(20), P(1), VT_R | VMK_PROT_MTE, VMK_MAP_SHARED | VMK_MAP_FIXED,
+                            vt_file_kind(&t, 2, VMK_OBJECT_SHMEM, P(8)), 0),
+               BASE + P(20));
+    assert_true((flags_at(&t, BASE + P(20)) & VMK_VM_MTE) != 0);
+    assert_ret(
+        vt_mmap_file(&t, BASE + P(24), P(1), VT_R | VMK_PROT_MTE, VMK_MAP_PRIVATE | VMK_MAP_FIXED, vt_file(&t, 1), 0),
+        -VMK_EINVAL);
+    const struct vmk_import_area area = {
+        .start = BASE + P(28), .end = BASE + P(29), .flags = VMK_VM_READ | VMK_VM_MAY_ACCESS};
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    assert_ret(vt_mprotect(&t, BASE + P(28), P(1), VT_R | VMK_PROT_MTE), 0);
+    const struct vmk_map_special_request vdso = {
+        .address = BASE + P(32), .len = P(1), .flags = VMK_VM_READ | VMK_VM_MAY_ACCESS, .special_name = "[vdso]"};
+    assert_ret(vt_return(&t, vmk_map_special(t.mm, &vdso, &t.result)), BASE + P(32));
+    assert_ret(vt_mprotect(&t, BASE + P(32), P(1), VT_R | VMK_PROT_MTE), -VMK_EINVAL);
     vt_teardown(&t);
     vt_setup(&t);
     vt_anon(&t, BASE, P(2), VT_RX | VMK_PROT_BTI); /* ignored where it is not known; mprotect refuses it */

@@ -239,7 +239,8 @@ static void test_huge_anonymous(void **state)
     assert_ret(map_at(&t, 0, HUGE, 0), 0x7ffff7c00000);
     assert_ret(place_anon(&t, 0, HUGE + P(1), 0), 0x7ffff79ff000); /* no multiple: not aligned */
     assert_ret(place(&t, 0, HUGE, VMK_MAP_SHARED | VMK_MAP_ANONYMOUS, NULL, 0), 0x7ffff7a00000);
-    assert_ret(place_anon(&t, BASE + P(1), HUGE, 0), BASE + P(1)); /* a hint that is free wins */
+    assert_ret(place_anon(&t, BASE + P(1), HUGE, 0), BASE + P(1));   /* a hint that is free wins */
+    assert_ret(place_anon(&t, TOP - P(2), HUGE, 0), 0x7ffff7a00000); /* one that is taken is as none */
     assert_map(&t, "7ffff7c00000-7ffff7e00000 rw-p ac\n7ffff7ffe000-7ffff7fff000 rw-p ac\n");
     vt_teardown(&t);
     vt_init(&t);

@@ -83,6 +83,26 @@ static const char *const flag_lines[] = {
 };
 enum { NR_LINES = sizeof(lines) / sizeof(lines[0]) };
 
+static void count_pieces(void *context, const char *text_of_it, size_t len)
+{
+    unsigned *nr = context;
+
+    assert_true(text_of_it != NULL && len != 0);
+    ++*nr;
+}
+
+/* A sink is given lines or more at a time, not characters. */
+static void pieces(void **state)
+{
+    unsigned nr = 0;
+
+    (void)state;
+    open_space();
+    vmk_report_maps(t.mm, count_pieces, &nr);
+    assert_in_range(nr, 1, NR_LINES);
+    vt_teardown(&t);
+}
+
 static void maps(void **state)
 {
     static struct vt_text expected;
@@ -354,6 +374,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maps),
+        cmocka_unit_test(pieces),
         cmocka_unit_test(vmflags),
         cmocka_unit_test(counters),
         cmocka_unit_test(text_is_capped),
