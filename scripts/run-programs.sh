@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 #
 # run-programs.sh [NAME...] - real programs natively and under `vmakit run`: the same output and the same status, and no
-# divergence. Programs that are not installed are left out by name. OPTIONS are run's own.
+# divergence. Programs that are not installed are left out by name. OPTIONS are run's own (unless others are given, the one with
+# which all flags are compared at the end of each process).
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/programs.sh"
 tool=$(realpath "$BUILD/vmakit")
@@ -13,7 +14,7 @@ bad=0
 judge()
 {
     local name=$1 script=$2 status
-    run_in_empty run 600 "$tool" run ${OPTIONS:-} -- bash -c "$script"
+    run_in_empty run 600 "$tool" run ${OPTIONS:---check=10000} -- bash -c "$script"
     status=$(tail -n 1 "$work/run.err")
     if cmp -s "$work/native.out" "$work/run.out" && [[ $status =~ ^[0-9]+\ calls\ decided,\ 0\ divergences$ ]]; then
         echo "ok $name: $status"

@@ -33,11 +33,23 @@ static int reserve_text(struct kview *view, size_t len)
     return 0;
 }
 
-/* Reads the whole file into view->text; *len is its length. */
-static int slurp_fd(struct kview *view, int fd, size_t *len)
+/* The text ends with a whole line, and its last area begins at or above `limit`. */
+static bool is_above(const char *text, size_t len, vmk_addr limit)
+{
+    const char *line = text + len;
+    if (len == 0 || line[-1] != '\n')
+        return false;
+    for (line--; line > text; line--)
+        if (line[-1] == '\n' && ((*line >= '0' && *line <= '9') || (*line >= 'a' && *line <= 'f')))
+            break;
+    return strtoull(line, NULL, 16) >= limit;
+}
+
+/* Reads the file, up to the areas at `limit`, into view->text; *len is the length. */
+static int slurp_fd(struct kview *view, int fd, vmk_addr limit, size_t *len)
 {
     size_t used = 0;
-    for (;;) {
+    while (limit == UINT64_MAX || !is_above(view->text, used, limit)) {
         int error = reserve_text(view, used + 16384);
         if (error != 0)
             return error;
@@ -55,12 +67,12 @@ static int slurp_fd(struct kview *view, int fd, size_t *len)
     return 0;
 }
 
-static int slurp(struct kview *view, const char *path, size_t *len)
+static int slurp(struct kview *view, const char *path, vmk_addr limit, size_t *len)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    int error = slurp_fd(view, fd, len);
+    int error = slurp_fd(view, fd, limit, len);
     close(fd);
     return error;
 }
@@ -294,7 +306,7 @@ int kview_read_file(struct kview *view, const char *path, size_t *bad_line)
 
     *bad_line = 0;
     clear_view(view);
-    int error = slurp(view, path, &len);
+    int error = slurp(view, path, UINT64_MAX, &len);
     if (error != 0)
         return error;
     char *zero = memchr(view->text, '\0', len);
@@ -362,19 +374,24 @@ static int read_status(struct kview *view, pid_t pid)
     return error;
 }
 
-int kview_read(struct kview *view, pid_t pid, unsigned what)
+int kview_read_below(struct kview *view, pid_t pid, unsigned what, vmk_addr limit)
 {
     char path[64];
     size_t len = 0;
 
     clear_view(view);
     snprintf(path, sizeof(path), "/proc/%ld/%s", (long)pid, what & KVIEW_FLAGS ? "smaps" : "maps");
-    int error = slurp(view, path, &len);
+    int error = slurp(view, path, limit, &len);
     if (error == 0)
         error = parse_text(view, len, NULL);
     if (error == 0 && what & KVIEW_STATUS)
         error = read_status(view, pid);
     return error;
+}
+
+int kview_read(struct kview *view, pid_t pid, unsigned what)
+{
+    return kview_read_below(view, pid, what, UINT64_MAX);
 }
 
 void kview_free(struct kview *view)

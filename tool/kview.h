@@ -43,6 +43,8 @@ enum kview_what { KVIEW_FLAGS = 1u << 0, KVIEW_STATUS = 1u << 1 };
 void kview_take_status(struct kview *view, const char *text);
 /* Reads /proc/PID. `view` may be a zeroed one or one read before (its memory is used again). 0 or -errno. */
 int kview_read(struct kview *view, pid_t pid, unsigned what);
+/* The same of the areas that begin below `limit`, and perhaps of some more. */
+int kview_read_below(struct kview *view, pid_t pid, unsigned what, vmk_addr limit);
 /*
  * Reads a whole file (of /proc, too) into the view's memory and then as kview_parse does. -ENODATA: no newline ends
  * *bad_line, the last one, so that the file may have been cut off in it.

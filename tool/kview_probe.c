@@ -17,6 +17,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -43,13 +44,15 @@ enum {
 #define TRY_UFFD_WP    UINT64_C(0x1)
 #define TRY_UFFD_MINOR (UINT64_C(1) << 9 | UINT64_C(1) << 10)
 
-enum { MAPS_MAX = 64 };
+enum { MAPS_MAX = 64, LOW_HINT = 0x10000000 };
 
 /* What a probe works with. */
 struct probe {
     struct vmk_settings *settings;
     struct kview view; /* read once, when all maps are there */
     const void *stack_map, *plain_map, *moved_map;
+    char *low;         /* where the next of the maps that are looked at is wished for: the view begins there */
+    vmk_addr looks_to; /* the end of them all */
     struct {
         void *start;
         size_t len;
@@ -235,6 +238,18 @@ static void *map(struct probe *probe, size_t len, int prot, int flags)
     return keep(probe, mmap(NULL, len, prot, flags | MAP_ANONYMOUS, -1, 0), len);
 }
 
+/* One to look at in probe_view. */
+static void *map_low(struct probe *probe, size_t len, int prot, int flags)
+{
+    void *p = keep(probe, mmap(probe->low, len, prot, flags | MAP_ANONYMOUS, -1, 0), len);
+    if (p == MAP_FAILED)
+        return p;
+    probe->low += len + probe->page;
+    if ((uintptr_t)p + len > probe->looks_to)
+        probe->looks_to = (uintptr_t)p + len;
+    return p;
+}
+
 static void *map_at(void *at, size_t len, int prot, int flags)
 {
     return mmap(at, len, prot, flags | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
@@ -293,7 +308,7 @@ static void probe_thp(struct probe *probe)
         if (probe->exe >= 0 && aligns(probe, probe->exe))
             probe->settings->thp_align_file = 1;
     }
-    void *p = map(probe, probe->page, PROT_READ, MAP_PRIVATE | MAP_STACK);
+    void *p = map_low(probe, probe->page, PROT_READ, MAP_PRIVATE | MAP_STACK);
     probe->stack_map = p != MAP_FAILED ? p : NULL;
 }
 
@@ -302,10 +317,8 @@ static void probe_width(struct probe *probe)
 {
     struct vmk_settings *settings = probe->settings;
     int local = 0;
-    const struct kview_area *stack = area_at(probe, &local);
 
-    if (stack != NULL)
-        settings->va_bits = log2_of(stack->end - 1) + 1;
+    settings->va_bits = log2_of((uintptr_t)&local) + 1;
     settings->va_bits_wide = settings->va_bits;
     for (unsigned bits = (unsigned)settings->va_bits + 1; bits < 58; bits++) {
         void *want = (void *)(uintptr_t)(UINT64_C(1) << (bits - 1));
@@ -374,7 +387,7 @@ static void probe_map_flags(struct probe *probe)
 #endif
     void *p = map(probe, probe->page, PROT_READ | PROT_WRITE, TRY_MAP_DROPPABLE);
     settings->droppable = p != MAP_FAILED;
-    p = map(probe, probe->page, PROT_READ | PROT_WRITE, MAP_PRIVATE);
+    p = map_low(probe, probe->page, PROT_READ | PROT_WRITE, MAP_PRIVATE);
     probe->plain_map = p != MAP_FAILED ? p : NULL;
 }
 
@@ -524,13 +537,20 @@ static void probe_processor(struct probe *probe)
     settings->shadow_stack = keep(probe, shadow, probe->page) != MAP_FAILED;
 }
 
+/* Asking for the permissions that it has changes nothing, and is refused where it is sealed. */
+static bool vdso_is_sealed(const struct probe *probe)
+{
+    void *vdso = (void *)getauxval(AT_SYSINFO_EHDR); // NOLINT(performance-no-int-to-ptr)
+    return vdso != NULL && mprotect(vdso, probe->page, PROT_READ | PROT_EXEC) != 0 && errno == EPERM;
+}
+
 /* What the maps that the probes have left show, all in one look. */
 static void probe_view(struct probe *probe)
 {
     struct vmk_settings *settings = probe->settings;
 
-    settings->seal_system = 0;
-    if (kview_read(&probe->view, getpid(), KVIEW_FLAGS) != 0)
+    settings->seal_system = vdso_is_sealed(probe);
+    if (kview_read_below(&probe->view, getpid(), KVIEW_FLAGS, probe->looks_to) != 0)
         return;
     if (probe->stack_map != NULL)
         settings->map_stack_nohuge = has_flag(probe, probe->stack_map, VMK_VM_NOHUGEPAGE);
@@ -538,9 +558,6 @@ static void probe_view(struct probe *probe)
     const struct kview_area *moved = area_at(probe, probe->moved_map);
     if (moved != NULL)
         settings->dontunmap_resets_pgoff = moved->end == (uintptr_t)probe->moved_map + 2 * probe->page;
-    for (size_t i = 0; i < probe->view.nr_areas; i++)
-        if (strcmp(probe->view.areas[i].name, "[vdso]") == 0 && (probe->view.areas[i].flags & VMK_VM_SEALED) != 0)
-            settings->seal_system = 1;
 }
 
 /* False: there is no memory to try anything on. */
@@ -550,7 +567,8 @@ static bool probe_behaviour(struct vmk_settings *settings)
 
     probe.exe = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
     probe.arena_len = 128 * probe.page;
-    probe.arena = map(&probe, probe.arena_len, PROT_NONE, MAP_PRIVATE);
+    probe.low = (char *)(uintptr_t)LOW_HINT; // NOLINT(performance-no-int-to-ptr)
+    probe.arena = map_low(&probe, probe.arena_len, PROT_NONE, MAP_PRIVATE);
     if (probe.arena != MAP_FAILED) {
         probe_lowest_hint(&probe);
         probe_thp(&probe);

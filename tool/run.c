@@ -286,7 +286,7 @@ static void summary(struct tracer *tracer, FILE *out)
     fprintf(out, "; %" PRIu64 " never reached the kernel", run->nr_skipped);
     if (run->nr_mirrored != 0)
         fprintf(out, "; %" PRIu64 " placed by the kernel, which alone can place them", run->nr_mirrored);
-    fputc('\n', out);
+    fprintf(out, "; %" PRIu64 " stops\n", tracer->nr_stops);
     trace_report_summary(tracer, out);
     if (tracer->nr_unmirrored != 0)
         fprintf(out, "%" PRIu64 " address spaces were left to the kernel, as said above\n", tracer->nr_unmirrored);
@@ -325,6 +325,8 @@ static const struct trace_mode mode = {
     .place = run_place,
     .arrange = run_arrange,
     .tasks_changed = run_pin_review,
+    .child_begins = run_pin_child,
+    .wait = run_pin_wait,
 };
 
 int cmd_run(int argc, char **argv)

@@ -58,6 +58,11 @@ struct run {
     bool other_charge;          /* its overcommit mode is not: flags of the charge differ */
     bool pins, is_pinned;       /* run_pin.c */
     cpu_set_t processors;       /* the program may use these */
+    cpu_set_t processor;        /* and is on this one, while is_pinned */
+    int mask_bytes;             /* of either, as the kernel counts them */
+    bool looks;                 /* whether it needs more than one */
+    uint64_t looked;            /* when; ns */
+    unsigned look_us;           /* the next time */
     uint64_t random;            /* state of the generator */
     uint64_t nr_failable;       /* calls that could have been made to fail */
     struct run_served served[RUN_SERVED];
@@ -116,7 +121,10 @@ void run_proc_space_ends(struct run *run, const struct trace_space *space);
 void run_pin_begin(struct tracer *tracer);
 void run_pin_review(struct tracer *tracer); /* a task has come or gone */
 enum trace_way run_pin_set(struct tracer *tracer);
-void run_pin_answered(const struct tracer *tracer, const struct trace_task *task, int64_t nr_bytes);
+enum trace_way run_pin_answer(struct tracer *tracer, struct trace_task *task);
+/* trace_mode's. */
+pid_t run_pin_wait(struct tracer *tracer, int *status);
+void run_pin_child(struct tracer *tracer, const struct trace_task *child);
 
 /* ---- run_exec.c ---- */
 enum trace_way run_exec_enter(struct tracer *tracer, struct trace_task *task);

@@ -306,8 +306,52 @@ static enum trace_way enter_ptrace(struct trace_task *task)
     return run_apply_skip(task, -VMK_EPERM);
 }
 
+static bool keeps_flags(uint64_t advice)
+{
+    switch (advice) {
+    case VMK_MADV_WILLNEED:
+    case VMK_MADV_DONTNEED:
+    case VMK_MADV_FREE:
+    case VMK_MADV_REMOVE:
+    case VMK_MADV_COLD:
+    case VMK_MADV_PAGEOUT:
+    case VMK_MADV_POPULATE_READ:
+    case VMK_MADV_POPULATE_WRITE:
+    case VMK_MADV_DONTNEED_LOCKED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Can a call set flags of areas that maps does not show, other than those that every new area has? */
+static bool sets_other_flags(const struct trace_call *call)
+{
+    const uint64_t plain = VMK_MAP_TYPE | VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE | VMK_MAP_ANONYMOUS |
+                           VMK_MAP_DENYWRITE | VMK_MAP_NORESERVE | VMK_MAP_STACK | VMK_MAP_POPULATE;
+    switch (call->kind) {
+    case TRACE_CALL_MMAP:
+        return (call->args[3] & ~plain) != 0 || (call->args[3] & VMK_MAP_TYPE) > VMK_MAP_PRIVATE;
+    case TRACE_CALL_MADVISE:
+        return !keeps_flags(call->args[2]);
+    case TRACE_CALL_MUNMAP:
+    case TRACE_CALL_MPROTECT:
+    case TRACE_CALL_BRK:
+    case TRACE_CALL_MSYNC:
+    case TRACE_CALL_MINCORE:
+    case TRACE_CALL_PKEY_ALLOC:
+    case TRACE_CALL_PKEY_FREE:
+    case TRACE_CALL_TRUNCATE:
+    case TRACE_CALL_FTRUNCATE:
+        return false;
+    default:
+        return trace_call_is_memory(call->kind);
+    }
+}
+
 static enum trace_way enter_memory(struct tracer *tracer, struct trace_task *task)
 {
+    task->space->has_other_flags = task->space->has_other_flags || sets_other_flags(&task->call);
     struct trace_call *call = &task->call;
     int error;
     if (!task->space->lost && run_fails(tracer, task, &error)) {
@@ -349,7 +393,7 @@ enum trace_way run_enter(struct tracer *tracer, struct trace_task *task)
     case TRACE_CALL_SCHED_SETAFFINITY:
         return run_pin_set(tracer);
     case TRACE_CALL_SCHED_GETAFFINITY:
-        return tracer->run->is_pinned ? TRACE_SEE_END : TRACE_GO_ON;
+        return run_pin_answer(tracer, task);
     case TRACE_CALL_FORK:
     case TRACE_CALL_VFORK:
     case TRACE_CALL_CLONE:
@@ -492,9 +536,6 @@ enum trace_way run_leave(struct tracer *tracer, struct trace_task *task, int64_t
     case TRACE_CALL_EXECVE:
     case TRACE_CALL_EXECVEAT:
         task->leaves = false; /* it failed */
-        return TRACE_GO_ON;
-    case TRACE_CALL_SCHED_GETAFFINITY:
-        run_pin_answered(tracer, task, got);
         return TRACE_GO_ON;
     case TRACE_CALL_FORK:
     case TRACE_CALL_VFORK:

@@ -194,6 +194,7 @@ struct trace_space {
     struct trace_short *recent, *before; /* trace_record.c: the last calls, for a divergence */
     struct record_event modes[5]; /* there too: what the areas do not show, as the calls that set it; no pid: not set */
     bool changed;                 /* since the last comparison */
+    bool has_other_flags;         /* run: a call may have set flags that maps does not show */
     uint64_t since_check;
 };
 
@@ -258,7 +259,8 @@ struct trace_task {
     int held_status;
     bool is_vforked; /* its parent slept until it executed a program */
     int pidfd;
-    int stat_fd; /* of /proc */
+    int stat_fd, sched_fd; /* of /proc */
+    uint64_t waited;       /* run: for a processor, when it was looked at last; ns */
     struct trace_call call;
     struct trace_access access;
     struct vmk_plan plan;  /* run: of the call in progress */
@@ -315,7 +317,9 @@ struct trace_mode {
     void (*in_child)(const struct tracer *tracer); /* before CMD is executed; may be NULL */
     void (*process_begins)(struct tracer *tracer, struct trace_process *process); /* CMD's; may be NULL */
     void (*space_ends)(struct tracer *tracer, struct trace_space *space);         /* may be NULL */
-    void (*tasks_changed)(struct tracer *tracer); /* one has come or gone; may be NULL */
+    void (*tasks_changed)(struct tracer *tracer);                                /* one has come or gone; may be NULL */
+    void (*child_begins)(struct tracer *tracer, const struct trace_task *child); /* before that; may be NULL */
+    pid_t (*wait)(struct tracer *tracer, int *status);                           /* instead of waitpid; may be NULL */
     /* Another place for a mapping than Linux's; false: none. NULL unless tracer.has_places. */
     bool (*place)(struct tracer *tracer, struct trace_task *task, const struct trace_place *wanted, vmk_addr *address);
 };
@@ -342,6 +346,7 @@ struct tracer {
     struct report *report; /* --report */
     struct shadow *shadow; /* --page-size */
     uint64_t nr_calls, divergences, nr_unmirrored, nr_checks, areas_read;
+    uint64_t nr_stops;         /* of all tasks */
     uint64_t interval;         /* compare every so many calls; 0: only at the end */
     struct rlimit descriptors; /* RLIMIT_NOFILE as CMD is to have it */
     pid_t first;               /* CMD itself */

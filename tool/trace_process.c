@@ -92,7 +92,7 @@ struct trace_task *trace_task_new(struct tracer *tracer, pid_t tid)
     struct trace_task *task = allocate(sizeof(*task));
     task->tid = tid;
     task->state = TRACE_NEW;
-    task->pidfd = task->stat_fd = -1;
+    task->pidfd = task->stat_fd = task->sched_fd = -1;
     task->next = tracer->tasks;
     tracer->tasks = task;
     return task;
@@ -104,7 +104,9 @@ void trace_task_close(struct trace_task *task)
         close(task->pidfd);
     if (task->stat_fd >= 0)
         close(task->stat_fd);
-    task->pidfd = task->stat_fd = -1;
+    if (task->sched_fd >= 0)
+        close(task->sched_fd);
+    task->pidfd = task->stat_fd = task->sched_fd = -1;
 }
 
 void trace_task_free(struct tracer *tracer, struct trace_task *task)
@@ -423,6 +425,7 @@ int trace_space_fork(struct tracer *tracer, struct trace_task *parent, struct tr
     space->lost = parent->space->lost;
     space->unfinished = parent->space->unfinished;
     space->changed = true;
+    space->has_other_flags = parent->space->has_other_flags;
     space->personality = parent->space->personality;
     trace_record_modes_fork(parent->space, space);
     space->imported_peak = parent->space->imported_peak;

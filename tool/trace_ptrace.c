@@ -112,14 +112,16 @@ static void on_stop(struct tracer *tracer, struct trace_task *task, int status);
  * One that goes to sleep for good meanwhile (the parent of a vfork, until its child executes) is left as well: its stop
  * comes when it wakes.
  */
-static bool stop_running(struct trace_task *task, int *status)
+static bool stop_running(struct tracer *tracer, struct trace_task *task, int *status)
 {
     if (state_of(task) != 'R' || ask(PTRACE_INTERRUPT, task->tid, 0, 0) != 0)
         return false;
     for (int asleep = 0; asleep < STOP_PATIENCE;) {
         pid_t got = waitpid(task->tid, status, __WALL | WNOHANG);
-        if (got != 0)
+        if (got != 0) {
+            tracer->nr_stops++;
             return got == task->tid;
+        }
         if (state_of(task) == 'D')
             asleep++;
         sched_yield();
@@ -136,7 +138,7 @@ static bool stop_others_once(struct tracer *tracer, struct trace_task *task)
         next = other->next;
         int status;
         if (other->space == task->space && other->state == TRACE_RUNNING && other != task &&
-            stop_running(other, &status)) {
+            stop_running(tracer, other, &status)) {
             on_stop(tracer, other, status);
             stopped = true;
         }
@@ -349,6 +351,8 @@ static void on_new_child(struct tracer *tracer, struct trace_task *parent)
     }
     give_call_up(tracer, parent);
     give_space(parent);
+    if (tracer->mode->child_begins != NULL)
+        tracer->mode->child_begins(tracer, child);
     if (tracer->mode->tasks_changed != NULL)
         tracer->mode->tasks_changed(tracer);
     if (tracer->stop)
@@ -414,7 +418,10 @@ static void on_exit_event(struct tracer *tracer, struct trace_task *task)
     task->state = TRACE_EXITING;
     if (last && is_mirrored(task)) {
         if (!task->space->unfinished) {
-            trace_pages_feed(tracer, task);
+            if (tracer->mode->decides) /* what is written decides nothing any more */
+                trace_pages_feed_for_reader(tracer, task);
+            else
+                trace_pages_feed(tracer, task);
             if (!tracer->stop && !task->space->lost && task->space->changed &&
                 tracer->options.check != TRACE_CHECK_NONE)
                 trace_check_map(tracer, task, "at exit");
@@ -536,12 +543,13 @@ int trace_loop(struct tracer *tracer)
             continue;
         }
         int status;
-        pid_t tid = waitpid(-1, &status, __WALL);
+        pid_t tid = tracer->mode->wait != NULL ? tracer->mode->wait(tracer, &status) : waitpid(-1, &status, __WALL);
         if (tid < 0 && errno == EINTR)
             continue;
         if (tid < 0)
             break; /* no child is left */
         task = trace_task_find(tracer, tid);
+        tracer->nr_stops += WIFSTOPPED(status);
         if (task == NULL && WIFSTOPPED(status))
             task = trace_task_new(tracer, tid);
         if (task != NULL)

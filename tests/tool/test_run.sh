@@ -49,6 +49,24 @@ decided 0 '200 children' -- ./decided children 200
 says out '200 good'
 decided 0 'two threads at the same ranges' --check=20 -- ./decided race
 
+# A call without an action in the kernel is one stop.
+stops()
+{
+    decided 0 "$1 rounds" -- ./decided idle "$1"
+    says out idle
+    stopped=$(sed -n 's/.* \([0-9]*\) stops$/\1/p' err)
+}
+stops 10
+few=${stopped:-0}
+stops 510
+[ $((stopped - few)) = 3000 ] || fail "3000 calls with nothing to do: $((stopped - few)) stops"
+
+# A second thread is tried on the same processor, and gets one of its own when it wants it.
+if [ "$(nproc)" -gt 1 ]; then
+    decided 0 'two busy threads' -- ./decided spread
+    says out "one, then several; $(nproc) and $(nproc)"
+fi
+
 # Real programs, natively and here: a short slice of `make run-programs`.
 (cd "$here/../.." && BUILD=$(dirname "$VMAKIT") scripts/run-programs.sh pipeline gcc perl python python-threads) >out 2>&1 ||
     { fail 'real programs'; cat out; }

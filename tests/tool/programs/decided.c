@@ -3,11 +3,14 @@
  * What a program can see of `vmakit run`, one case an argument: "areas N" makes N areas and says how many came; "limits"
  * sets and reads limits; "registers" checks that a call leaves its argument registers alone; "traceme" wants to be traced;
  * "pause" maps 64 MiB, says where, and waits for a line; "children N" forks N at once; "race" has two threads at
- * the same ranges.
+ * the same ranges; "idle N" makes calls that come to nothing in the kernel, six a round; "spread" has two threads that want
+ * a processor each.
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,6 +21,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 static int areas(int nr)
@@ -145,6 +149,62 @@ static int race(void)
     return 0;
 }
 
+static int idle(int nr)
+{
+    char *base = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    bool good = munmap(base + 4096, 4096) == 0;
+    for (int i = 0; i < nr; i++) {
+        good = good && munmap(base + 4096, 4096) == 0;
+        good = good && mprotect(base, 0, PROT_NONE) == 0;
+        good = good && mprotect(base, 8192, PROT_READ) != 0; /* refused: the second page is not there */
+        good = good && mremap(base, 4096, 4096, 0) == base;
+        good = good && mmap(NULL, 0, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED;
+        good = good && syscall(SYS_brk, 0) > 0;
+    }
+    printf("%s\n", good ? "idle" : "unexpected");
+    return !good;
+}
+
+static volatile bool is_over;
+
+static void *turn(void *unused)
+{
+    while (!is_over)
+        ;
+    return unused;
+}
+
+/* The kernel's own list, which nobody changes on the way: is there more than one processor in it? */
+static bool has_several(void)
+{
+    char text[4096] = "";
+    int fd = open("/proc/thread-self/status", O_RDONLY);
+    ssize_t len = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    const char *line = len > 0 ? strstr(text, "Cpus_allowed_list:") : NULL;
+    return line != NULL && strcspn(line, ",-") < strcspn(line, "\n");
+}
+
+static int nr_processors(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : -1;
+}
+
+static int spread(void)
+{
+    pthread_t thread;
+    bool before = has_several(), after = false;
+    int alone = nr_processors();
+    pthread_create(&thread, NULL, turn, NULL);
+    for (time_t end = time(NULL) + 20; !after && time(NULL) < end;)
+        after = has_several();
+    printf("%s, then %s; %d and %d\n", before ? "several" : "one", after ? "several" : "one", alone, nr_processors());
+    is_over = true;
+    pthread_join(thread, NULL);
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
@@ -161,6 +221,10 @@ int main(int argc, char **argv)
         return children(nr);
     if (strcmp(what, "race") == 0)
         return race();
+    if (strcmp(what, "idle") == 0)
+        return idle(nr);
+    if (strcmp(what, "spread") == 0)
+        return spread();
     if (strcmp(what, "traceme") == 0) {
         printf("%s\n", ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 ? strerror(errno) : "traced");
         return 0;
