@@ -4,10 +4,10 @@
 # mutate.pl N SEED [--skip REGEX] [--only REGEX] [--ops OPS] [--jobs N] [--list] [--again] - do the tests notice mistakes?
 #
 # Takes N places in src/**.c at random (the same ones for the same seed and sources), makes one small mistake in each, in
-# private copies of the tree, compiles that file, and runs the unit tests, those first that are likely to notice, then
-# `vmakit fuzz --ops OPS`, up to the first failure. A mutant is killed when one of them fails or takes too long. Not
-# counted: what does not compile, and what compiles to the very same code. Prints each survivor; exit status 1 under
-# 90 % killed. --again: only those that survived the last run, after more tests were written.
+# private copies of the tree, compiles that file, and runs the unit tests, those under the mock port and the examples, first
+# those that are likely to notice, and `vmakit fuzz --ops OPS`, up to the first failure. A mutant is killed when one of them
+# fails or takes too long. Not counted: what does not compile, and what compiles to the very same code. Prints each survivor;
+# exit status 1 under 90 % killed. --again: only those that survived the last run, after more tests were written.
 use strict;
 use warnings;
 use Cwd ();
@@ -16,7 +16,7 @@ use JSON::PP ();
 use POSIX ();
 use Time::HiRes ();
 
-my ($n, $seed, %option) = (200, 1, skip => '^$', only => '.', ops => 10000, jobs => $ENV{JOBS} || 2);
+my ($n, $seed, %option) = (200, 1, skip => '^$', only => '.', ops => 30000, jobs => $ENV{JOBS} || 2);
 my @plain;
 while (@ARGV) {
     my $arg = shift;
@@ -192,7 +192,7 @@ sub recipes {
         (my $file = $_->{file}) =~ s{^\Q$dir\E/}{};
         $compile{$file} = $_->{command} if $_->{command} =~ m{ -o CMakeFiles/vmakit_objects\.dir/};
     }
-    my $json = `ctest --test-dir '$dir/b' -L unit -LE slow --show-only=json-v1`;
+    my $json = `ctest --test-dir '$dir/b' -L 'unit|mock|example' -LE slow --show-only=json-v1`;
     for (@{JSON::PP::decode_json($json)->{tests}}) {
         my ($program) = $_->{command}[0] =~ m{([^/]+)$};
         push @tests, {name => $_->{name}, command => $_->{command}, target => $program};
