@@ -356,6 +356,8 @@ static int64_t run_uffd(struct fuzz_child *child, const struct fuzz_op *op)
         if (child->uffd[slot] >= 0)
             return -EBUSY;
         result = CALL(child, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+        if (result == -EPERM) /* vm.unprivileged_userfaultfd; with SIGBUS the kernel's own faults fail either way */
+            result = CALL(child, SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
         if (result < 0)
             return result;
         child->uffd[slot] = (int)result;

@@ -213,7 +213,8 @@ static void open_segments(struct fuzz_files *files)
         void *where;
 
         segment->size = pages[i] * FUZZ_PAGE - (i == 2 ? 100 : 0);
-        segment->id = shmget(IPC_PRIVATE, segment->size, IPC_CREAT | 0600);
+        /* SHM_EXEC asks for the right to execute, which only root has without it. */
+        segment->id = shmget(IPC_PRIVATE, segment->size, IPC_CREAT | 0700);
         if (segment->id < 0) {
             leave_out(files, "System V shared memory");
             return;

@@ -337,7 +337,7 @@ static void probe_lowest_hint(struct probe *probe)
     if (p == MAP_FAILED)
         return;
     if ((uintptr_t)p > probe->settings->mmap_min_addr && (uintptr_t)p <= 0x100000)
-        probe->settings->mmap_min_addr = (uintptr_t)p;
+        probe->settings->lsm_min_addr = (uintptr_t)p;
     munmap(p, probe->page);
 }
 

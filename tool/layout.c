@@ -42,6 +42,12 @@ static uint64_t page_size(const struct vmk_settings *settings)
     return UINT64_C(1) << settings->page_shift;
 }
 
+/* Where free placement ends below. */
+static vmk_addr lowest(const struct vmk_settings *settings)
+{
+    return settings->mmap_min_addr > settings->lsm_min_addr ? settings->mmap_min_addr : settings->lsm_min_addr;
+}
+
 /* A user address space ends a page before its last address on x86-64. */
 static vmk_addr task_size(const struct vmk_settings *settings, unsigned va_bits)
 {
@@ -61,8 +67,8 @@ const char *layout_check(const struct layout_policy *policy, const struct vmk_se
         return "addresses of a layout must be multiples of the page size";
     if (policy->high == 0)
         return policy->base >= task_size(settings, va_bits) ? "the base lies outside the address space" : NULL;
-    if (policy->low < settings->mmap_min_addr)
-        return "the window begins below vm.mmap_min_addr";
+    if (policy->low < lowest(settings))
+        return "the window begins below vm.mmap_min_addr, or what a security module allows";
     if (policy->high > task_size(settings, va_bits))
         return "the window ends outside the address space";
     if (policy->low >= policy->high || policy->high - policy->low < SMALLEST_WINDOW)
@@ -260,7 +266,7 @@ static int reserve_outside(const struct layout *layout, struct vmk_mm *mm)
     int error = 0;
 
     vmk_mm_get_layout(mm, &marks);
-    if (layout->low > vmk_mm_settings(mm)->mmap_min_addr)
+    if (layout->low > lowest(vmk_mm_settings(mm)))
         error = reserve_free(mm, 0, layout->low);
     return error == 0 ? reserve_free(mm, layout->high, marks.task_size) : error;
 }
@@ -298,7 +304,7 @@ int layout_plan(struct vmk_system *system, const struct layout_policy *policy, c
     layout_settings(policy, &settings);
     options.settings = &settings;
     options.personality = VMK_ADDR_NO_RANDOMIZE;
-    layout->low = policy->high != 0 ? policy->low : settings.mmap_min_addr;
+    layout->low = policy->high != 0 ? policy->low : lowest(&settings);
     layout->high = policy->high != 0 ? policy->high : task_size(&settings, (unsigned)settings.va_bits);
     planner.page = page_size(&settings);
     planner.span = layout->high - layout->low;

@@ -140,8 +140,8 @@ VMK_API int vmk_mm_unmapped_area(struct vmk_mm *mm, vmk_addr hint, uint64_t len,
                                  uint64_t pgoff, vmk_addr *address);
 /*
  * The highest, or lowest, free range of `len` bytes inside [low, high), which is what a placement searches for: not below
- * mmap_min_addr, not in a stack's guard gap, not on a reserved range. -VMK_ENOMEM when there is none; -VMK_EINVAL for a
- * length of 0. Takes mm.lock, shared, only where the areas are being changed meanwhile.
+ * mmap_min_addr or lsm_min_addr, not in a stack's guard gap, not on a reserved range. -VMK_ENOMEM when there is none;
+ * -VMK_EINVAL for a length of 0. Takes mm.lock, shared, only where the areas are being changed meanwhile.
  */
 VMK_API int vmk_mm_gap_highest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address);
 VMK_API int vmk_mm_gap_lowest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address);

@@ -28,6 +28,7 @@ enum vmk_arch { VMK_ARCH_X86_64 = 0, VMK_ARCH_ARM64 = 1 };
     X(va_bits, 'K', "width of a user address without asking for more (x86-64: 47)")                                    \
     X(va_bits_wide, 'M', "width that a hint above va_bits opens (x86-64 with LA57: 56); equal to va_bits for none")    \
     X(mmap_min_addr, 'K', "lowest address that may be mapped without privilege, in bytes")                             \
+    X(lsm_min_addr, 'K', "where higher: the same for hints, searches and stacks (CONFIG_LSM_MMAP_MIN_ADDR); else 0")   \
     X(stack_guard_gap, 'K', "pages kept free below an area that grows down")                                           \
     X(map_32bit, 'K', "MAP_32BIT places in the second GiB (x86-64); ignored otherwise")                                \
     X(unlimited_stack_legacy, 'K', "an unlimited RLIMIT_STACK gives the bottom-up layout (arm64)")                     \

@@ -385,6 +385,7 @@ static void copy_modes(struct vmk_mm *lane, const struct vmk_mm *mm)
     lane->page_shift = mm->page_shift;
     lane->page_size = mm->page_size;
     lane->task_size = mm->task_size;
+    lane->min_addr = mm->min_addr;
     lane->task_size_max = mm->task_size_max;
     lane->capabilities = mm->capabilities;
     lane->personality = mm->personality;

@@ -34,6 +34,7 @@ static void mm_set_settings(struct vmk_mm *mm, struct vmki_settings *settings)
     mm->settings = values;
     mm->page_shift = (uint32_t)values->page_shift;
     mm->page_size = UINT64_C(1) << values->page_shift;
+    mm->min_addr = vmki_max(values->mmap_min_addr, values->lsm_min_addr);
     /* x86-64 keeps the last page below the canonical hole unmapped. */
     mm->task_size = (UINT64_C(1) << values->va_bits) - hole;
     mm->task_size_max = (UINT64_C(1) << values->va_bits_wide) - hole;

@@ -131,6 +131,7 @@ struct vmk_mm {
     uint32_t capabilities, personality; /* mm.lock, as all that follows */
     struct vmk_rlimits rlimits;
     struct vmk_mm_layout layout; /* marks; brk */
+    vmk_addr min_addr;           /* constant: mmap_min_addr or lsm_min_addr, the higher one */
     vmk_addr window_low, window_high;
     uint64_t seed; /* state of the layout's random numbers */
 

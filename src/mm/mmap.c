@@ -397,8 +397,8 @@ static int mmap_place(struct vmki_plan *plan, const struct vmk_mmap_request *req
 
     if ((request->flags & VMK_MAP_FIXED) == 0) {
         place.hint = vmki_align_down(place.hint, mm->page_size);
-        if (place.hint != 0 && place.hint < mm->settings->mmap_min_addr)
-            place.hint = vmki_page_align(mm, mm->settings->mmap_min_addr);
+        if (place.hint != 0 && place.hint < mm->min_addr)
+            place.hint = vmki_page_align(mm, mm->min_addr);
     }
     error = vmki_place(mm, &place, &plan->start);
     if (error != 0)

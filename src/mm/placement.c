@@ -93,7 +93,7 @@ static inline struct search first_search(const struct vmk_mm *mm, const struct s
 {
     struct search first = *search;
 
-    first.low = vmki_max(search->low, mm->settings->mmap_min_addr);
+    first.low = vmki_max(search->low, mm->min_addr);
     if (search->align != 0)
         first.len += search->align - mm->page_size;
     return first;
@@ -166,7 +166,7 @@ static VMKI_INLINE bool search_unlocked(struct vmk_mm *mm, vmk_addr low, vmk_add
     uint32_t edits;
     bool found;
 
-    low = vmki_max(low, mm->settings->mmap_min_addr);
+    low = vmki_max(low, mm->min_addr);
     vmk_sync_read_enter();
     edits = vmki_load_acquire(&mm->tree.edits);
     found = !vmki_lanes_are_open(mm) && find(&mm->tree, low, high, len, &gap) &&

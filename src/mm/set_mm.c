@@ -40,7 +40,7 @@ static bool set_mm_marks_in_range(const struct vmk_mm *mm, const struct vmk_mm_l
     for (int field = VMK_MM_START_CODE; field <= VMK_MM_ENV_END; field++) {
         vmk_addr mark = *set_mm_mark(&copy, field);
 
-        if (mark < mm->settings->mmap_min_addr || mark >= mm->task_size_max)
+        if (mark < mm->min_addr || mark >= mm->task_size_max)
             return false;
     }
     return true;
@@ -77,7 +77,7 @@ static int set_mm_start(struct vmki_plan *plan)
 
     if (!vmki_capable(mm, VMK_CAP_SYS_RESOURCE))
         return -VMK_EPERM;
-    if (request->value >= mm->task_size_max || request->value < mm->settings->mmap_min_addr)
+    if (request->value >= mm->task_size_max || request->value < mm->min_addr)
         return -VMK_EINVAL;
     mark = set_mm_mark(&layout, request->field);
     if (mark == NULL)

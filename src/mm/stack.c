@@ -89,7 +89,7 @@ int vmki_stack_grow(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr address)
     struct vmki_area_edit *edit = vmki_mm_edit(mm);
     int error;
 
-    if (address < mm->settings->mmap_min_addr)
+    if (address < mm->min_addr)
         return -VMK_EPERM; /* for everybody: CAP_SYS_RAWIO does not help a stack */
     if (!stack_gap_is_free(mm, vma, address))
         return -VMK_ENOMEM;

@@ -110,6 +110,8 @@ const char *vmk_settings_check(const struct vmk_settings *settings)
         return "va_bits_wide";
     if (settings->mmap_min_addr >= UINT64_C(1) << 32)
         return "mmap_min_addr";
+    if (settings->lsm_min_addr >= UINT64_C(1) << 32)
+        return "lsm_min_addr";
     if (settings->stack_guard_gap > UINT64_C(1) << 20)
         return "stack_guard_gap";
     if (settings->mmap_rnd_bits > settings->va_bits - settings->page_shift - 4)

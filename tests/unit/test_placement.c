@@ -204,6 +204,54 @@ static void test_window(void **state)
     vt_teardown(&t);
 }
 
+/* A security module keeps hints, searches and stacks higher than privilege is asked for. */
+static void test_lowest(void **state)
+{
+    struct vmk_mremap_request move = {.old_address = 0x5000, .old_len = P(1), .new_len = P(1), .new_address = 0x3000};
+    struct vmk_fault_request fault = {.address = 0x1f000, .access = VMK_ACCESS_WRITE, .flags = VMK_FAULT_USER};
+    struct vmk_fault result;
+    vmk_addr address;
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    t.system_options.settings.mmap_min_addr = 4096;
+    t.system_options.settings.lsm_min_addr = 0x20000;
+    t.mm_options.capabilities = 0;
+    vt_open(&t);
+    assert_ret(map_at(&t, 0x5000, P(1), 0), 0x20000);
+    assert_ret(map_at(&t, 0x5000, P(1), VMK_MAP_FIXED), 0x5000);
+    assert_ret(map_at(&t, 0, P(1), VMK_MAP_FIXED), -VMK_EPERM);
+    move.flags = VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED;
+    assert_int_equal(vmk_mremap(t.mm, &move, &t.result), 0);
+    move.old_address = 0x3000;
+    move.new_address = 0;
+    assert_int_equal(vmk_mremap(t.mm, &move, &t.result), -VMK_EPERM);
+    assert_int_equal(vmk_mm_gap_lowest(t.mm, 0, TOP, P(1), &address), 0);
+    assert_ret(address, 0x21000);
+    assert_int_equal(vmk_munmap(t.mm, &(struct vmk_munmap_request){.address = 0x3000, .len = P(30)}, NULL), 0);
+    assert_ret(map_at(&t, 0x20000, P(1), VMK_MAP_FIXED | VMK_MAP_GROWSDOWN), 0x20000);
+    assert_int_equal(vmk_mm_fault(t.mm, &fault, &result), 0);
+    assert_int_equal(result.fault_case, VMK_FAULT_CASE_1B);
+    vt_teardown(&t);
+    vt_init(&t);
+    t.system_options.settings.mmap_min_addr = 4096;
+    t.system_options.settings.lsm_min_addr = 0x20000;
+    t.mm_options.window_low = 0x1000;
+    t.mm_options.window_high = 0x22000;
+    vt_open(&t);
+    assert_ret(place_anon(&t, 0, P(2), 0), 0x20000);
+    assert_ret(place_anon(&t, 0, P(3), 0), -VMK_ENOMEM);
+    vt_teardown(&t);
+    vt_init(&t);
+    t.system_options.settings.lsm_min_addr = 4096; /* lower than mmap_min_addr: of no effect */
+    t.mm_options.capabilities = 0;
+    vt_open(&t);
+    assert_ret(map_at(&t, 0x5000, P(1), 0), 0x10000);
+    assert_ret(map_at(&t, 0x5000, P(1), VMK_MAP_FIXED), -VMK_EPERM);
+    vt_teardown(&t);
+}
+
 /* Five-level tables: a hint above the ordinary window opens the wide one. */
 static void test_wide(void **state)
 {
@@ -403,6 +451,7 @@ int main(void)
         cmocka_unit_test(test_reserved),
         cmocka_unit_test(test_gaps),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_lowest),
         cmocka_unit_test(test_wide),
         cmocka_unit_test(test_huge_anonymous),
         cmocka_unit_test(test_huge_files),

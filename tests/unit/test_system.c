@@ -113,6 +113,7 @@ static void test_check(void **state)
         {"va_bits_wide", 46, -VMK_ERR_MISUSE},
         {"va_bits_wide", 58, -VMK_ERR_MISUSE},
         {"mmap_min_addr", UINT64_C(1) << 32, -VMK_ERR_MISUSE},
+        {"lsm_min_addr", UINT64_C(1) << 32, -VMK_ERR_MISUSE},
         {"mmap_rnd_bits", 32, -VMK_ERR_MISUSE},
         {"stack_guard_gap", (1 << 20) + 1, -VMK_ERR_MISUSE},
         {"thp", 3, -VMK_ERR_MISUSE},
