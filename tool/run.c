@@ -217,6 +217,7 @@ static void adjust_sysctl(struct tracer *tracer, struct vmk_sysctl *sysctl)
 {
     struct run *run = tracer->run;
     const struct run_options *options = &run->options;
+    run->is_narrow = run->is_narrow || sysctl->overcommit_memory == 2; /* what others have taken counts there */
     if (options->max_map_count != 0) {
         run->other_areas_limit = options->max_map_count != sysctl->max_map_count;
         sysctl->max_map_count = options->max_map_count;
@@ -319,6 +320,7 @@ static const struct trace_mode mode = {
     .enter_again = run_enter_again,
     .leave = run_leave,
     .give_up = run_give_up,
+    .settle = run_settle,
     .in_child = run_limits_in_child,
     .process_begins = process_begins,
     .space_ends = space_ends,

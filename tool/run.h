@@ -56,6 +56,7 @@ struct run {
     struct vmk_rlimits rlimits; /* CMD's, as it sees them */
     bool other_areas_limit;     /* the engine's max_map_count is not the kernel's */
     bool other_charge;          /* its overcommit mode is not: flags of the charge differ */
+    bool is_narrow;             /* the kernel may refuse memory by limits narrower than the engine's */
     bool pins, is_pinned;       /* run_pin.c */
     cpu_set_t processors;       /* the program may use these */
     cpu_set_t processor;        /* and is on this one, while is_pinned */
@@ -76,6 +77,7 @@ enum trace_way run_enter(struct tracer *tracer, struct trace_task *task);
 enum trace_way run_enter_again(struct tracer *tracer, struct trace_task *task);
 enum trace_way run_leave(struct tracer *tracer, struct trace_task *task, int64_t value);
 void run_give_up(struct tracer *tracer, struct trace_task *task);
+void run_settle(struct tracer *tracer, struct trace_task *task);
 
 /* ---- run_apply.c ---- */
 void run_apply_begin(struct trace_task *task);

@@ -15,7 +15,7 @@
 void run_apply_begin(struct trace_task *task)
 {
     struct trace_apply *apply = &task->apply;
-    apply->known = apply->changed = apply->repeated = apply->is_cut = false;
+    apply->known = apply->changed = apply->repeated = apply->is_cut = apply->is_plain = false;
     apply->kernel_error = 0;
     apply->cursor = 0;
     memcpy(apply->args, task->call.args, sizeof(apply->args));

@@ -21,22 +21,28 @@ enum { EDITS_MAX = 8, RESTART_FIRST = -516, RESTART_LAST = -512 };
 /* ---- Divergences ---- */
 
 /* The kernel did not do what the engine decided. What is left is compared: the address space may still be equal. */
-static void diverged(struct tracer *tracer, struct trace_task *task, int64_t wanted, int64_t got)
+static void say_diverged(struct tracer *tracer, struct trace_task *task, int64_t wanted, const char *answer)
 {
     struct trace_call *call = &task->call;
-    char engine[80], kernel[80];
+    char engine[80];
     trace_say_value(engine, sizeof(engine), wanted);
-    trace_say_value(kernel, sizeof(kernel), got);
     fprintf(stderr,
-            "vmakit: run: divergence in %d (%s), call %" PRIu64 " of it\n  %s: the engine decided %s, the kernel "
-            "answered %s\n",
+            "vmakit: run: divergence in %d (%s), call %" PRIu64 " of it\n  %s: the engine decided %s, the kernel %s\n",
             (int)task->process->tgid, task->process->name, task->process->nr_calls, trace_call_text(call), engine,
-            kernel);
+            answer);
     report_divergence(tracer->report, (uint64_t)task->process->tgid, trace_call_text(call));
     tracer->divergences++;
     task->process->divergences++;
     if (!task->space->lost && tracer->options.check != TRACE_CHECK_NONE)
         trace_check_map(tracer, task, "after");
+}
+
+static void diverged(struct tracer *tracer, struct trace_task *task, int64_t wanted, int64_t got)
+{
+    char kernel[80], answer[96];
+    trace_say_value(kernel, sizeof(kernel), got);
+    snprintf(answer, sizeof(answer), "answered %s", kernel);
+    say_diverged(tracer, task, wanted, answer);
 }
 
 /* ---- Parts ---- */
@@ -116,6 +122,7 @@ static void use_range(struct trace_task *task, const struct vmk_edit *edit)
     struct trace_apply *apply = &task->apply;
     memcpy(apply->args, task->call.args, sizeof(apply->args));
     apply->wanted = 0;
+    apply->is_plain = true;
     apply->cursor = edit->end;
     if (is_whole_range(task, edit))
         return;
@@ -123,6 +130,13 @@ static void use_range(struct trace_task *task, const struct vmk_edit *edit)
     apply->args[1] = edit->end - edit->start;
     if (is_protection(task->call.kind)) /* the range is as far as it grows already */
         apply->args[2] &= ~(uint64_t)(VMK_PROT_GROWSDOWN | VMK_PROT_GROWSUP);
+}
+
+/* Anonymous private memory, or private memory of an ordinary file: nothing that a driver or a pool could refuse. */
+static bool is_plain_map(const struct vmk_edit *map)
+{
+    return map->file == NULL || (vmk_object_kind_of(vmk_file_object(map->file)) == VMK_OBJECT_REGULAR &&
+                                 (map->flags & VMK_VM_MAYSHARE) == 0);
 }
 
 /* The arguments that make the kernel do a whole call where the engine wants it. */
@@ -138,6 +152,7 @@ static void use_place(struct trace_task *task, const struct vmk_edit *edits, uns
         if (edits[i].kind == VMK_EDIT_MOVE)
             move = &edits[i];
     }
+    apply->is_plain = map == NULL || is_plain_map(map);
     switch (call->kind) {
     case TRACE_CALL_MMAP:
         apply->wanted = (int64_t)map->start;
@@ -231,7 +246,122 @@ static bool next_action(struct tracer *tracer, struct trace_task *task)
     return false;
 }
 
+/* ---- Flags ---- */
+
+static bool keeps_flags(uint64_t advice)
+{
+    switch (advice) {
+    case VMK_MADV_WILLNEED:
+    case VMK_MADV_DONTNEED:
+    case VMK_MADV_FREE:
+    case VMK_MADV_REMOVE:
+    case VMK_MADV_COLD:
+    case VMK_MADV_PAGEOUT:
+    case VMK_MADV_POPULATE_READ:
+    case VMK_MADV_POPULATE_WRITE:
+    case VMK_MADV_DONTNEED_LOCKED:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Can a call set flags of areas that maps does not show, other than those that every new area has? */
+static bool sets_other_flags(const struct trace_call *call)
+{
+    const uint64_t plain = VMK_MAP_TYPE | VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE | VMK_MAP_ANONYMOUS |
+                           VMK_MAP_DENYWRITE | VMK_MAP_NORESERVE | VMK_MAP_STACK | VMK_MAP_POPULATE;
+    switch (call->kind) {
+    case TRACE_CALL_MMAP:
+        return (call->args[3] & ~plain) != 0 || (call->args[3] & VMK_MAP_TYPE) > VMK_MAP_PRIVATE;
+    case TRACE_CALL_MADVISE:
+        return !keeps_flags(call->args[2]);
+    case TRACE_CALL_MUNMAP:
+    case TRACE_CALL_MPROTECT:
+    case TRACE_CALL_BRK:
+    case TRACE_CALL_MSYNC:
+    case TRACE_CALL_MINCORE:
+    case TRACE_CALL_PKEY_ALLOC:
+    case TRACE_CALL_PKEY_FREE:
+    case TRACE_CALL_TRUNCATE:
+    case TRACE_CALL_FTRUNCATE:
+        return false;
+    default:
+        return trace_call_is_memory(call->kind);
+    }
+}
+
+/* ---- Calls whose end is not seen ---- */
+
+/*
+ * A call goes to the kernel as it is, for a range that is fixed, and can fail there for no reason that the engine would not
+ * know (but for one outside of all this: a security module, a limit that somebody else has set): the stop at its end would
+ * only say what is known. The engine has done it already, and at the next stop of the task, before anything else, one
+ * question to the kernel settles whether it has, too.
+ */
+static bool is_certain(const struct tracer *tracer, const struct trace_task *task)
+{
+    const struct trace_call *call = &task->call;
+    const struct run *run = tracer->run;
+    if (tracer->interval != 0 || tracer->options.check == TRACE_CHECK_NONE || !tracer->has_procmap_query ||
+        task->space->nr_tasks != 1 || run->nr_served != 0 || run->is_narrow || !can_fail_alike(run))
+        return false;
+    switch (call->kind) {
+    case TRACE_CALL_MMAP:
+        return !sets_other_flags(call) && (call->args[3] & VMK_MAP_POPULATE) == 0;
+    case TRACE_CALL_MPROTECT:
+        return (call->args[2] & (VMK_PROT_GROWSDOWN | VMK_PROT_GROWSUP)) == 0;
+    case TRACE_CALL_MUNMAP:
+    case TRACE_CALL_BRK:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static bool is_plain(const struct trace_task *task)
+{
+    const struct trace_apply *apply = &task->apply;
+    return apply->is_plain && !apply->is_cut && memcmp(apply->args, task->call.args, sizeof(apply->args)) == 0;
+}
+
+/* Only with the part that is open, which is the whole call: otherwise false, and nothing has changed. */
+static bool leave_unseen(struct tracer *tracer, struct trace_task *task)
+{
+    struct trace_call *call = &task->call;
+    const uint64_t page = UINT64_C(1) << vmk_mm_settings(task->space->mm)->page_shift;
+    if (call->page_error != 0 || !is_plain(task) || !is_certain(tracer, task))
+        return false;
+    commit_all(task);
+    call->touched = true;
+    if (trace_call_value(call) != task->apply.wanted)
+        return false;
+    task->settles_at = (call->kind == TRACE_CALL_BRK ? call->args[0] - 1 : call->args[0]) & ~(page - 1);
+    task->unsettled = true;
+    return true;
+}
+
+void run_settle(struct tracer *tracer, struct trace_task *task)
+{
+    if (!trace_pages_next_differs(task->space, task->settles_at))
+        return;
+    trace_pages_feed_for_reader(tracer, task); /* unless it is a stack that has grown */
+    if (!task->space->lost && trace_pages_next_differs(task->space, task->settles_at))
+        say_diverged(tracer, task, trace_call_value(&task->call), "did not do it");
+}
+
 /* ---- The entry ---- */
+
+static enum trace_way end(struct tracer *tracer, struct trace_task *task, int64_t got, int64_t value)
+{
+    trace_call_count(tracer, task);
+    trace_report_call(tracer, task, value, true);
+    if (!task->space->lost)
+        trace_check_after_call(tracer, task);
+    if (tracer->run->nr_served != 0 && !task->space->lost)
+        run_proc_renew(tracer, task);
+    return run_apply_return(task, got, value);
+}
 
 /* No part, no error: is it certain that the kernel has nothing to do either? */
 static bool is_nothing(const struct trace_call *call)
@@ -306,49 +436,6 @@ static enum trace_way enter_ptrace(struct trace_task *task)
     return run_apply_skip(task, -VMK_EPERM);
 }
 
-static bool keeps_flags(uint64_t advice)
-{
-    switch (advice) {
-    case VMK_MADV_WILLNEED:
-    case VMK_MADV_DONTNEED:
-    case VMK_MADV_FREE:
-    case VMK_MADV_REMOVE:
-    case VMK_MADV_COLD:
-    case VMK_MADV_PAGEOUT:
-    case VMK_MADV_POPULATE_READ:
-    case VMK_MADV_POPULATE_WRITE:
-    case VMK_MADV_DONTNEED_LOCKED:
-        return true;
-    default:
-        return false;
-    }
-}
-
-/* Can a call set flags of areas that maps does not show, other than those that every new area has? */
-static bool sets_other_flags(const struct trace_call *call)
-{
-    const uint64_t plain = VMK_MAP_TYPE | VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE | VMK_MAP_ANONYMOUS |
-                           VMK_MAP_DENYWRITE | VMK_MAP_NORESERVE | VMK_MAP_STACK | VMK_MAP_POPULATE;
-    switch (call->kind) {
-    case TRACE_CALL_MMAP:
-        return (call->args[3] & ~plain) != 0 || (call->args[3] & VMK_MAP_TYPE) > VMK_MAP_PRIVATE;
-    case TRACE_CALL_MADVISE:
-        return !keeps_flags(call->args[2]);
-    case TRACE_CALL_MUNMAP:
-    case TRACE_CALL_MPROTECT:
-    case TRACE_CALL_BRK:
-    case TRACE_CALL_MSYNC:
-    case TRACE_CALL_MINCORE:
-    case TRACE_CALL_PKEY_ALLOC:
-    case TRACE_CALL_PKEY_FREE:
-    case TRACE_CALL_TRUNCATE:
-    case TRACE_CALL_FTRUNCATE:
-        return false;
-    default:
-        return trace_call_is_memory(call->kind);
-    }
-}
-
 static enum trace_way enter_memory(struct tracer *tracer, struct trace_task *task)
 {
     task->space->has_other_flags = task->space->has_other_flags || sets_other_flags(&task->call);
@@ -369,8 +456,11 @@ static enum trace_way enter_memory(struct tracer *tracer, struct trace_task *tas
         return TRACE_SEE_END;
     if (call->open && task->space->uses_uffd)
         commit_early(tracer->run, task);
-    if (call->touched || (call->open && next_action(tracer, task)))
+    if (call->touched || (call->open && next_action(tracer, task))) {
+        if (!call->touched && leave_unseen(tracer, task))
+            return end(tracer, task, trace_call_value(call), trace_call_value(call));
         return run_apply_send(task);
+    }
     bool is_told = call->kind == TRACE_CALL_MINCORE && call->result.done != 0; /* of the pages before the hole */
     if ((call->result.error != 0 && !is_told) || is_nothing(call))
         return skip(tracer, task, trace_call_value(call));
@@ -421,17 +511,6 @@ enum trace_way run_enter_again(struct tracer *tracer, struct trace_task *task)
 }
 
 /* ---- The end ---- */
-
-static enum trace_way end(struct tracer *tracer, struct trace_task *task, int64_t got, int64_t value)
-{
-    trace_call_count(tracer, task);
-    trace_report_call(tracer, task, value, true);
-    if (!task->space->lost)
-        trace_check_after_call(tracer, task);
-    if (tracer->run->nr_served != 0 && !task->space->lost)
-        run_proc_renew(tracer, task);
-    return run_apply_return(task, got, value);
-}
 
 /* The kernel has refused what the engine allowed: nobody has done it. */
 static enum trace_way refused(struct tracer *tracer, struct trace_task *task, int64_t got)

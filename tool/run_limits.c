@@ -90,29 +90,30 @@ void run_limits_read(struct run *run)
         *limit = (struct vmk_rlimit){from_rlim(now.rlim_cur), from_rlim(now.rlim_max)};
         if (!run->options.has_limit[i])
             continue;
+        run->is_narrow = run->is_narrow || run->options.limits[i] > limit->hard;
         limit->soft = run->options.limits[i];
         limit->hard =
             run->options.limits[i] > limit->hard || i != RUN_LIMIT_STACK ? run->options.limits[i] : limit->hard;
     }
 }
 
-/* The kernel's own soft limit: the engine's, as far as its hard limit goes. */
-static void tell_kernel(pid_t tid, const struct vmk_rlimits *rlimits, enum run_limit which)
+/* The kernel's own soft limit: the engine's, as far as its hard limit goes (otherwise false). */
+static bool tell_kernel(pid_t tid, const struct vmk_rlimits *rlimits, enum run_limit which)
 {
     __rlimit_resource_t resource = limit_names[which].resource;
     struct vmk_rlimits copy = *rlimits;
     struct rlimit now;
     if (prlimit(tid, resource, NULL, &now) != 0)
-        return;
-    uint64_t soft = limit_of(&copy, which)->soft;
-    now.rlim_cur = soft == VMK_RLIM_INFINITY || soft > now.rlim_max ? now.rlim_max : soft;
-    prlimit(tid, resource, &now, NULL);
+        return false;
+    uint64_t soft = limit_of(&copy, which)->soft, most = from_rlim(now.rlim_max);
+    now.rlim_cur = soft > most || soft == VMK_RLIM_INFINITY ? now.rlim_max : soft;
+    return prlimit(tid, resource, &now, NULL) == 0 && soft <= most;
 }
 
 void run_limits_in_child(const struct tracer *tracer)
 {
     for (unsigned i = 0; i < RUN_LIMITS; i++)
-        tell_kernel(0, &tracer->run->rlimits, (enum run_limit)i);
+        (void)tell_kernel(0, &tracer->run->rlimits, (enum run_limit)i); /* run_limits_read has seen to the rest */
 }
 
 /* ---- The program's calls ---- */
@@ -142,8 +143,8 @@ static int check_change(const struct trace_task *task, const struct vmk_rlimit *
 }
 
 /* Reads `address`, writes the old limit to `old_address`: either may be 0. The result of the call. */
-static int answer(struct trace_task *task, struct trace_process *process, enum run_limit which, uint64_t address,
-                  uint64_t old_address)
+static int answer(struct run *run, struct trace_task *task, struct trace_process *process, enum run_limit which,
+                  uint64_t address, uint64_t old_address)
 {
     struct vmk_rlimit *limit = limit_of(&process->rlimits, which);
     struct limit_abi new, old = {limit->soft, limit->hard};
@@ -155,7 +156,7 @@ static int answer(struct trace_task *task, struct trace_process *process, enum r
             return error;
         *limit = (struct vmk_rlimit){new.soft, new.hard};
         process->limits_generation++;
-        tell_kernel(process->tgid, &process->rlimits, which);
+        run->is_narrow = !tell_kernel(process->tgid, &process->rlimits, which) || run->is_narrow;
     }
     return old_address != 0 && !run_write_memory(task, old_address, &old, sizeof(old)) ? -VMK_EFAULT : 0;
 }
@@ -179,5 +180,5 @@ enum trace_way run_limits_enter(struct tracer *tracer, struct trace_task *task)
         if (call->args[1] == 0)
             return run_apply_skip(task, -VMK_EFAULT);
     }
-    return run_apply_skip(task, answer(task, target->process, which, new, old));
+    return run_apply_skip(task, answer(tracer->run, task, target->process, which, new, old));
 }

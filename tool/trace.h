@@ -220,6 +220,7 @@ struct trace_apply {
     bool changed;             /* the task has others now */
     bool repeated;            /* a second call has been put in; signals are blocked, and were `signals` */
     bool is_cut;              /* the kernel is to fail as the engine will */
+    bool is_plain;            /* it is to do nothing that it could fail at by itself */
     uint64_t signals;
     uint64_t args[6]; /* what the kernel gets */
     int64_t wanted;   /* what it should return */
@@ -266,8 +267,10 @@ struct trace_task {
     struct vmk_plan plan;  /* run: of the call in progress */
     struct vmk_mm *forked; /* run: the child's address space, until the child is there */
     struct trace_apply apply;
-    bool leaves;                      /* run: what it executes now is left to the kernel */
-    bool again;                       /* run: the next stop is the entry of a call of ours */
+    bool leaves;    /* run: what it executes now is left to the kernel */
+    bool again;     /* run: the next stop is the entry of a call of ours */
+    bool unsettled; /* run: the end of its last call was not seen; it concerned `settles_at` */
+    vmk_addr settles_at;
     uint64_t hidden_flags, hidden_at; /* trace_untraced.c: of its clone, 0 for none; where, 0 for a register */
     struct trace_space *waits_for;    /* an address space, not its own, that has an owner */
 };
@@ -312,6 +315,8 @@ struct trace_mode {
     enum trace_way (*leave)(struct tracer *tracer, struct trace_task *task, int64_t value);
     /* The task dies inside a call, or the call ended without an end (fork's event). May be NULL. */
     void (*give_up)(struct tracer *tracer, struct trace_task *task);
+    /* At the next stop of a task that is `unsettled`: has the kernel done what it was not asked about? May be NULL. */
+    void (*settle)(struct tracer *tracer, struct trace_task *task);
     /* At the end of execve, where tracer.layout is set: moves the image. False: the task is as good as dead. */
     bool (*arrange)(struct tracer *tracer, struct trace_task *task, struct layout *layout);
     void (*in_child)(const struct tracer *tracer); /* before CMD is executed; may be NULL */
@@ -353,6 +358,7 @@ struct tracer {
     int first_status;          /* its wait status */
     int failure_fd;            /* tells why CMD could not be started */
     bool has_pagemap_scan;     /* seen to work (6.7) */
+    bool has_procmap_query;    /* the same (6.11) */
     bool looks_for_forced;     /* something may have written to read-only memory, through /proc/PID/mem */
     bool stop;                 /* kill everything and end */
     int exit_status;           /* when stop */
@@ -509,6 +515,8 @@ void trace_pages_feed_others(struct tracer *tracer, struct trace_task *task);
 void trace_pages_feed_for_reader(struct tracer *tracer, struct trace_task *task);
 /* Could pages that a thread writes now change what the call does to the areas? */
 bool trace_pages_matter(const struct trace_task *task);
+/* Is the first area that ends above the address another one in the kernel? Only where tracer.has_procmap_query. */
+bool trace_pages_next_differs(const struct trace_space *space, vmk_addr address);
 /* At the stop of a signal. */
 void trace_pages_feed_signal(struct tracer *tracer, struct trace_task *task);
 /* A call reads memory at an address that may be a stack's still to grow. */

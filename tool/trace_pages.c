@@ -44,7 +44,8 @@ struct procmap_query_abi {
     uint32_t dev_major, dev_minor, vma_name_size, build_id_size;
     uint64_t vma_name_addr, build_id_addr;
 };
-#define PROCMAP_QUERY_ABI _IOWR('f', 17, struct procmap_query_abi)
+#define QUERY_COVERING_OR_NEXT UINT64_C(0x10) /* its vma_flags: readable, writable, executable, shared from bit 0 on */
+#define PROCMAP_QUERY_ABI      _IOWR('f', 17, struct procmap_query_abi)
 
 enum { FEW_AREAS = 48, MANY_AREAS = 2000 };
 
@@ -319,8 +320,10 @@ static void feed_near(struct tracer *tracer, struct trace_task *task, const stru
 static vmk_addr kernel_start_of(struct tracer *tracer, struct trace_task *task, vmk_addr address)
 {
     struct procmap_query_abi query = {.size = sizeof(query), .query_addr = address};
-    if (ioctl(task->space->maps_fd, PROCMAP_QUERY_ABI, &query) == 0)
+    if (ioctl(task->space->maps_fd, PROCMAP_QUERY_ABI, &query) == 0) {
+        tracer->has_procmap_query = true;
         return query.vma_start;
+    }
     if (errno != ENOTTY && errno != EINVAL)
         return 0;
     if (kview_read(&tracer->view, task->tid, 0) != 0)
@@ -329,6 +332,28 @@ static vmk_addr kernel_start_of(struct tracer *tracer, struct trace_task *task, 
         if (tracer->view.areas[i].start <= address && address < tracer->view.areas[i].end)
             return tracer->view.areas[i].start;
     return 0;
+}
+
+static bool is_kernels(const struct vmk_vma_info *area, const struct procmap_query_abi *query, unsigned page_shift)
+{
+    const vmk_vm_flags shown[] = {VMK_VM_READ, VMK_VM_WRITE, VMK_VM_EXEC, VMK_VM_MAYSHARE};
+    for (unsigned i = 0; i < 4; i++)
+        if (((area->flags & shown[i]) != 0) != ((query->vma_flags >> i & 1) != 0))
+            return false;
+    return area->start == query->vma_start && area->end == query->vma_end &&
+           (area->file == NULL || area->pgoff << page_shift == query->vma_offset);
+}
+
+bool trace_pages_next_differs(const struct trace_space *space, vmk_addr address)
+{
+    const unsigned page_shift = (unsigned)vmk_mm_settings(space->mm)->page_shift;
+    struct procmap_query_abi query = {
+        .size = sizeof(query), .query_flags = QUERY_COVERING_OR_NEXT, .query_addr = address};
+    struct vmk_vma_info area = {.size = sizeof(area)};
+    vmk_addr cursor = address;
+    if (ioctl(space->maps_fd, PROCMAP_QUERY_ABI, &query) != 0)
+        return errno == ENOENT && vmk_mm_next(space->mm, &cursor, &area) == 0; /* otherwise it is being killed */
+    return vmk_mm_next(space->mm, &cursor, &area) != 0 || !is_kernels(&area, &query, page_shift);
 }
 
 /* A grown stack is a fault at its new end that the engine must allow. */

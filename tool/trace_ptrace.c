@@ -488,6 +488,20 @@ static void on_event(struct tracer *tracer, struct trace_task *task, int event, 
     }
 }
 
+/* The first stop after a call whose end was not seen. Killed, it may not have come to the call at all. */
+static void settle(struct tracer *tracer, struct trace_task *task, int event)
+{
+    unsigned long message = 0;
+    task->unsettled = false;
+    if (task->space == NULL || task->space->lost)
+        return;
+    if (event == PTRACE_EVENT_EXIT && ask(PTRACE_GETEVENTMSG, task->tid, 0, (uintptr_t)&message) == 0 &&
+        WIFSIGNALED((int)message) && WTERMSIG((int)message) == SIGKILL)
+        task->space->unfinished = true;
+    else
+        tracer->mode->settle(tracer, task);
+}
+
 static void on_stop(struct tracer *tracer, struct trace_task *task, int status)
 {
     if (WIFEXITED(status) || WIFSIGNALED(status)) {
@@ -497,6 +511,8 @@ static void on_stop(struct tracer *tracer, struct trace_task *task, int status)
     if (!WIFSTOPPED(status))
         return;
     int event = (int)((unsigned)status >> 16), signal = WSTOPSIG(status);
+    if (task->unsettled)
+        settle(tracer, task, event);
     if (event == PTRACE_EVENT_EXIT) { /* may be on the way to a SIGKILL: never waits */
         on_exit_event(tracer, task);
         return;

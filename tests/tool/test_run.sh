@@ -109,13 +109,13 @@ says out 'failed, 1 buffers left'
 [ "$(grep -c 'on purpose' err1)" = "$(grep -c 'on purpose' err2)" ] || fail 'one seed, two runs'
 
 # From outside: a refused mapping is not there, an allowed one is where the program was told.
-outside() # NAME OPTION...: starts ./decided pause; its process and address are in $child and $at
+outside() # NAME OPTION...: starts ./decided pause (or $does); its process and address are in $child and $at
 {
     local name=$1
     shift
     rm -f fifo
     mkfifo fifo
-    "$VMAKIT" run -q "$@" -- ./decided pause >out 2>err <fifo &
+    "$VMAKIT" run -q "$@" -- ./decided "${does:-pause}" >out 2>err <fifo &
     tool=$!
     exec 9>fifo
     for _ in $(seq 100); do
@@ -160,6 +160,23 @@ if [ "$sanitized" = 0 ]; then
     echo >&9
     exec 9>&-
     wait $tool
+fi
+
+# A limit that somebody else sets: the kernel refuses what the engine allows, whether the end of the call is looked at or not.
+if type prlimit >/dev/null 2>&1; then
+    for check in exit 1000; do
+        does=fixed outside 'a limit from outside' --check=$check
+        prlimit --data=4096 --pid "$child"
+        echo >&9
+        exec 9>&-
+        wait $tool
+        [ $? = 5 ] || fail "--check=$check: its status after a limit from outside"
+        says out 'over it Cannot allocate memory'
+        grep -q '0x[0-9a-f]*, 0x100000, .*: the engine decided 0x[0-9a-f]*, the kernel' err || {
+            fail "--check=$check: no divergence by name"
+            cat err
+        }
+    done
 fi
 
 # Killed: nobody stays behind, stopped.

@@ -2,7 +2,7 @@
 /*
  * What a program can see of `vmakit run`, one case an argument: "areas N" makes N areas and says how many came; "limits"
  * sets and reads limits; "registers" checks that a call leaves its argument registers alone; "traceme" wants to be traced;
- * "pause" maps 64 MiB, says where, and waits for a line; "children N" forks N at once; "race" has two threads at
+ * "pause" maps 64 MiB, says where, and waits for a line; "fixed" does that, too, and maps other memory over it afterwards; "children N" forks N at once; "race" has two threads at
  * the same ranges; "idle N" makes calls that come to nothing in the kernel, six a round; "spread" has two threads that want
  * a processor each.
  */
@@ -93,6 +93,15 @@ static int pause_with_area(void)
     fflush(stdout);
     getchar();
     return 0;
+}
+
+static int fixed(void)
+{
+    pause_with_area();
+    char *area = mmap(NULL, 1 << 20, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *over = mmap(area, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+    printf("over it %s\n", over == MAP_FAILED ? strerror(errno) : "mapped");
+    return over == MAP_FAILED ? 5 : 0;
 }
 
 static int children(int nr)
@@ -217,6 +226,8 @@ int main(int argc, char **argv)
         return registers();
     if (strcmp(what, "pause") == 0)
         return pause_with_area();
+    if (strcmp(what, "fixed") == 0)
+        return fixed();
     if (strcmp(what, "children") == 0)
         return children(nr);
     if (strcmp(what, "race") == 0)
