@@ -10,7 +10,7 @@ static uint64_t limit_pages(const struct vmk_mm *mm, uint64_t limit)
     return limit == VMK_RLIM_INFINITY ? UINT64_MAX : limit >> mm->page_shift;
 }
 
-bool vmki_may_expand(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, uint64_t overlap)
+bool vmki_may_expand_to(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, uint64_t overlap)
 {
     const struct vmk_rlimit *data = &mm->rlimits.data;
 
@@ -45,10 +45,8 @@ bool vmki_lock_allowed(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t byt
     return (flags & VMK_VM_LOCKED) == 0 || vmki_may_lock_in_all(mm, mm->locked_vm + (bytes >> mm->page_shift));
 }
 
-int vmki_charge(struct vmk_mm *mm, uint64_t pages)
+int vmki_charge_to(struct vmk_mm *mm, uint64_t pages)
 {
-    if (pages == 0 || mm->settings->enforce_limits == 0)
-        return 0;
     if (mm->whole != mm) { /* a lane, which has asked whether it can be refused */
         vmki_commit_count(mm->system, pages);
         return 0;
@@ -57,10 +55,8 @@ int vmki_charge(struct vmk_mm *mm, uint64_t pages)
                               true);
 }
 
-void vmki_uncharge(struct vmk_mm *mm, uint64_t pages)
+void vmki_uncharge_from(struct vmk_mm *mm, uint64_t pages)
 {
-    if (pages == 0 || mm->settings->enforce_limits == 0)
-        return;
     if (mm->whole != mm)
         vmki_commit_count(mm->system, 0 - pages);
     else

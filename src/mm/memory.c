@@ -630,7 +630,7 @@ static bool retired_is_full(const struct vmki_retired *retired)
  * The areas of `drop` wait on a list that another thread may hand to the deferral as soon as the lock is free: the
  * reader's section keeps their memory until the files are dropped.
  */
-void vmki_mm_unlock(struct vmk_mm *mm)
+static VMKI_NOINLINE void unlock_late(struct vmk_mm *mm)
 {
     struct vmki_retired *full = NULL, *empty;
     struct vmk_vma *drop = mm->retired->drop_files;
@@ -651,6 +651,16 @@ void vmki_mm_unlock(struct vmk_mm *mm)
     }
     if (full != NULL)
         vmki_retired_defer(full);
+}
+
+void vmki_mm_unlock(struct vmk_mm *mm)
+{
+    const struct vmki_retired *retired = mm->retired;
+
+    if (VMKI_UNLIKELY(retired->drop_files != NULL || retired_is_full(retired) || vmki_lanes_are_open(mm)))
+        unlock_late(mm);
+    else
+        vmk_sync_write_unlock(&mm->lock);
 }
 #endif
 
@@ -699,23 +709,13 @@ void vmki_mm_flush(struct vmki_member *member)
             flush(vmki_lane(mm, i));
 }
 
-/* How often it is not free at once decides about lanes. */
-void vmki_mm_lock(struct vmk_mm *mm)
+#if !defined(VMK_SYNC_IMMEDIATE)
+void vmki_mm_lock_wait(struct vmk_mm *mm)
 {
-#if defined(VMK_SYNC_IMMEDIATE)
     vmk_sync_write_lock(&mm->lock);
-#else
-    if (VMKI_LIKELY(vmk_sync_try_write_lock(&mm->lock))) {
-        if (mm->nr_waits != 0)
-            mm->nr_waits--;
-    } else {
-        vmk_sync_write_lock(&mm->lock);
-        mm->nr_waits += WAIT_WEIGHT;
-    }
-#endif
-    if (VMKI_UNLIKELY(vmki_lanes_are_open(mm)))
-        vmki_lanes_stop(mm);
+    mm->nr_waits += WAIT_WEIGHT;
 }
+#endif
 
 bool vmki_mm_try_lock(struct vmk_mm *mm)
 {

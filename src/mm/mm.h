@@ -370,15 +370,31 @@ uint64_t vmki_mm_nr_leaving(const struct vmk_mm *mm);
 void vmki_mm_return_vma(struct vmk_mm *mm, struct vmk_vma *vma);
 /* An area that readers may still look at goes, with its references; its file is dropped after unlock. */
 void vmki_mm_retire_vma(struct vmk_mm *mm, struct vmk_vma *vma);
-/* Takes mm.lock exclusively; and releases it, drops files and lets retired memory go. Verbs use nothing else. */
-void vmki_mm_lock(struct vmk_mm *mm);
+/*
+ * Takes mm.lock exclusively; and releases it, drops files and lets retired memory go. Verbs use nothing else. How often it is not
+ * free at once decides about lanes.
+ */
+void vmki_mm_lock_wait(struct vmk_mm *mm);
+void vmki_lanes_stop(struct vmk_mm *mm);
+static inline void vmki_mm_lock(struct vmk_mm *mm)
+{
+#if defined(VMK_SYNC_IMMEDIATE)
+    vmk_sync_write_lock(&mm->lock);
+#else
+    if (VMKI_UNLIKELY(!vmk_sync_try_write_lock(&mm->lock)))
+        vmki_mm_lock_wait(mm);
+    else if (VMKI_UNLIKELY(mm->nr_waits != 0))
+        mm->nr_waits--;
+    if (VMKI_UNLIKELY(vmki_lanes_are_open(mm)))
+        vmki_lanes_stop(mm);
+#endif
+}
 bool vmki_mm_try_lock(struct vmk_mm *mm);
 void vmki_mm_unlock(struct vmk_mm *mm);
 /*
  * Takes and releases mm.lock shared; nothing uses anything else. That there are lanes changes only with mm.lock exclusive:
  * what the one does, the other undoes.
  */
-void vmki_lanes_stop(struct vmk_mm *mm);
 void vmki_lanes_go(struct vmk_mm *mm, bool exclusive);
 static inline void vmki_mm_read_lock(struct vmk_mm *mm)
 {
@@ -505,7 +521,12 @@ int vmki_populate(struct vmk_mm *mm, vmk_addr start, vmk_addr end, bool ignore_e
 /* ---- accounting.c ---- */
 
 /* -VMK_ENOMEM when `pages` more, net of `overlap`, with `flags` would exceed RLIMIT_AS or RLIMIT_DATA. */
-bool vmki_may_expand(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, uint64_t overlap);
+bool vmki_may_expand_to(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, uint64_t overlap);
+static inline bool vmki_may_expand(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t pages, uint64_t overlap)
+{
+    return VMKI_LIKELY((mm->rlimits.as.soft & mm->rlimits.data.soft) == VMK_RLIM_INFINITY) ||
+           vmki_may_expand_to(mm, flags, pages, overlap);
+}
 /* May the process lock memory at all (RLIMIT_MEMLOCK is not 0, or CAP_IPC_LOCK)? */
 bool vmki_can_lock(const struct vmk_mm *mm);
 /* Would `bytes` more of locked memory be within RLIMIT_MEMLOCK? Always, without LOCKED in `flags`. */
@@ -518,8 +539,17 @@ static inline uint64_t vmki_max_map_count(const struct vmk_mm *mm)
     return mm->settings->enforce_limits == 0 ? UINT64_MAX : vmki_sysctl(&mm->system->sysctl.max_map_count);
 }
 /* 0 or -VMK_ENOMEM; the commit charge of a private area that is accountable. */
-int vmki_charge(struct vmk_mm *mm, uint64_t pages);
-void vmki_uncharge(struct vmk_mm *mm, uint64_t pages);
+int vmki_charge_to(struct vmk_mm *mm, uint64_t pages);
+static inline int vmki_charge(struct vmk_mm *mm, uint64_t pages)
+{
+    return pages == 0 || mm->settings->enforce_limits == 0 ? 0 : vmki_charge_to(mm, pages);
+}
+void vmki_uncharge_from(struct vmk_mm *mm, uint64_t pages);
+static inline void vmki_uncharge(struct vmk_mm *mm, uint64_t pages)
+{
+    if (pages != 0 && mm->settings->enforce_limits != 0)
+        vmki_uncharge_from(mm, pages);
+}
 /* What the pool has for huge pages of this size (there is one, of the default size), in pages of the ordinary size. */
 uint64_t vmki_pool_free(const struct vmk_mm *mm, unsigned huge_shift);
 /* Takes ordinary pages' worth of it: false when that is not there. Or gives them back. */

@@ -108,30 +108,6 @@ static int may_protect(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr start, v
     return error;
 }
 
-/* Memory that becomes writable is charged and checked against RLIMIT_DATA. */
-int vmki_protect_account(struct vmk_mm *mm, vmk_vm_flags old, uint64_t pages, bool keeps, vmk_vm_flags *flags,
-                         uint64_t *charged)
-{
-    const vmk_vm_flags exempt = VMK_VM_ACCOUNT | VMK_VM_WRITE | VMK_VM_HUGETLB | VMK_VM_SHARED | VMK_VM_NORESERVE;
-
-    *charged = 0;
-    if ((*flags & VMK_VM_WRITE) != 0) {
-        if (!vmki_may_expand(mm, *flags, pages, 0) && vmki_may_expand(mm, old, pages, 0))
-            return -VMK_ENOMEM;
-        if ((old & exempt) == 0) {
-            int error = vmki_charge(mm, pages);
-
-            if (error != 0)
-                return error;
-            *charged = pages;
-            *flags |= VMK_VM_ACCOUNT;
-        }
-    } else if ((old & VMK_VM_ACCOUNT) != 0 && !keeps) {
-        *flags &= ~VMK_VM_ACCOUNT;
-    }
-    return 0;
-}
-
 /* Locked private memory that becomes writable is populated at once (facts: Merging 2). */
 static void mprotect_populate(struct vmki_plan *plan)
 {

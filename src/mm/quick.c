@@ -18,7 +18,7 @@ bool vmki_mm_is_plain(const struct vmk_mm *mm)
     uintptr_t listeners = (uintptr_t)mm->backend | (uintptr_t)mm->overlay | (uintptr_t)mm->system->trace;
     uint64_t modes = mm->def_flags | mm->mdwe | (mm->personality & VMK_READ_IMPLIES_EXEC) | mm->reserved.nr_entries;
 
-    return (listeners | modes) == 0 && mm->notice == NULL && !VMKI_ANY_BROKEN;
+    return (listeners | modes | (mm->notice != NULL)) == 0 && !VMKI_ANY_BROKEN;
 }
 
 /* PROT_EXEC alone may mean a protection key. */
@@ -39,29 +39,25 @@ static bool finish(struct vmk_result *result, uint64_t value, uint64_t done)
     return true;
 }
 
-/* A copy by words: a wider load waits for words that were stored just now. */
-static inline struct vmki_tree_entry words_of(const struct vmki_tree_entry *entry)
+/* The finger stands on the entry from now on. By words: a wider load waits for words that were stored just now. */
+static VMKI_INLINE void finger_set(struct vmki_finger *finger, const struct vmki_tree_entry *entry)
 {
-    return (struct vmki_tree_entry){vmki_load_relaxed(&entry->start), vmki_load_relaxed(&entry->end),
-                                    vmki_load_relaxed(&entry->flags), vmki_load_relaxed(&entry->item)};
+    vmk_addr start = vmki_load_relaxed(&entry->start), end = vmki_load_relaxed(&entry->end);
+
+    finger->entry.flags = vmki_load_relaxed(&entry->flags);
+    finger->entry.item = vmki_load_relaxed(&entry->item);
+    finger->entry.start = start;
+    finger->entry.end = end;
+    finger->low = start;
+    finger->high = end;
 }
 
-/* The finger stands on the entry from now on. */
-static void finger_set(struct vmki_finger *finger, const struct vmki_tree_entry *entry)
+/* Bounds and flags of an area; the flags are those of its entry. */
+static inline void area_set(struct vmk_vma *vma, vmk_addr start, vmk_addr end, vmk_vm_flags flags)
 {
-    finger->entry = words_of(entry);
-    finger->low = entry->start;
-    finger->high = entry->end;
-}
-
-/* Bounds and flags of an area, as its entry has them. */
-static inline void area_set(const struct vmki_tree_entry *entry)
-{
-    struct vmk_vma *vma = entry->item;
-
-    vma->start = entry->start;
-    vma->end = entry->end;
-    vmki_store_relaxed(&vma->flags, entry->flags & ~VMKI_VM_BARE);
+    vma->start = start;
+    vma->end = end;
+    vmki_store_relaxed(&vma->flags, flags & ~VMKI_VM_BARE);
 }
 
 /* vmki_count_area for plain areas, which are no stack, not shared and not locked; total_vm is the caller's. */
@@ -147,7 +143,7 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
     count_plain(mm, entry.flags, pages);
     entry.flags |= VMKI_VM_BARE;
     entry.item = vmki_mm_take_bare(mm);
-    area_set(&entry);
+    area_set(entry.item, entry.start, entry.end, entry.flags);
     if (VMKI_LIKELY(in_leaf)) {
         vmki_cursor_insert(&finger->at, &entry);
         finger_set(finger, &entry);
@@ -261,9 +257,12 @@ struct kind {
     struct vmki_anon_vma *anon_vma;
 };
 
+/* A bare area is not looked at: it may be in no near cache. */
 static struct kind kind_of(vmk_vm_flags flags, const struct vmk_vma *vma)
 {
-    return (struct kind){flags & ~VMKI_VM_BARE, vma->bias, vma->anon_vma};
+    if ((flags & VMKI_VM_BARE) != 0)
+        return (struct kind){flags & ~VMKI_VM_BARE, 0, NULL};
+    return (struct kind){flags, vma->bias, vma->anon_vma};
 }
 
 /* vmki_can_merge for plain areas. */
@@ -392,7 +391,7 @@ static void tile_areas(struct vmk_mm *mm, struct tiling *tiling, const struct vm
             mm->counters.split++;
         }
         entry->flags = (entry->flags & ~VMKI_VM_BARE) | vmki_vma_bare(entry->item);
-        area_set(entry);
+        area_set(entry->item, entry->start, entry->end, entry->flags);
     }
 }
 
@@ -412,9 +411,25 @@ static VMKI_NOINLINE bool tile_any(struct vmk_mm *mm, const struct vmki_tree_ent
     tile_count(mm, &tiling);
     tile_areas(mm, &tiling, entry.item);
     tiles_put(mm, &tiling.tiles);
+    note_peaks(mm);
     for (unsigned i = 0; i < 2; i++)
         if (tiling.gone[i] != NULL)
             vmki_mm_retire_vma(mm, tiling.gone[i]);
+    return true;
+}
+
+/* The leaf is full: the part inside a bare area comes by a splice. */
+static VMKI_NOINLINE bool splice_inside(struct vmk_mm *mm, const struct vmki_tree_entry *part, struct vmk_vma *below,
+                                        struct vmk_vma *above)
+{
+    const struct vmki_tree_entry entry = mm->finger.entry;
+    const struct vmki_tree_entry entries[3] = {
+        {entry.start, part->start, entry.flags, below}, *part, {part->end, entry.end, entry.flags, above}};
+
+    vmki_seek(mm, entry.start);
+    if (!may_splice(mm, entry.end, 3))
+        return false;
+    vmki_finger_splice(mm, entry.start, entry.end, entries, 3);
     return true;
 }
 
@@ -422,48 +437,47 @@ static VMKI_NOINLINE bool tile_any(struct vmk_mm *mm, const struct vmki_tree_ent
  * A part inside a bare area, which becomes three. No area is looked at, nor written that was there before: it may be in no near
  * cache. So all three are spare ones, and it becomes one; but what is counted are the two that are more.
  */
-static bool tile_inside(struct vmk_mm *mm, const struct vmki_tree_entry *part)
+static VMKI_INLINE bool tile_inside(struct vmk_mm *mm, struct vmki_tree_entry *part)
 {
-    struct vmki_tree_entry entry = mm->finger.entry;
-    struct tiles tiles;
+    const struct vmki_tree_entry *entry = &mm->finger.entry;
+    struct vmk_vma *below, *above, *old = entry->item;
 
-    tiles.nr = 3;
-    tiles.nr_old = 1;
-    tiles.middle = 1;
-    tiles.from_before = false;
-    tiles.entry[0] = (struct vmki_tree_entry){entry.start, part->start, entry.flags, NULL};
-    tiles.entry[1] = words_of(part);
-    tiles.entry[2] = (struct vmki_tree_entry){part->end, entry.end, entry.flags, NULL};
-    if (mm->tree.nr_entries + 2 > vmki_max_map_count(mm) || !vmki_mm_reserve_vmas(mm, 3, 0) || !tiles_may(mm, &tiles))
+    if (mm->tree.nr_entries + 2 > vmki_max_map_count(mm) || !vmki_mm_reserve_vmas(mm, 3, 0))
         return false;
-    for (unsigned i = 0; i < 3; i++) {
-        tiles.entry[i].item = vmki_mm_take_bare(mm);
-        area_set(&tiles.entry[i]);
-    }
-    tiles_put(mm, &tiles);
-    vmki_mm_end_bare(mm, entry.item);
+    below = mm->spare_anon;
+    part->item = below->link;
+    above = below->link->link;
+    area_set(below, entry->start, part->start, entry->flags);
+    area_set(part->item, part->start, part->end, part->flags);
+    area_set(above, part->end, entry->end, entry->flags);
+    if (VMKI_LIKELY(vmki_cursor_split(&mm->finger.at, part, below, above)))
+        finger_set(&mm->finger, part);
+    else if (!splice_inside(mm, part, below, above))
+        return false;
+    mm->spare_anon = above->link;
+    mm->nr_spare_anon -= 3;
+    vmki_mm_end_bare(mm, old);
+    mm->nr_vmas_peak = vmki_max(mm->nr_vmas_peak, mm->tree.nr_entries);
     mm->counters.vma_new += 2;
     mm->counters.split += 2;
     return true;
 }
 
 /* A whole bare area that becomes one with its bare neighbours: the lower one takes it and the upper one in. */
-static bool tile_between(struct vmk_mm *mm, const struct vmki_tree_entry *before, const struct vmki_tree_entry *after)
+static VMKI_INLINE bool tile_between(struct vmk_mm *mm, vmk_vm_flags flags)
 {
-    struct vmk_vma *vma = mm->finger.entry.item;
-    struct tiles tiles;
+    struct vmki_finger *finger = &mm->finger;
+    struct vmk_vma *vma = finger->entry.item, *joined;
+    void *above;
 
-    tiles.nr = 1;
-    tiles.nr_old = 3;
-    tiles.middle = 0;
-    tiles.from_before = true;
-    tiles.entry[0] = (struct vmki_tree_entry){before->start, after->end, before->flags, before->item};
-    if (!tiles_may(mm, &tiles))
+    if (!vmki_cursor_join(&finger->at, flags, VMK_VM_SOFTDIRTY | VMKI_VM_FORKED, &finger->entry, &above))
         return false;
-    area_set(&tiles.entry[0]);
-    tiles_put(mm, &tiles);
+    finger->low = finger->entry.start;
+    finger->high = finger->entry.end;
+    joined = finger->entry.item;
+    joined->end = finger->entry.end;
     vmki_mm_end_bare(mm, vma);
-    vmki_mm_end_bare(mm, after->item);
+    vmki_mm_end_bare(mm, above);
     mm->counters.vma_freed += 2;
     mm->counters.merge_both++;
     return true;
@@ -481,60 +495,72 @@ static void find_touching(const struct vmki_finger *finger, bool want_before, bo
         after->item = NULL;
 }
 
-/* Bare, plain, and the same but for what may differ. */
-static bool are_alike(vmk_vm_flags a, vmk_vm_flags b, vmk_vm_flags c)
-{
-    return ((a | b | c) & ~PLAIN_FLAGS) == 0 && (a & b & c & VMKI_VM_BARE) != 0 &&
-           (((a ^ b) | (b ^ c)) & ~VMKI_VM_MERGE_IGNORED) == 0;
-}
-
 /* Gives a part of the finger's area other flags. */
-static bool tile_modify(struct vmk_mm *mm, const struct vmki_tree_entry *part)
+static VMKI_NOINLINE bool tile_modify(struct vmk_mm *mm, const struct vmki_tree_entry *part)
 {
     const struct vmki_finger *finger = &mm->finger;
     struct vmki_tree_entry before, after;
 
-    if (part->start != finger->entry.start && part->end != finger->entry.end && (part->flags & VMKI_VM_BARE) != 0)
-        return tile_inside(mm, part);
     find_touching(finger, part->start == finger->entry.start, part->end == finger->entry.end, &before, &after);
-    if (before.item != NULL && after.item != NULL && are_alike(before.flags, part->flags, after.flags))
-        return tile_between(mm, &before, &after);
     return tile_any(mm, part, &before, &after);
+}
+
+/* The two commonest cases have ways of their own. */
+static VMKI_INLINE bool tile_part(struct vmk_mm *mm, struct vmki_tree_entry *part)
+{
+    const struct vmki_tree_entry *entry = &mm->finger.entry;
+    bool at_start = part->start == entry->start, at_end = part->end == entry->end;
+
+    if (VMKI_LIKELY((part->flags & VMKI_VM_BARE) != 0)) {
+        if (!at_start && !at_end)
+            return tile_inside(mm, part);
+        if (at_start && at_end && tile_between(mm, part->flags))
+            return true;
+    }
+    return tile_modify(mm, part);
+}
+
+/* What of the pages' counts follows from the flags: the space's size does not change. */
+static inline void count_change(struct vmk_mm *mm, vmk_vm_flags old, vmk_vm_flags flags, uint64_t pages)
+{
+    count_plain(mm, old, 0 - pages);
+    count_plain(mm, flags, pages);
+    if ((old & ~flags & VMK_VM_ACCOUNT) != 0)
+        vmki_uncharge(mm, pages);
 }
 
 /* A part of one area, all of which may have the protection. */
 bool vmki_quick_mprotect(struct vmk_mm *mm, const struct vmk_mprotect_request *request, struct vmk_result *result)
 {
-    uint64_t len = vmki_page_align(mm, request->len), pages = vmki_pages(mm, len), charged;
-    struct vmki_tree_entry part = {.start = request->address, .end = request->address + len};
-    const struct vmki_finger *finger;
+    uint64_t len = vmki_page_align(mm, request->len), pages = vmki_pages(mm, len), charged = 0;
+    const struct vmki_tree_entry *entry = &mm->finger.entry;
+    struct vmki_tree_entry part;
     struct vmk_vma *vma;
-    vmk_vm_flags old;
+    vmk_vm_flags old, flags;
 
+    part.start = request->address;
+    part.end = part.start + len;
     if (!vmki_mm_is_plain(mm) || !vmki_prot_is_plain(mm, request->prot) || request->pkey != -1 ||
         !vmki_page_aligned(mm, part.start) || part.end <= part.start)
         return false;
-    finger = vmki_seek(mm, part.start);
-    vma = finger->entry.item;
-    if (vma == NULL || finger->entry.start > part.start || finger->entry.end < part.end)
+    vmki_seek(mm, part.start);
+    vma = entry->item;
+    if (vma == NULL || entry->start > part.start || entry->end < part.end)
         return false;
-    old = finger->entry.flags;
-    part.flags = request->prot | (old & ~VMK_VM_ACCESS);
-    if (!vmki_area_is_plain(old, vma) || (part.flags & ~(part.flags >> 4) & VMK_VM_ACCESS) != 0)
+    old = entry->flags;
+    flags = request->prot | (old & ~VMK_VM_ACCESS);
+    if (!vmki_area_is_plain(old, vma) || (flags & ~(flags >> 4) & VMK_VM_ACCESS) != 0)
         return false;
-    if (part.flags != old) {
-        if (vmki_protect_account(mm, old, pages, (old & VMKI_VM_BARE) == 0 && vma->anon_vma != NULL, &part.flags,
+    if (flags != old) {
+        if (vmki_protect_account(mm, old, pages, (old & VMKI_VM_BARE) == 0 && vma->anon_vma != NULL, &flags,
                                  &charged) != 0)
             return false;
-        if (!tile_modify(mm, &part)) {
+        part.flags = flags;
+        if (!tile_part(mm, &part)) {
             vmki_uncharge(mm, charged);
             return false;
         }
-        count_plain(mm, old, 0 - pages);
-        count_plain(mm, part.flags, pages);
-        if ((old & ~part.flags & VMK_VM_ACCOUNT) != 0)
-            vmki_uncharge(mm, pages);
-        note_peaks(mm);
+        count_change(mm, old, flags, pages);
     }
     mm->counters.mprotect++;
     return finish(result, 0, len);

@@ -45,18 +45,20 @@ static void finger_mark(struct vmki_finger *finger, vmk_addr from, bool is_there
 /* How far below the finger an address may lie for a look at the entry before: it is in vain for one from anywhere. */
 enum { NEAR_BELOW = 1 << 20 };
 
-/* Merges look at the area before the place, and the next part of a call at the one after. True when the address is there. */
-static bool finger_step(struct vmki_finger *finger, vmk_addr address)
+/*
+ * Merges look at the area before the place, and the next part of a call at the one after: the address is where the finger ends, or
+ * a little below it. True when the finger is there now.
+ */
+static VMKI_NOINLINE bool finger_step(struct vmki_finger *finger, vmk_addr address)
 {
     struct vmki_tree_entry entry;
 
     if (finger->low == finger->high || finger->entry.item == NULL)
         return false;
-    if (VMKI_UNLIKELY(address == finger->high))
+    if (address == finger->high)
         return vmki_cursor_advance(&finger->at);
-    return VMKI_UNLIKELY(finger->low - address <= NEAR_BELOW) && finger->at.slot[0] != 0 &&
-           vmki_cursor_before(&finger->at, &entry) && entry.start <= address && address < entry.end &&
-           vmki_cursor_retreat(&finger->at);
+    return finger->at.slot[0] != 0 && vmki_cursor_before(&finger->at, &entry) && entry.start <= address &&
+           address < entry.end && vmki_cursor_retreat(&finger->at);
 }
 
 const struct vmki_finger *vmki_seek_far(struct vmk_mm *mm, vmk_addr address)
@@ -64,7 +66,7 @@ const struct vmki_finger *vmki_seek_far(struct vmk_mm *mm, vmk_addr address)
     struct vmki_finger *finger = &mm->finger;
     bool is_there;
 
-    if (finger_step(finger, address))
+    if (VMKI_UNLIKELY(address == finger->high || finger->low - address <= NEAR_BELOW) && finger_step(finger, address))
         is_there = vmki_cursor_entry(&finger->at, &finger->entry);
     else
         is_there = vmki_cursor_seek_entry(&finger->at, &mm->tree, address, &finger->entry);

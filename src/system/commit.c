@@ -96,8 +96,8 @@ static bool charge_fits(const struct vmk_system *system, uint64_t committed, uin
     }
 }
 
-int vmki_commit_charge_many(struct vmk_system *system, uint64_t pages, uint64_t largest, bool privileged,
-                            uint64_t total_vm, unsigned page_shift, bool enforce)
+static VMKI_INLINE int charge(struct vmk_system *system, uint64_t pages, uint64_t largest, bool privileged,
+                              uint64_t total_vm, unsigned page_shift, bool enforce)
 {
     uint64_t committed = __atomic_add_fetch(&system->committed, pages, __ATOMIC_RELAXED);
 
@@ -107,12 +107,18 @@ int vmki_commit_charge_many(struct vmk_system *system, uint64_t pages, uint64_t 
     return -VMK_ENOMEM;
 }
 
+int vmki_commit_charge_many(struct vmk_system *system, uint64_t pages, uint64_t largest, bool privileged,
+                            uint64_t total_vm, unsigned page_shift, bool enforce)
+{
+    return charge(system, pages, largest, privileged, total_vm, page_shift, enforce);
+}
+
 int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privileged, uint64_t total_vm,
                        unsigned page_shift, bool enforce)
 {
     if (system->commit != NULL)
         return system->commit->charge(system->commit->context, pages, privileged);
-    return vmki_commit_charge_many(system, pages, pages, privileged, total_vm, page_shift, enforce);
+    return charge(system, pages, pages, privileged, total_vm, page_shift, enforce);
 }
 
 void vmki_commit_uncharge(struct vmk_system *system, uint64_t pages)

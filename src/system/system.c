@@ -19,11 +19,6 @@ uint64_t vmki_system_new_id(struct vmk_system *system)
     return __atomic_add_fetch(&system->next_id, 1, __ATOMIC_RELAXED);
 }
 
-uint64_t vmki_sysctl(const uint64_t *word)
-{
-    return vmki_load_relaxed(word);
-}
-
 struct vmki_settings *vmki_settings_new(struct vmk_system *system, const struct vmk_settings *values)
 {
     struct vmki_settings *settings = vmki_alloc(system, sizeof(*settings), _Alignof(struct vmki_settings));

@@ -3,6 +3,7 @@
 #ifndef VMKI_SYSTEM_H
 #define VMKI_SYSTEM_H
 
+#include "base/atomic.h"
 #include "base/base.h"
 #include "base/sync.h"
 #include "vmakit/system.h"
@@ -82,7 +83,10 @@ void vmki_pool_trim(struct vmk_system *system);
 
 /* A number that no other anon_vma of this system has; never 0. */
 uint64_t vmki_system_new_id(struct vmk_system *system);
-uint64_t vmki_sysctl(const uint64_t *word);
+static inline uint64_t vmki_sysctl(const uint64_t *word)
+{
+    return vmki_load_relaxed(word);
+}
 
 /*
  * Charges pages to the commit limit: 0 or -VMK_ENOMEM. `privileged` may use the administrator's reserve; `total_vm` is

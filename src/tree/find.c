@@ -344,11 +344,20 @@ static bool at_entry(const struct vmki_cursor *cursor)
     return cursor->node[0] && cursor->slot[0] < vmki_order_count(cursor_leaf(cursor)->order);
 }
 
+/*
+ * Nodes below so many of the lowest levels are asked for whole before they are searched, since a cursor's user goes on to all of
+ * a leaf: none in a tree that a near cache holds, the leaves in one that the next one holds.
+ */
+static unsigned levels_far(const struct vmki_tree_node *root)
+{
+    return root->level >= VMKI_LARGE_LEVEL ? VMKI_TREE_MAX_HEIGHT : root->level >= 2;
+}
+
 static VMKI_INLINE bool seek(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr address)
 {
     struct vmki_tree_node *node = tree->root;
     struct vmki_tree_leaf *leaf;
-    unsigned rank;
+    unsigned rank, far;
 
     cursor->tree = tree;
     cursor->node[0] = NULL;
@@ -357,13 +366,15 @@ static VMKI_INLINE bool seek(struct vmki_cursor *cursor, struct vmki_tree *tree,
         return false;
     if (address > VMKI_TREE_MAX_END)
         address = VMKI_TREE_MAX_END;
+    far = levels_far(node);
     while (node->level) {
         unsigned level = node->level, slot = vmki_inner_slot(vmki_inner(node), address);
 
         cursor->node[level] = node;
         cursor->slot[level] = (uint8_t)slot;
         node = vmki_inner(node)->child[slot];
-        vmki_fetch_node(node); /* a cursor's user goes on to all of a leaf */
+        if (level <= far)
+            vmki_fetch_node(node);
     }
     leaf = vmki_leaf(node);
     cursor->node[0] = node;

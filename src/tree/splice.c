@@ -171,7 +171,7 @@ static uint64_t largest_gap(const struct vmki_tree_leaf *leaf, unsigned from, un
 }
 
 /* Writes an entry into a free slot, which no reader looks into. */
-static void fill_slot(struct vmki_tree_leaf *leaf, uint64_t at, const struct vmki_tree_entry *entry)
+static VMKI_INLINE void fill_slot(struct vmki_tree_leaf *leaf, uint64_t at, const struct vmki_tree_entry *entry)
 {
     struct vmki_tree_slot *slot = &leaf->slot[at];
 
@@ -469,9 +469,8 @@ bool vmki_cursor_tile_fits(const struct vmki_cursor *cursor, bool from_before, u
            keeps_filled(cursor->tree, count, count - nr_old + nr_new);
 }
 
-/* Always inlined: the shapes that are common are compiled by themselves. */
-static VMKI_INLINE void tile(struct vmki_cursor *cursor, unsigned nr_old, const struct vmki_tree_entry *new_entries,
-                             unsigned nr_new)
+void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct vmki_tree_entry *new_entries,
+                      unsigned nr_new)
 {
     struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
     uint64_t old = leaf->order, order, come, gone;
@@ -495,15 +494,105 @@ static VMKI_INLINE void tile(struct vmki_cursor *cursor, unsigned nr_old, const 
     vmki_tree_end_edit(cursor->tree);
 }
 
-void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct vmki_tree_entry *new_entries,
-                      unsigned nr_new)
+/*
+ * One slot gives way to three, and three to one; `at` is where the first of those that go stands in the order. Unlike
+ * vmki_order_splice these take the last of the free slots and put what goes there, so that nothing else moves against each other:
+ *
+ *               [free x y z] [after] [slot] [below]        [x y z free] [after] [slot] [below]
+ *    split to   [slot] [free] [after] [x y z] [below]      join to ...
+ */
+static VMKI_INLINE uint64_t order_split(uint64_t order, unsigned at)
 {
-    if (nr_old == 1 && nr_new == 3)
-        tile(cursor, 1, new_entries, 3);
-    else if (nr_old == 3 && nr_new == 1)
-        tile(cursor, 3, new_entries, 1);
-    else
-        tile(cursor, nr_old, new_entries, nr_new);
+    uint64_t below = order & ((UINT64_C(1) << at) - 1), from = (order & (UINT64_MAX >> 12)) >> at;
+
+    return (below | (order >> 52 | (from & ~UINT64_C(15)) << 8) << at | from << 60) + 2;
+}
+
+static VMKI_INLINE uint64_t order_join(uint64_t order, unsigned at)
+{
+    uint64_t below = order & ((UINT64_C(1) << at) - 1), from = (order & (UINT64_MAX >> 4)) >> at;
+
+    return (below | (order >> 60 | (from & ~UINT64_C(0xfff)) >> 8) << at | from << 52) - 2;
+}
+
+/* Both of the tree's and the leaf's counts. */
+struct edit {
+    uint32_t edits, version;
+};
+
+static VMKI_INLINE struct edit tile_begin(struct vmki_tree *tree, struct vmki_tree_leaf *leaf)
+{
+    struct edit edit = {tree->edits + 1, vmki_version_after(leaf->head.version, 1)};
+
+    vmki_store_relaxed(&tree->edits, edit.edits);
+    vmki_store_release(&leaf->head.version, edit.version);
+    vmki_fence_release();
+    return edit;
+}
+
+static VMKI_INLINE void tile_end(struct vmki_tree *tree, struct vmki_tree_leaf *leaf, struct edit edit)
+{
+    vmki_store_release(&leaf->head.version, vmki_version_after(edit.version, 1));
+    vmki_store_release(&tree->edits, edit.edits + 1);
+}
+
+bool vmki_cursor_split(struct vmki_cursor *cursor, const struct vmki_tree_entry *part, void *below, void *above)
+{
+    struct vmki_tree *tree = cursor->tree;
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    uint64_t order = leaf->order, holes = leaf->holes, come = order >> 52, flags;
+    unsigned at = 4u * cursor->slot[0] + 4, gone = order >> at & 15;
+    vmk_addr start = leaf->start[gone], end = leaf->slot[gone].end, from = part->start, to = part->end;
+    struct edit edit;
+
+    if (vmki_order_count(order) > VMKI_LEAF_MAX - 3)
+        return false;
+    flags = vmki_load_relaxed(&leaf->slot[gone].flags);
+    cursor->slot[0]++;
+    tree->nr_entries += 2;
+    edit = tile_begin(tree, leaf);
+    fill_slot(leaf, come & 15, &(struct vmki_tree_entry){start, from, flags, below});
+    fill_slot(leaf, come >> 4 & 15, &(struct vmki_tree_entry){from, to, part->flags, part->item});
+    fill_slot(leaf, come >> 8, &(struct vmki_tree_entry){to, end, flags, above});
+    vmki_store_release(&leaf->order, order_split(order, at));
+    vmki_store_release(&leaf->start[gone], VMKI_NO_KEY);                 /* who sees this sees the new order */
+    vmki_store_relaxed(&leaf->holes, holes + (holes >> at << at) * 255); /* those behind move up by two */
+    tile_end(tree, leaf, edit);
+    return true;
+}
+
+bool vmki_cursor_join(struct vmki_cursor *cursor, uint64_t flags, uint64_t ignored, struct vmki_tree_entry *joined,
+                      void **above)
+{
+    struct vmki_tree *tree = cursor->tree;
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    uint64_t order = leaf->order, holes = leaf->holes, below;
+    unsigned at = 4u * cursor->slot[0], count = vmki_order_count(order);
+    uint64_t gone = order >> at, *low = &leaf->start[gone & 15], *middle = &leaf->start[gone >> 4 & 15],
+             *high = &leaf->start[gone >> 8 & 15];
+    const struct vmki_tree_slot *first = &leaf->slot[gone & 15], *last = &leaf->slot[gone >> 8 & 15];
+    struct vmki_tree_entry entry;
+    struct edit edit;
+
+    if (at == 0 || at + 4 >= 4 * count || count == VMKI_LEAF_MAX || (count <= VMKI_LEAF_LOW + 2 && tree->height != 1) ||
+        first->end != *middle || leaf->slot[gone >> 4 & 15].end != *high ||
+        (((first->flags ^ flags) | (last->flags ^ flags)) & ~ignored) != 0)
+        return false;
+    entry = (struct vmki_tree_entry){*low, last->end, first->flags, first->item};
+    *above = last->item;
+    cursor->slot[0]--;
+    tree->nr_entries -= 2;
+    edit = tile_begin(tree, leaf);
+    fill_slot(leaf, order >> 60, &entry);
+    vmki_store_release(&leaf->order, order_join(order, at));
+    vmki_store_release(low, VMKI_NO_KEY); /* who sees one of these sees the new order */
+    vmki_store_release(middle, VMKI_NO_KEY);
+    vmki_store_release(high, VMKI_NO_KEY);
+    below = holes & ((UINT64_C(1) << at) - 1);
+    vmki_store_relaxed(&leaf->holes, below | (holes ^ below) >> 8);
+    tile_end(tree, leaf, edit);
+    *joined = entry;
+    return true;
 }
 
 bool vmki_cursor_insert_fits(const struct vmki_cursor *cursor, vmk_addr start, vmk_addr end)

@@ -209,6 +209,19 @@ bool vmki_cursor_touching(const struct vmki_cursor *cursor, bool want_before, bo
 bool vmki_cursor_tile_fits(const struct vmki_cursor *cursor, bool from_before, unsigned nr_old, unsigned nr_new);
 void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct vmki_tree_entry *new_entries,
                       unsigned nr_new);
+/*
+ * The two commonest tilings, composed in the leaf. Each returns false, with nothing done, where it is no matter of this leaf alone, or
+ * has another shape.
+ *
+ * split: the cursor's entry becomes three. The middle one is `part`, which touches neither of its ends; the two others keep its
+ * flags and have these items. The cursor stands on the part.
+ * join: the cursor's entry becomes one with both neighbours, if they touch it and their flags differ from these in none but
+ * ignored ones. *joined is what comes of them: it has the flags and the item of the lowest. *above was the item of the highest. The cursor
+ * stands on it.
+ */
+bool vmki_cursor_split(struct vmki_cursor *cursor, const struct vmki_tree_entry *part, void *below, void *above);
+bool vmki_cursor_join(struct vmki_cursor *cursor, uint64_t flags, uint64_t ignored, struct vmki_tree_entry *joined,
+                      void **above);
 /* A new entry in the gap below the cursor's own entry, or above all; it may touch neither neighbour. */
 bool vmki_cursor_insert_fits(const struct vmki_cursor *cursor, vmk_addr start, vmk_addr end);
 void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry *new_entry);

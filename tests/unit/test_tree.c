@@ -907,6 +907,124 @@ static void test_random_pages(void **state)
     random_steps(&(struct mix){UINT64_C(100000) << 16, 6 << 16, 3000 << 16, 500}, steps / 4);
 }
 
+/* ---- Tilings inside a leaf ---- */
+
+enum { TILE_IGNORED = 4 };
+
+/* The part inside the entry: a split where the leaf has room for it, and nothing at all where it has not. */
+static bool try_split(struct world *world, size_t index, const struct vmki_tree_entry *part)
+{
+    struct vmki_tree_entry was = world->model[index], below = was, above = was, entry;
+    struct vmki_cursor cursor;
+    bool fits;
+
+    below.end = part->start;
+    below.item = &below;
+    above.start = part->end;
+    above.item = &above;
+    assert_true(vmki_cursor_seek(&cursor, &world->tree, was.start));
+    fits = vmki_node_count(cursor.node[0]) + 3 <= VMKI_LEAF_MAX;
+    assert_int_equal(vmki_cursor_split(&cursor, part, below.item, above.item), fits);
+    if (fits) {
+        model_splice(world, index, index + 1, (struct vmki_tree_entry[]){below, *part, above}, 3);
+        check_cursor(world, &cursor, index + 1);
+    } else {
+        assert_true(vmki_cursor_entry(&cursor, &entry));
+        check_entry(&entry, &was);
+    }
+    return fits;
+}
+
+/* The entry with both around it: whether they touch it, are alike, are in its leaf, and what goes would leave it filled. */
+static bool try_join(struct world *world, size_t index, uint64_t flags)
+{
+    struct vmki_tree_entry *entry = &world->model[index], joined = {1, 2, 3, NULL};
+    struct vmki_cursor cursor;
+    unsigned count, rank;
+    void *above = world;
+    bool fits;
+
+    assert_true(vmki_cursor_seek(&cursor, &world->tree, entry->start));
+    count = vmki_node_count(cursor.node[0]);
+    rank = cursor.slot[0];
+    fits = rank > 0 && rank + 1 < count && count < VMKI_LEAF_MAX &&
+           (count - 2 > VMKI_LEAF_LOW || world->tree.height == 1) && entry[-1].end == entry->start &&
+           entry->end == entry[1].start && ((entry[-1].flags ^ flags) & ~(uint64_t)TILE_IGNORED) == 0 &&
+           ((entry[1].flags ^ flags) & ~(uint64_t)TILE_IGNORED) == 0;
+    assert_int_equal(vmki_cursor_join(&cursor, flags, TILE_IGNORED, &joined, &above), fits);
+    if (fits) {
+        struct vmki_tree_entry one = entry[-1];
+
+        one.end = entry[1].end;
+        check_entry(&joined, &one);
+        assert_ptr_equal(above, entry[1].item);
+        model_splice(world, index - 1, index + 2, &one, 1);
+        check_cursor(world, &cursor, index - 1);
+    } else {
+        assert_ptr_equal(above, world);
+        assert_int_equal(joined.flags, 3);
+        check_cursor(world, &cursor, index);
+    }
+    return fits;
+}
+
+/* Flags that are mostly alike, so that neighbours are often to be joined; items that tell entries apart. */
+static struct vmki_tree_entry tile_entry(struct world *world, uint64_t start, uint64_t end)
+{
+    uint64_t flags = random_below(world, 8) ? random_below(world, 2) * TILE_IGNORED : random_below(world, 16);
+
+    return (struct vmki_tree_entry){start, end, flags, (void *)(uintptr_t)(random_next(world) | 1)};
+}
+
+static void tile_step(struct world *world, size_t *nr_splits, size_t *nr_joins)
+{
+    size_t index = random_below(world, world->nr);
+    struct vmki_tree_entry was = world->model[index], part;
+
+    if (was.end - was.start >= 3) {
+        part = was;
+        part.start += 1 + random_below(world, was.end - was.start - 2);
+        part.end = part.start + 1 + random_below(world, was.end - part.start - 1);
+        part = tile_entry(world, part.start, part.end);
+        *nr_splits += try_split(world, index, &part);
+    }
+    index = random_below(world, world->nr);
+    if (index > 0 && index + 1 < world->nr)
+        *nr_joins += try_join(world, index, tile_entry(world, 0, 1).flags);
+    if (random_below(world, 4) == 0) { /* leaves become fuller and emptier, and holes come */
+        index = random_below(world, world->nr);
+        was = tile_entry(world, world->model[index].start, world->model[index].end);
+        splice(world, was.start, was.end, &was, random_below(world, world->nr > 2) > 0);
+    }
+}
+
+static void test_tiles(void **state)
+{
+    static const size_t sizes[] = {3, 12, 40, 700};
+    size_t steps = env_number("VMKIT_TREE_STEPS", 100000) / 25, nr_splits = 0, nr_joins = 0;
+
+    (void)state;
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        struct world world;
+
+        world_init(&world);
+        for (size_t i = 0; i < sizes[s]; i++) {
+            struct vmki_tree_entry entry = tile_entry(&world, i * 10000, i * 10000 + 10000 - i % 3 / 2);
+
+            splice(&world, entry.start, 0, &entry, 1);
+        }
+        for (size_t step = 0; step < steps && world.nr > 0; step++) {
+            tile_step(&world, &nr_splits, &nr_joins);
+            check_valid(&world);
+            if (step % 50 == 0)
+                check_all(&world);
+        }
+        check_all(&world);
+        world_destroy(&world);
+    }
+    assert_true(nr_splits > steps / 4 && nr_joins > steps / 8);
+}
+
 /* ---- The validator sees what is broken ---- */
 
 static void expect_broken(const struct world *world, const char *what)
@@ -1053,14 +1171,12 @@ static __attribute__((noinline)) void trap_off(void)
     __asm__ volatile("pushfq\n\tandq $~0x100, (%%rsp)\n\tpopfq" ::: "cc", "memory");
 }
 
-static void step_splice(struct world *world, struct world *after, uint64_t address, uint64_t until,
-                        const struct vmki_tree_entry *entries, unsigned nr)
+/* What is to be seen before and after entries give way to others; and where: around them, and at these two addresses. */
+static void step_set(struct world *world, struct world *after, size_t from, size_t to,
+                     const struct vmki_tree_entry *entries, unsigned nr)
 {
-    struct vmki_cursor cursor;
-    size_t from = model_seek(world, address), to = from, i;
+    size_t i;
 
-    while (to < world->nr && world->model[to].start < until)
-        to++;
     after->nr = 0;
     for (i = 0; i < world->nr; i++)
         model_splice(after, i, i, &world->model[i], 1);
@@ -1073,18 +1189,58 @@ static void step_splice(struct world *world, struct world *after, uint64_t addre
         stepping.probe[stepping.nr_probes++] = after->model[i].start;
         stepping.probe[stepping.nr_probes++] = after->model[i].end;
     }
+    stepping.edits = world->tree.edits;
+}
+
+static void step_splice(struct world *world, struct world *after, uint64_t address, uint64_t until,
+                        const struct vmki_tree_entry *entries, unsigned nr)
+{
+    struct vmki_cursor cursor;
+    size_t from = model_seek(world, address), to = from;
+
+    while (to < world->nr && world->model[to].start < until)
+        to++;
+    step_set(world, after, from, to, entries, nr);
     stepping.probe[stepping.nr_probes++] = address;
     stepping.probe[stepping.nr_probes++] = until;
     stepping.probe[stepping.nr_probes++] = until + 20;
     assert_true(vmki_tree_reserve(&world->tree, 1));
     vmki_cursor_seek(&cursor, &world->tree, address);
-    stepping.edits = world->tree.edits;
     trap_on();
     vmki_cursor_splice(&cursor, until, entries, nr);
     trap_off();
     assert_false(stepping.is_broken);
     assert_true(same_answers(after));
     model_splice(world, from, to, entries, nr);
+}
+
+/* A split of the entry into three by a part with other flags, and the join that undoes it. */
+static void step_tiles(struct world *world, struct world *after, size_t index)
+{
+    struct vmki_tree_entry was = world->model[index], tiles[3] = {was, was, was}, joined;
+    struct vmki_cursor cursor;
+    void *above;
+    bool done;
+
+    tiles[0].end = tiles[1].start = was.start + 1;
+    tiles[1].end = tiles[2].start = was.end - 1;
+    tiles[1].flags++;
+    tiles[1].item = tiles;
+    tiles[2].item = &tiles[2];
+    vmki_cursor_seek(&cursor, &world->tree, was.start);
+    step_set(world, after, index, index + 1, tiles, 3);
+    trap_on();
+    done = vmki_cursor_split(&cursor, &tiles[1], tiles[0].item, tiles[2].item);
+    trap_off();
+    assert_true(done && !stepping.is_broken && same_answers(after));
+    model_splice(world, index, index + 1, tiles, 3);
+    step_set(world, after, index, index + 3, &was, 1);
+    trap_on();
+    done = vmki_cursor_join(&cursor, was.flags, 0, &joined, &above);
+    trap_off();
+    assert_true(done && !stepping.is_broken && same_answers(after));
+    assert_ptr_equal(above, &tiles[2]);
+    model_splice(world, index, index + 3, &was, 1);
 }
 
 static void random_step_splice(struct world *world, struct world *after)
@@ -1139,6 +1295,22 @@ static void test_every_instruction(void **state)
     for (i = 0; i < steps; i++)
         random_step_splice(&world, &after);
     assert_true(stepping.nr_instructions > steps * 20 || steps == 0);
+    stepping_end(&world, &after, &old);
+}
+
+static void test_every_instruction_of_tiles(void **state)
+{
+    struct world world, after;
+    struct sigaction old;
+    size_t i;
+
+    (void)state;
+    stepping_begin(&world, &after, &old);
+    assert_true(vmki_tree_build(&world.tree, 60, build_next, &world));
+    for (i = 2; i < 60; i += 3) /* room in each leaf */
+        step_splice(&world, &after, world.model[i].start, world.model[i].end, NULL, 0);
+    for (i = 0; i < world.nr; i++)
+        step_tiles(&world, &after, i);
     stepping_end(&world, &after, &old);
 }
 
@@ -1288,10 +1460,12 @@ int main(void)
         cmocka_unit_test(test_random_small),
         cmocka_unit_test(test_random_large),
         cmocka_unit_test(test_random_pages),
+        cmocka_unit_test(test_tiles),
         cmocka_unit_test(test_validate),
 #if defined(__x86_64__) && !defined(VMKI_THREAD_SANITIZER)
         cmocka_unit_test(test_every_instruction),
         cmocka_unit_test(test_every_instruction_at_ends),
+        cmocka_unit_test(test_every_instruction_of_tiles),
 #endif
         cmocka_unit_test(test_signal_reader),
     };
