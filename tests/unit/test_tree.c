@@ -994,7 +994,7 @@ static void tile_step(struct world *world, size_t *nr_splits, size_t *nr_joins)
     if (random_below(world, 4) == 0) { /* leaves become fuller and emptier, and holes come */
         index = random_below(world, world->nr);
         was = tile_entry(world, world->model[index].start, world->model[index].end);
-        splice(world, was.start, was.end, &was, random_below(world, world->nr > 2) > 0);
+        splice(world, was.start, was.end, &was, world->nr <= 2 || random_below(world, 2));
     }
 }
 
