@@ -151,7 +151,7 @@ static void look(struct tracer *tracer)
     struct run *run = tracer->run;
     uint64_t sum, past = now() - run->looked;
     is_time = 0;
-    if (!run->looks)
+    if (!run->looks || past < LOOK_FIRST_US * UINT64_C(500)) /* one that was on its way when the timer was set anew */
         return;
     if (!add_waiting(tracer, &sum) || sum > past / 2) {
         run->looks = false;
