@@ -100,11 +100,13 @@ if [ "$goal" = test ] && [ "$(uname -m)" != aarch64 ] && [ -z "${VMAKIT_NO_MULTI
     done
 fi
 
-# A browser, for the test that opens the page of --report: wished for too, since that test says that it was skipped.
+# A browser, for the test that opens the page of --report, and Spin, for the model of the tree's protocol: wished for too,
+# since those tests say that they were skipped.
 wished=()
 if [ "$goal" = test ]; then
     have_command chromium || have_command chromium-browser || have_command google-chrome || wished+=(chromium)
     have_command python3 || wished+=(python3)
+    have_command spin || wished+=(spin)
 fi
 
 [ ${#missing[@]} -eq 0 ] && [ ${#arm64[@]} -eq 0 ] && [ ${#wished[@]} -eq 0 ] && exit 0
@@ -112,8 +114,7 @@ mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sed '/^$/d' | sort -u)
 
 if [ "$(id -u)" != 0 ] || [ -n "${VMAKIT_NO_INSTALL:-}" ] || ! have_command apt-get; then
     if [ ${#wished[@]} -ne 0 ]; then
-        echo "note: for the test of the report's page in a browser:" \
-            "apt-get install -y --no-install-recommends ${wished[*]}"
+        echo "note: for tests that are skipped otherwise: apt-get install -y --no-install-recommends ${wished[*]}"
     fi
     if [ ${#missing[@]} -eq 0 ]; then
         [ ${#arm64[@]} -eq 0 ] && exit 0
@@ -142,12 +143,12 @@ if [ ${#missing[@]} -ne 0 ]; then
 fi
 if [ ${#wished[@]} -ne 0 ]; then
     # Tried once a machine state, as the arm64 libraries below.
-    stamp=/var/cache/vmakit-no-browser
+    stamp=/var/cache/vmakit-not-wished
     if [ ! -e $stamp ]; then
-        echo "Installing for the test of the report's page: ${wished[*]}"
+        echo "Installing for tests that are skipped otherwise: ${wished[*]}"
         update
         if ! apt-get install -q -y --no-install-recommends "${wished[@]}"; then
-            echo "note: ${wished[*]} could not be installed; the test of the report's page in a browser is skipped"
+            echo "note: ${wished[*]} could not be installed; the tests that need them are skipped"
             touch $stamp
         fi
     fi

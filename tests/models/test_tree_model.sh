@@ -4,7 +4,10 @@
 # tree.pml under Spin: no violation in any state; and one for each thing that is left out of the protocol.
 # EDITS and LOOKUPS make the models larger (make model).
 set -u
-command -v spin >/dev/null && command -v gcc >/dev/null || exit 77
+command -v spin >/dev/null && command -v gcc >/dev/null || {
+    echo "needs spin and gcc"
+    exit 77
+}
 model=$SRC/tests/models/tree.pml
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
