@@ -16,6 +16,12 @@ fail()
     failures=$((failures + 1))
 }
 
+# Was it built with jansson? The arm64 build may lack it.
+has_json()
+{
+    ! "$VMAKIT" replay --report=/dev/null /dev/null 2>&1 | grep -q 'built without jansson'
+}
+
 # expect STATUS NAME ARGUMENT...: runs vmakit; its output is in $work/out and $work/err afterwards.
 expect()
 {
