@@ -600,6 +600,10 @@ static int replay(struct session *session)
         fprintf(stderr, "vmakit fuzz: %s:%zu: not an operation\n", session->options->replay, bad);
         return EXIT_CANNOT_READ;
     }
+    if (session->sequence->nr_ops == 0) {
+        fprintf(stderr, "vmakit fuzz: %s: there is no operation in it\n", session->options->replay);
+        return EXIT_CANNOT_READ;
+    }
     session->run->verbose = true;
     lock = lock_host();
     outcome = session->options->record == NULL

@@ -59,3 +59,6 @@ echo 'mmap what' >>"$dir/good"
 status=0
 "$VMAKIT" fuzz --replay-seq "$dir/good" 2>"$dir/err" || status=$?
 [ "$status" = 3 ] && grep -q ':3: not an operation' "$dir/err"
+status=0
+"$VMAKIT" fuzz --replay-seq /dev/null 2>"$dir/err" || status=$?
+[ "$status" = 3 ] && grep -q 'there is no operation in it' "$dir/err"

@@ -63,6 +63,10 @@ complete_words vmakit replay --va
 [ "$(cat "$work/out")" = --va-bits ] || fail "completion of --va: $(cat "$work/out")"
 complete_words vmakit replay --color ''
 grep -qx always "$work/out" || fail 'completion of --color'
+complete_words vmakit trace --page-size ''
+[ "$(tr '\n' ' ' <"$work/out")" = '16K 64K ' ] || fail 'completion of trace --page-size'
+complete_words vmakit replay --page-size 4
+[ "$(cat "$work/out")" = 4K ] || fail 'completion of replay --page-size'
 
 # The man page names every command, option and exit status.
 man=$here/../../tool/vmakit.1

@@ -28,15 +28,15 @@ _vmakit_options()
     esac
 }
 
-# What may follow an option; nothing when it takes no value, or any.
+# What may follow an option of a command; nothing when it takes no value, or any.
 _vmakit_values()
 {
     case $1 in
     --color) echo auto always never ;;
-    --check) echo every exit none ;;
+    --check) [ "$2" = run ] && echo every exit none || echo every exit ;;
     --overcommit) echo 0 1 2 ;;
     --follow) echo yes no ;;
-    --page-size) echo 4K 16K 64K ;;
+    --page-size) [ "$2" = replay ] && echo 4K 16K 64K || echo 16K 64K ;;
     --va-bits) echo 39 42 47 48 52 ;;
     --rlimit) echo as= data= stack= memlock= ;;
     --break | --calls) echo help ;;
@@ -65,8 +65,8 @@ _vmakit()
         mapfile -t COMPREPLY < <(compgen -W "trace run replay show fuzz $(_vmakit_options)" -- "$word")
         return
     fi
-    if [ -n "$(_vmakit_values "$before")" ]; then
-        mapfile -t COMPREPLY < <(compgen -W "$(_vmakit_values "$before")" -- "$word")
+    if [ -n "$(_vmakit_values "$before" "$command")" ]; then
+        mapfile -t COMPREPLY < <(compgen -W "$(_vmakit_values "$before" "$command")" -- "$word")
         return
     fi
     case $before in
