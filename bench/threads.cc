@@ -2,7 +2,7 @@
 /*
  * threads.cc - several threads in one address space beside as many processes with one each.
  *
- *   threads [--threads=N,N...] [--areas=N] [--rounds=N] [--ms=N] [--realtime] [--tsv]
+ *   threads [--threads=N,N...] [--areas=N] [--rounds=N] [--ms=N] [--only=OPERATION] [--realtime] [--tsv]
  *
  * Every worker, thread or process, does the same work on the same layout: a region of its own for each worker, all of them
  * in every space. In a process one worker alone works in its space; in the shared space all do. So the ratio of the two
@@ -48,6 +48,7 @@ struct settings {
     std::vector<unsigned> threads;
     unsigned areas = 1000, rounds = 9, ms = 60;
     bool tsv = false, realtime = false;
+    const char *only = nullptr; /* an operation's name */
 } options;
 
 void require(bool holds, const char *what)
@@ -411,6 +412,8 @@ bool take_option(char *argument)
         options.realtime = true;
     } else if (std::strncmp(argument, "--areas=", 8) == 0) {
         options.areas = static_cast<unsigned>(std::strtoul(argument + 8, nullptr, 10));
+    } else if (std::strncmp(argument, "--only=", 7) == 0) {
+        options.only = argument + 7;
     } else if (std::strncmp(argument, "--rounds=", 9) == 0) {
         options.rounds = static_cast<unsigned>(std::strtoul(argument + 9, nullptr, 10));
     } else if (std::strncmp(argument, "--ms=", 5) == 0) {
@@ -441,8 +444,10 @@ int main(int argc, char **argv)
         if (!take_option(argv[i]))
             options.rounds = 0;
     if (!options_usable()) {
-        std::fprintf(stderr,
-                     "usage: threads [--threads=N,N...] [--areas=N] [--rounds=N] [--ms=N] [--realtime] [--tsv]\n");
+        std::fprintf(
+            stderr,
+            "usage: threads [--threads=N,N...] [--areas=N] [--rounds=N] [--ms=N] [--only=OPERATION] [--realtime] "
+            "[--tsv]\n");
         return 2;
     }
     be_realtime(2);
@@ -453,6 +458,7 @@ int main(int argc, char **argv)
                     "by processor time");
     for (unsigned n : options.threads)
         for (const operation &what : operations)
-            run(&what, n);
+            if (options.only == nullptr || std::strcmp(options.only, what.name) == 0)
+                run(&what, n);
     return 0;
 }

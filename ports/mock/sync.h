@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 /* What was retired goes to the deferral at the end of each call, and its memory is given back at once. */
 #define VMK_SYNC_RETIRE_BATCH 1
@@ -33,6 +34,9 @@ const char *mock_rwlock_name(const char *expression); /* mm.lock or a lane's: bo
 void mock_lock(unsigned id, bool shared);
 bool mock_try_lock(unsigned id, bool shared);
 void mock_unlock(unsigned id);
+unsigned mock_current(void); /* the thread whose turn it is */
+
+#define VMK_SYNC_THREAD() ((uintptr_t)mock_current() + 1)
 
 #define vmk_sync_rwlock_init(lock) vmk_sync_rwlock_named((lock), mock_rwlock_name(#lock))
 #define vmk_sync_mutex_init(mutex) vmk_sync_mutex_named((mutex), #mutex)

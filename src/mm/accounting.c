@@ -48,7 +48,7 @@ bool vmki_lock_allowed(const struct vmk_mm *mm, vmk_vm_flags flags, uint64_t byt
 int vmki_charge_to(struct vmk_mm *mm, uint64_t pages)
 {
     if (mm->whole != mm) { /* a lane, which has asked whether it can be refused */
-        vmki_commit_count(mm->system, pages);
+        vmki_commit_count(mm->system, mm->place, pages);
         return 0;
     }
     return vmki_commit_charge(mm->system, pages, vmki_capable(mm, VMK_CAP_SYS_ADMIN), mm->total_vm, mm->page_shift,
@@ -58,7 +58,7 @@ int vmki_charge_to(struct vmk_mm *mm, uint64_t pages)
 void vmki_uncharge_from(struct vmk_mm *mm, uint64_t pages)
 {
     if (mm->whole != mm)
-        vmki_commit_count(mm->system, 0 - pages);
+        vmki_commit_count(mm->system, mm->place, 0 - pages);
     else
         vmki_commit_uncharge(mm->system, pages);
 }

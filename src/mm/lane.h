@@ -2,16 +2,25 @@
 /*
  * lane.h - lanes: writers of one address space that work beside each other (docs/locking.md has the proof).
  *
- * When writers wait for mm.lock time and again, the space is laid out in lanes: what lies below each child of the tree's
- * root. A lane has a lock and, behind the face of a struct vmk_mm, all that a writer writes to: a part of the tree, spare
- * areas, a list of what waits for readers, counters, a plan. mmap with MAP_FIXED, munmap and mprotect of plain anonymous
- * memory that lies well inside a lane run there, with the lane's lock instead of mm.lock. Whoever takes mm.lock, in either
- * way, first takes the locks of all lanes and adds up what they have counted: for them nothing has changed.
+ * When writers wait for mm.lock time and again, the space is laid out in parts: what lies below each child of the tree's
+ * root. Each part belongs to a lane. A lane has a lock and, behind the face of a struct vmk_mm, all that a writer writes to:
+ * its parts of the tree, spare areas, a list of what waits for readers, counters, a plan. mmap with MAP_FIXED, munmap and
+ * mprotect of plain anonymous memory that lies well inside a part run there, with the lane's lock instead of mm.lock. Whoever
+ * takes mm.lock, in either way, first takes the locks of all lanes and adds up what they have counted: for them nothing has
+ * changed.
+ *
+ * Each part has a lane of its own, its home, for all who come by. One that only one thread has used for a while moves to the
+ * lane of that thread, which thus works in one warm lane with an idle lock; when another thread comes, it moves back. Where
+ * two threads meet in one part, each on its side, the tree is divided between them.
  */
 #ifndef VMKI_LANE_H
 #define VMKI_LANE_H
 
 #include "mm/plan.h"
+
+/* A lane of each part of the tree, and then those of threads. */
+enum { VMKI_MAX_LANES = VMKI_TREE_MAX_PARTS + 16 };
+_Static_assert((int)VMKI_MAX_LANES == (int)VMKI_MAX_MORE_LOCKS, "a host's fork takes the lock of each");
 
 /* Like vmk_mmap and its like; false: nothing was done, the call needs mm.lock. */
 bool vmki_lane_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, struct vmk_result *result, int *error);

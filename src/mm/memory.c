@@ -704,7 +704,7 @@ void vmki_mm_flush(struct vmki_member *member)
     struct vmk_mm *mm = VMKI_CONTAINER_OF(member, struct vmk_mm, member);
 
     flush(mm);
-    for (unsigned i = 0; i < VMKI_TREE_MAX_PARTS; i++)
+    for (unsigned i = 0; i < VMKI_MAX_LANES; i++)
         if (vmki_lane(mm, i) != NULL)
             flush(vmki_lane(mm, i));
 }

@@ -126,6 +126,7 @@ struct vmk_mm {
     const struct vmk_backend_ops *backend;
     void *backend_context;
     bool lanes_open; /* atomic; written with mm.lock exclusive */
+    uint32_t place;  /* of a lane, constant: where it counts the commit charge */
 
     uint32_t users, refs;               /* atomic */
     uint32_t capabilities, personality; /* mm.lock, as all that follows */

@@ -42,7 +42,7 @@ static bool commit_fits(const struct vmk_system *system, uint64_t committed, boo
     return committed < allowed;
 }
 
-/* What is counted by processor. */
+/* What lanes count. */
 static uint64_t commit_apart(const struct vmk_system *system)
 {
     const struct vmki_commit_stripe *stripes = vmki_load_acquire(&system->commit_stripes);
@@ -69,17 +69,12 @@ void vmki_commit_add_stripes(struct vmk_system *system)
         vmki_free(system, stripes, size);
 }
 
-void vmki_commit_count(struct vmk_system *system, uint64_t pages)
+void vmki_commit_count(struct vmk_system *system, unsigned place, uint64_t pages)
 {
-#if defined(VMK_SYNC_PROCESSOR)
     struct vmki_commit_stripe *stripes = vmki_load_acquire(&system->commit_stripes);
 
-    if (stripes != NULL) {
-        __atomic_add_fetch(&stripes[VMK_SYNC_PROCESSOR() % VMKI_NR_COMMIT_STRIPES].pages, pages, __ATOMIC_RELAXED);
-        return;
-    }
-#endif
-    __atomic_add_fetch(&system->committed, pages, __ATOMIC_RELAXED);
+    __atomic_add_fetch(stripes != NULL ? &stripes[place % VMKI_NR_COMMIT_STRIPES].pages : &system->committed, pages,
+                       __ATOMIC_RELAXED);
 }
 
 /* Mode 0 looks at each request alone; in mode 2 the last of many requests is the one that has the least left. */

@@ -43,7 +43,7 @@ enum { VMKI_POOL_BYTES = 4 << 20 };
 #endif
 
 /* What is charged where nothing depends on the sum: by processor, so that writers share no memory that they write. */
-enum { VMKI_NR_COMMIT_STRIPES = 16, VMKI_MAX_MORE_LOCKS = 21 };
+enum { VMKI_NR_COMMIT_STRIPES = 16, VMKI_MAX_MORE_LOCKS = 37 };
 struct vmki_commit_stripe {
     uint64_t pages; /* atomic; modulo 2^64 */
     uint64_t unused[7];
@@ -100,9 +100,12 @@ int vmki_commit_charge(struct vmk_system *system, uint64_t pages, bool privilege
  */
 int vmki_commit_charge_many(struct vmk_system *system, uint64_t pages, uint64_t largest, bool privileged,
                             uint64_t total_vm, unsigned page_shift, bool enforce);
-/* Counts `pages` (modulo 2^64) with no question asked: in modes 0 and 1, and no more than there are in all. */
-void vmki_commit_count(struct vmk_system *system, uint64_t pages);
-/* Makes room to count by processor; without memory all is counted in one place. */
+/*
+ * Counts `pages` (modulo 2^64) with no question asked: in modes 0 and 1, and no more than there are in all. Who counts beside
+ * others passes another `place`, any number.
+ */
+void vmki_commit_count(struct vmk_system *system, unsigned place, uint64_t pages);
+/* Makes room to count in several places; without memory all is counted in one. */
 void vmki_commit_add_stripes(struct vmk_system *system);
 void vmki_commit_uncharge(struct vmk_system *system, uint64_t pages);
 

@@ -238,14 +238,23 @@ void vmki_cursor_erase(struct vmki_cursor *cursor);
 /* 0 when the root is a leaf. */
 enum { VMKI_TREE_MAX_PARTS = 21 };
 unsigned vmki_tree_nr_parts(const struct vmki_tree *tree);
-/* Part `number` may have entries that start above this bound and end below the next one: touching neither. */
+/* Where the entries of a part begin at the earliest; those of the part before it are to end below. */
 vmk_addr vmki_tree_part_bound(const struct vmki_tree *tree, unsigned number);
-/* Makes `part`, which keeps its memory and its reserved nodes, part `number`. It counts entries from the whole's number on. */
+/* From where on entries of a part may start: at its bound, unless an entry of the part before it ends there. */
+vmk_addr vmki_tree_part_low(const struct vmki_tree *tree, unsigned number);
+/* Makes `part` begin to count: entries from the whole's number on. It keeps its memory and its reserved nodes. */
+void vmki_tree_part_begin(struct vmki_tree *part, const struct vmki_tree *tree);
+/* Makes it part `number`, in place of the one that it was. */
 void vmki_tree_part_open(struct vmki_tree *part, struct vmki_tree *tree, unsigned number);
-/* `nr_before`: what part->nr_entries was when it was opened. */
+/* `nr_before`: what part->nr_entries was when it began. */
 void vmki_tree_part_close(struct vmki_tree *part, struct vmki_tree *tree, size_t nr_before);
 /* After parts were closed: a bit for each. */
 void vmki_tree_parts_settle(struct vmki_tree *tree, uint32_t changed);
+/*
+ * Divides the part that has the address in two, before the first entry that ends above it; no parts are open. False when there
+ * is such a border already, when the root has no room for another part, or memory is short.
+ */
+bool vmki_tree_divide_part(struct vmki_tree *tree, vmk_addr address);
 /* Whether this splice leaves the tree a root of the same level, with room for another one like it. */
 bool vmki_cursor_keeps_root(const struct vmki_cursor *cursor, vmk_addr until, unsigned nr_new);
 

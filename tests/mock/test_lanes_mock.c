@@ -81,12 +81,16 @@ static const char *end(void *context)
     return vmk_mm_validate(world.mm, keep_line, text) != 0 ? text : NULL;
 }
 
-static void explore(const char *name, void (*start)(void *context), void (*thread)(void *context, unsigned number))
+/* At most so many runs, unless there is more time. */
+enum { MANY = 12000, SOME = 6000 };
+
+static void explore(const char *name, unsigned nr_runs, void (*start)(void *context),
+                    void (*thread)(void *context, unsigned number), const char *(*check)(void *context))
 {
-    const struct mock_scenario scenario = {.nr_threads = 2, .begin = start, .thread = thread, .end = end};
+    const struct mock_scenario scenario = {.nr_threads = 2, .begin = start, .thread = thread, .end = check};
     const char *factor = getenv("VMAKIT_STRESS");
     const struct mock_options options = {
-        .preemptions = 2, .old_values = 1, .max_runs = 12000 * (factor != NULL ? strtoul(factor, NULL, 10) : 1)};
+        .preemptions = 2, .old_values = 1, .max_runs = nr_runs * (factor != NULL ? strtoul(factor, NULL, 10) : 1)};
     struct mock_report report;
 
     if (!mock_explore(&scenario, &options, &report))
@@ -112,7 +116,7 @@ static void run_while_opened(void *context, unsigned number)
 static void test_opened_beside_a_call(void **state)
 {
     (void)state;
-    explore("opened beside a call", begin, run_while_opened);
+    explore("opened beside a call", MANY, begin, run_while_opened, end);
 }
 
 /* ---- A search for a gap beside calls in lanes ---- */
@@ -155,7 +159,7 @@ static void begin_search(void *context)
 static void test_search_beside_lanes(void **state)
 {
     (void)state;
-    explore("a search beside lanes", begin_search, run_search);
+    explore("a search beside lanes", MANY, begin_search, run_search, end);
 }
 
 /* The same with lanes that are open, and close. */
@@ -185,15 +189,117 @@ static void run_closing(void *context, unsigned number)
 static void test_search_while_closed(void **state)
 {
     (void)state;
-    explore("a search while lanes close", begin_closing, run_closing);
+    explore("a search while lanes close", MANY, begin_closing, run_closing, end);
+}
+
+/* ---- A part moves from the lane of a thread to its home, and on; it is divided; and calls need mm.lock meanwhile ---- */
+
+static void again(unsigned number, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        unmap_pages(world.mm, area(number), 1);
+        map_pages(world.mm, area(number), 1);
+    }
+}
+
+static uint64_t nr_calls_of_threads(void)
+{
+    uint64_t nr = 0;
+
+    for (unsigned i = VMKI_TREE_MAX_PARTS; i < VMKI_MAX_LANES; i++)
+        nr += vmki_lane(world.mm, i) != NULL ? vmki_lane(world.mm, i)->counters.mmap : 0;
+    return nr;
+}
+
+/* The part of areas 2 to 7 is the first thread's. */
+static void begin_moving(void *context)
+{
+    begin(context);
+    map_pages(world.mm, area(20), 1); /* opens the lanes */
+    again(4, VMK_SYNC_LANES_WINDOW);
+    if (!vmki_lanes_are_open(world.mm) || nr_calls_of_threads() == 0)
+        mock_violation("no part moved to its thread");
+}
+
+static void run_moving(void *context, unsigned number)
+{
+    (void)context;
+    if (number == 0) {
+        again(4, 1);
+        need_mm_lock();
+        again(5, 1);
+    } else {
+        again(6, 2);
+    }
+}
+
+static void test_part_moves(void **state)
+{
+    (void)state;
+    explore("a part moves", SOME, begin_moving, run_moving, end);
+}
+
+/* By turns, each on its side: as often as it takes for a division, in some orders. */
+static void run_sides(void *context, unsigned number)
+{
+    (void)context;
+    again(number == 0 ? 3 : 6, 3);
+}
+
+static void test_part_is_divided(void **state)
+{
+    (void)state;
+    explore("a part is divided", SOME, begin_moving, run_sides, end);
+}
+
+/* What one has below the marks goes from its lane to a home that it uses, and both stay below them. */
+static void run_marks(void *context, unsigned number)
+{
+    (void)context;
+    if (number == 0) {
+        unmap_pages(world.mm, area(4), 1);
+        map_pages(world.mm, area(34), 1);
+        unmap_pages(world.mm, area(34), 1);
+        map_pages(world.mm, area(4), 1);
+    } else {
+        unmap_pages(world.mm, area(35), 1);
+        map_pages(world.mm, area(35), 1);
+    }
+}
+
+static struct vmk_mm_stats at_start;
+
+static void begin_marks(void *context)
+{
+    begin_moving(context);
+    unmap_pages(world.mm, area(34), 1);
+    at_start = (struct vmk_mm_stats){.size = sizeof(at_start)};
+    vmk_mm_get_stats(world.mm, &at_start);
+}
+
+static const char *end_marks(void *context)
+{
+    struct vmk_mm_stats stats = {.size = sizeof(stats)};
+
+    vmk_mm_get_stats(world.mm, &stats);
+    if (stats.total_vm != at_start.total_vm || stats.peak_vm != at_start.peak_vm ||
+        stats.peak_vmas != at_start.peak_vmas)
+        return "a mark that was not reached";
+    return end(context);
+}
+
+static void test_marks(void **state)
+{
+    (void)state;
+    explore("marks while a part moves", SOME, begin_marks, run_marks, end_marks);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_opened_beside_a_call),
-        cmocka_unit_test(test_search_beside_lanes),
-        cmocka_unit_test(test_search_while_closed),
+        cmocka_unit_test(test_opened_beside_a_call), cmocka_unit_test(test_search_beside_lanes),
+        cmocka_unit_test(test_search_while_closed),  cmocka_unit_test(test_part_moves),
+        cmocka_unit_test(test_part_is_divided),      cmocka_unit_test(test_marks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,7 @@ static unsigned nr_lanes(struct vmk_mm *mm)
 {
     unsigned nr = 0;
 
-    for (unsigned i = 0; i < VMKI_TREE_MAX_PARTS; i++)
+    for (unsigned i = 0; i < VMKI_MAX_LANES; i++)
         nr += vmki_lane(mm, i) != NULL;
     return nr;
 }
@@ -134,7 +134,7 @@ static void run_compared(uint64_t seed, unsigned nr_calls, unsigned compare_ever
         if (i % compare_every == 0)
             compare(&one, &two, &call);
     }
-    for (unsigned i = 0; i < VMKI_TREE_MAX_PARTS; i++) {
+    for (unsigned i = 0; i < VMKI_MAX_LANES; i++) {
         struct vmk_mm *lane = vmki_lane(two.mm, i);
 
         if (lane != NULL)
@@ -331,6 +331,167 @@ static void test_forked(void **state)
     vt_teardown(&t);
 }
 
+/* ---- Parts move to the lane of their thread, and where two threads meet in one it is divided ---- */
+
+enum { NR_TURNS = 600 };
+struct side {
+    struct vt *t;
+    pthread_barrier_t *turn;
+    unsigned number;
+    vmk_addr from; /* three areas */
+    uint64_t nr_wrong;
+};
+
+static void use_side(struct side *side, unsigned i)
+{
+    vmk_addr at = side->from + 4 * (i / 2 % 3) * VT_PAGE;
+
+    const struct one_call unmap = {4, at, VT_PAGE, 0}, map = {0, at, VT_PAGE, VT_RW};
+
+    side->nr_wrong += make_call(side->t->mm, &unmap, NULL) != 0;
+    side->nr_wrong += make_call(side->t->mm, &map, NULL) != 0;
+}
+
+static void *take_turns(void *context)
+{
+    struct side *side = context;
+
+    vmk_thread_enter(side->t->system);
+    for (unsigned i = 0; i < NR_TURNS; i++) {
+        pthread_barrier_wait(side->turn);
+        if (i % 2 == side->number)
+            use_side(side, i);
+    }
+    for (unsigned i = 0; i < NR_TURNS; i++) /* each for itself */
+        use_side(side, i);
+    vmk_thread_leave(side->t->system);
+    return NULL;
+}
+
+static uint64_t nr_calls_of(struct vmk_mm *mm, unsigned from, unsigned to)
+{
+    uint64_t nr = 0;
+
+    for (unsigned i = from; i < to; i++)
+        nr += vmki_lane(mm, i) != NULL ? vmki_lane(mm, i)->counters.mmap : 0;
+    return nr;
+}
+
+static void run_sides(struct vt *t, vmk_addr first, vmk_addr second)
+{
+    pthread_barrier_t turn;
+    struct side sides[2] = {{t, &turn, 0, first, 0}, {t, &turn, 1, second, 0}};
+    pthread_t threads[2];
+
+    pthread_barrier_init(&turn, NULL, 2);
+    for (unsigned i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, take_turns, &sides[i]), 0);
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+        assert_int_equal(sides[i].nr_wrong, 0);
+    }
+    pthread_barrier_destroy(&turn);
+}
+
+static void setup_sides(struct vt *t)
+{
+    vt_setup(t);
+    for (unsigned i = 0; i < 3 * NR_BASE; i++)
+        vt_anon(t, REGION(0) + 4 * i * VT_PAGE, VT_PAGE, VT_RW);
+    want_lanes(t->mm);
+    vt_anon(t, REGION(0) + 4 * 3 * NR_BASE * VT_PAGE, VT_PAGE, VT_RW);
+    assert_true(vmki_lanes_are_open(t->mm));
+}
+
+/* Three areas and three areas of one part, the first one at its border. */
+static void test_two_sides_of_a_part(void **state)
+{
+    vmk_addr low, border;
+    unsigned nr_parts, nr_within = 0;
+    uint64_t nr_before;
+    struct vt t;
+
+    (void)state;
+    setup_sides(&t);
+    nr_before = t.mm->counters.mmap;
+    nr_parts = vmki_tree_nr_parts(&t.mm->tree);
+    low = vmki_tree_part_bound(&t.mm->tree, 2);
+    assert_true(vmki_tree_part_bound(&t.mm->tree, 3) >= low + 7 * 4 * VT_PAGE);
+    run_sides(&t, low, low + 3 * 4 * VT_PAGE);
+    assert_int_equal(vmki_tree_nr_parts(&t.mm->tree), nr_parts + 1);
+    for (unsigned i = 0; i <= nr_parts; i++) {
+        border = vmki_tree_part_bound(&t.mm->tree, i);
+        nr_within += border > low && border <= low + 3 * 4 * VT_PAGE;
+    }
+    assert_int_equal(nr_within, 1);
+    assert_true(nr_calls_of(t.mm, VMKI_TREE_MAX_PARTS, VMKI_MAX_LANES) > NR_TURNS);
+    print_message("%llu of %u mappings with mm.lock\n", (unsigned long long)t.mm->counters.mmap - nr_before,
+                  3 * NR_TURNS);
+    assert_true(t.mm->counters.mmap - nr_before < NR_TURNS / 10);
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
+/* Both use all of it: there is nothing to divide, and most calls stay in the part's home. */
+static void test_one_side_for_two(void **state)
+{
+    unsigned nr_parts;
+    vmk_addr low;
+    struct vt t;
+
+    (void)state;
+    setup_sides(&t);
+    nr_parts = vmki_tree_nr_parts(&t.mm->tree);
+    low = vmki_tree_part_bound(&t.mm->tree, 2);
+    run_sides(&t, low, low);
+    assert_int_equal(vmki_tree_nr_parts(&t.mm->tree), nr_parts);
+    assert_true(nr_calls_of(t.mm, 0, VMKI_TREE_MAX_PARTS) > NR_TURNS);
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
+/* More threads than there are lanes for, one after the other: idle lanes go to the next one. */
+static void *use_alone(void *context)
+{
+    struct side *side = context;
+
+    vmk_thread_enter(side->t->system);
+    for (unsigned i = 0; i < 400; i++)
+        use_side(side, i);
+    for (unsigned i = 0; i < 12; i++) { /* stops */
+        struct vmk_rlimits rlimits;
+
+        vmk_mm_get_rlimits(side->t->mm, &rlimits);
+        use_side(side, i);
+    }
+    vmk_thread_leave(side->t->system);
+    return NULL;
+}
+
+static void test_many_threads(void **state)
+{
+    enum { NR = VMKI_MAX_LANES - VMKI_TREE_MAX_PARTS + 4 };
+    static struct side sides[NR];
+    pthread_t threads[NR];
+    struct vt t;
+
+    (void)state;
+    setup_sides(&t);
+    for (unsigned i = 0; i < NR; i++) {
+        sides[i] = (struct side){&t, NULL, 0, REGION(0) + 4 * (5 * i + 1) * VT_PAGE, 0};
+        assert_int_equal(pthread_create(&threads[i], NULL, use_alone, &sides[i]), 0);
+        if (i % 3 == 2) /* some beside each other, so that they are not all the same thread to a C library */
+            for (unsigned j = i - 2; j <= i; j++)
+                assert_int_equal(pthread_join(threads[j], NULL), 0);
+    }
+    for (unsigned j = NR - NR % 3; j < NR; j++)
+        assert_int_equal(pthread_join(threads[j], NULL), 0);
+    for (unsigned i = 0; i < NR; i++)
+        assert_int_equal(sides[i].nr_wrong, 0);
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
 /* ---- Threads ---- */
 
 struct worker {
@@ -440,6 +601,9 @@ int main(void)
         cmocka_unit_test(test_reserved_ranges),
         cmocka_unit_test(test_taken_twice),
         cmocka_unit_test(test_forked),
+        cmocka_unit_test(test_two_sides_of_a_part),
+        cmocka_unit_test(test_one_side_for_two),
+        cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_threads),
     };
 

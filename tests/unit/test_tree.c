@@ -609,6 +609,72 @@ static void test_reserve_is_enough(void **state)
     }
 }
 
+/* ---- Parts ---- */
+
+/* Where each part begins, and from where on it may be used. */
+static void check_parts(const struct world *world)
+{
+    for (unsigned i = 1; i < vmki_tree_nr_parts(&world->tree); i++) {
+        vmk_addr bound = vmki_tree_part_bound(&world->tree, i);
+        size_t first = model_seek(world, bound);
+
+        assert_int_equal(world->model[first].start, bound);
+        assert_int_equal(vmki_tree_part_low(&world->tree, i), bound + (world->model[first - 1].end == bound));
+    }
+}
+
+static bool is_bound(const struct vmki_tree *tree, vmk_addr address)
+{
+    for (unsigned i = 0; i < vmki_tree_nr_parts(tree); i++)
+        if (vmki_inner_const(tree->root)->pivot[i] == address)
+            return true;
+    return false;
+}
+
+/* At a random place; the tree goes on to be edited there. */
+static void divide_somewhere(struct world *world)
+{
+    uint64_t address = random_below(world, world->model[world->nr - 1].end + 20);
+    size_t first = model_seek(world, address);
+    unsigned before = vmki_tree_nr_parts(&world->tree);
+    bool wanted = before != 0 && before < VMKI_TREE_MAX_PARTS && first < world->nr &&
+                  !is_bound(&world->tree, world->model[first].start);
+
+    vmki_tree_release_spare(&world->tree, 0);
+    world->memory.fail_after = 0;
+    assert_false(vmki_tree_divide_part(&world->tree, address));
+    check_valid(world);
+    world->memory.fail_after = SIZE_MAX;
+    assert_int_equal(vmki_tree_divide_part(&world->tree, address), wanted);
+    assert_int_equal(vmki_tree_nr_parts(&world->tree), before + wanted);
+    assert_true(!wanted || is_bound(&world->tree, world->model[first].start));
+    check_all(world);
+    check_parts(world);
+    check_lookups(world, address);
+    address -= address % 20; /* entries are built at 20i+8 */
+    splice(world, address, address + 3 + random_below(world, 60), NULL, 0);
+    insert(world, address + 2, address + 8);
+    check_all(world);
+}
+
+static void test_divide_part(void **state)
+{
+    static const size_t sizes[] = {1, 15, 16, 40, 100, 320, 1000, 7000};
+
+    (void)state;
+    for (unsigned size = 0; size < sizeof(sizes) / sizeof(sizes[0]); size++)
+        for (unsigned round = 0; round < 10; round++) {
+            struct world world;
+
+            world_init(&world);
+            world.random += 7 * round + size;
+            assert_true(vmki_tree_build(&world.tree, sizes[size], build_next, &world));
+            for (unsigned i = 0; i < 12; i++)
+                divide_somewhere(&world);
+            world_destroy(&world);
+        }
+}
+
 /* Entries that come and go keep their nodes filled, and mostly need no new one. */
 static void test_churn_stays_small(void **state)
 {
@@ -1454,6 +1520,7 @@ int main(void)
         cmocka_unit_test(test_in_order),
         cmocka_unit_test(test_reserve_fails),
         cmocka_unit_test(test_reserve_is_enough),
+        cmocka_unit_test(test_divide_part),
         cmocka_unit_test(test_churn_stays_small),
         cmocka_unit_test(test_gap_limits),
         cmocka_unit_test(test_gap_ends),

@@ -12,6 +12,8 @@
  *   vmk_sync_barrier()   returns when every deferred function has been called
  *   VMK_SYNC_PROCESSOR() (may be missing)  a small number, most often another one for each thread that runs at the same
  *                        time: for counters that threads would otherwise share
+ *   VMK_SYNC_THREAD()    (may be missing)  a number that no other living thread has, not 0 and cheap: then a writer that others
+ *                        write beside comes to work in a lane of its own (docs/locking.md)
  *   vmk_sync_thread_enter/leave  a thread begins or ends using the library
  *
  * Each try function returns true when it took the lock. No thread takes a lock that it holds, in whichever way.

@@ -34,6 +34,13 @@
 #define VMK_SYNC_TSAN_ACQUIRE(address) ((void)0)
 #endif
 
+/* Another number for each thread that runs, and none of them 0. */
+#if defined(__x86_64__) && defined(__GLIBC__) && (__GNUC__ >= 11 || defined(__clang__))
+#define VMK_SYNC_THREAD() ((uintptr_t)__builtin_thread_pointer())
+#else
+#define VMK_SYNC_THREAD() ((uintptr_t)pthread_self())
+#endif
+
 #if defined(_GNU_SOURCE)
 #define VMK_SYNC_PROCESSOR() ((unsigned)sched_getcpu())
 #endif
