@@ -314,6 +314,41 @@ static void mremap(void **state)
     vt_teardown(&t);
 }
 
+static unsigned nr_agreed;
+
+static int hook_changes_its_mind(struct vmk_vma *vma, vmk_addr address)
+{
+    (void)vma;
+    (void)address;
+    return nr_agreed++ < 2 ? 0 : -VMK_EINVAL;
+}
+
+/* A driver agrees to both splits and refuses them once the pages have moved: the source stays, with a charge if it had one. */
+static void mremap_and_a_driver_that_changes_its_mind(void **state)
+{
+    const uint64_t move = VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED;
+    struct vt t;
+
+    (void)state;
+    open_with(&t, (struct vmk_vm_ops){.may_split = hook_changes_its_mind}, VMK_OBJECT_DEVICE);
+    for (unsigned i = 0; i < 2; i++) {
+        const uint32_t prot = i == 0 ? VT_R : VT_RW;
+        const uint64_t pages = i == 0 ? 0 : 6;
+
+        assert_ret(vt_mmap_file(&t, BASE, P(4), prot, VMK_MAP_PRIVATE | VMK_MAP_FIXED, t.files[0], 0), BASE);
+        nr_agreed = 0;
+        assert_ret(vt_mremap(&t, BASE + P(1), P(2), P(2), move, BASE + P(16)), BASE + P(16));
+        assert_int_equal(nr_agreed, 3);
+        assert_map(&t, i == 0 ? "10000000-10004000 r--p pgoff=0 file=1\n10010000-10012000 r--p pgoff=1 file=1\n"
+                              : "10000000-10004000 rw-p ac pgoff=0 file=1\n10010000-10012000 rw-p ac pgoff=1 file=1\n");
+        assert_int_equal(vmk_system_committed(t.system), pages);
+        nr_agreed = 0;
+        assert_ret(vt_munmap(&t, BASE, P(32)), 0);
+        assert_int_equal(vmk_system_committed(t.system), 0);
+    }
+    vt_teardown(&t);
+}
+
 static void mprotect(void **state)
 {
     struct vt t;
@@ -519,6 +554,7 @@ int main(void)
         cmocka_unit_test(close_keeps_a_merge_from_removing_it),
         cmocka_unit_test(merge),
         cmocka_unit_test(mremap),
+        cmocka_unit_test(mremap_and_a_driver_that_changes_its_mind),
         cmocka_unit_test(mprotect),
         cmocka_unit_test(fault_and_page_mkwrite),
         cmocka_unit_test(a_driver_without_fault_gives_sigbus),

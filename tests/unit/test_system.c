@@ -143,6 +143,38 @@ static void test_check(void **state)
     vt_teardown(&t);
 }
 
+/* The first and the last value that each setting may have. */
+static void test_settings_at_their_bounds(void **state)
+{
+    static const struct {
+        const char *name;
+        uint64_t value;
+    } good[] = {
+        {"linux_version", VMK_LINUX_VERSION(6, 1)},
+        {"pmd_shift", 13},
+        {"pmd_shift", 30},
+        {"va_bits", 33},
+        {"va_bits_wide", 47},
+        {"va_bits_wide", 57},
+        {"mmap_min_addr", (UINT64_C(1) << 32) - 4096},
+        {"lsm_min_addr", (UINT64_C(1) << 32) - 1},
+        {"mmap_rnd_bits", 31},
+        {"stack_guard_gap", 1 << 20},
+        {"thp", 2},
+        {"nr_nodes", 64},
+        {"nr_pkeys", 16},
+    };
+    struct vmk_settings settings;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        vmk_settings_init(&settings, VMK_LINUX_VERSION(6, 18), VMK_ARCH_X86_64);
+        settings.mmap_rnd_bits = 17; /* the most that 33 bits of addresses allow */
+        assert_ret(vmk_settings_set(&settings, good[i].name, good[i].value), 0);
+        assert_null(vmk_settings_check(&settings));
+    }
+}
+
 static void test_page_shift(void **state)
 {
     static const unsigned shifts[] = {12, 14, 16}, pmd_shifts[] = {21, 25, 29};
@@ -528,13 +560,21 @@ static void test_quiesce(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_versions),
-        cmocka_unit_test(test_names),           cmocka_unit_test(test_check),
-        cmocka_unit_test(test_page_shift),      cmocka_unit_test(test_options),
-        cmocka_unit_test(test_end_is_busy),     cmocka_unit_test(test_memory_runs_out),
-        cmocka_unit_test(test_sysctl),          cmocka_unit_test(test_commit_modes),
-        cmocka_unit_test(test_commit_reserves), cmocka_unit_test(test_commit_callbacks),
-        cmocka_unit_test(test_events),          cmocka_unit_test(test_around_fork),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_versions),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_check),
+        cmocka_unit_test(test_settings_at_their_bounds),
+        cmocka_unit_test(test_page_shift),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_end_is_busy),
+        cmocka_unit_test(test_memory_runs_out),
+        cmocka_unit_test(test_sysctl),
+        cmocka_unit_test(test_commit_modes),
+        cmocka_unit_test(test_commit_reserves),
+        cmocka_unit_test(test_commit_callbacks),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_around_fork),
         cmocka_unit_test(test_quiesce),
     };
 
