@@ -470,6 +470,9 @@ static void in_place(void **state)
     struct vt t;
     struct vmk_mm *child;
     static struct vt_text forked, became;
+    const struct vmk_mlockall_request lock = {.flags = VMK_MCL_FUTURE};
+    const struct vmk_set_option_request mdwe = {.option = VMK_OPTION_MDWE,
+                                                .value = VMK_MDWE_REFUSE_EXEC_GAIN | VMK_MDWE_NO_INHERIT};
 
     (void)state;
     vt_setup(&t);
@@ -477,6 +480,9 @@ static void in_place(void **state)
     advise(&t, BASE + P(4), P(1), VMK_MADV_DONTFORK);
     advise(&t, BASE + P(8), P(1), VMK_MADV_WIPEONFORK);
     assert_int_equal(vmk_mm_track_writes(t.mm, BASE, BASE + P(1)), 0);
+    assert_int_equal(vmk_mm_pin(t.mm, 3), 0);
+    assert_int_equal(vmk_mlockall(t.mm, &lock, NULL), 0);
+    assert_int_equal(vmk_set_option(t.mm, &mdwe, NULL), 0);
     child = fork_of(&t);
     assert_int_equal(vmk_mm_become_child(t.mm), 0);
     vt_validate(&t);
