@@ -26,7 +26,7 @@ help:
 	@echo 'make run-build     this project built and unit-tested under vmakit run'
 	@echo 'make test          all checks and tests (quick: without sanitizers, arm64, clang-tidy; unit: ctest only)'
 	@echo 'make stress        threads and interleavings, N times as long as in make test'
-	@echo 'make model         the Spin models of the tree, larger than in make test (EDITS=3 LOOKUPS=2)'
+	@echo 'make model         the Spin models of the tree and its lanes, larger than in make test (EDITS=3 LOOKUPS=2)'
 	@echo 'make bench         benchmarks (bench-quick: short; bench-scale: 10 to 10^8 areas; FILTER=regex)'
 	@echo 'make fuzz          the oracle (OPS, SEED) and the libFuzzer targets (MINUTES each)'
 	@echo 'make breaks        breaks each rule of the engine: does the oracle notice, for three seeds of three?'
@@ -67,6 +67,7 @@ stress:
 
 model:
 	@SRC=$(CURDIR) EDITS=$(or $(EDITS),3) LOOKUPS=$(or $(LOOKUPS),2) bash tests/models/test_tree_model.sh
+	@SRC=$(CURDIR) CALLS=$(or $(CALLS),5) bash tests/models/test_lanes_model.sh
 
 bench bench-quick:
 	@scripts/deps.sh bench
