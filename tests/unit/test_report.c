@@ -117,6 +117,25 @@ static void maps(void **state)
     vt_teardown(&t);
 }
 
+/* A report is made while memory is short. */
+static void nothing_is_allocated(void **state)
+{
+    (void)state;
+    open_space();
+    atomic_store(&t.failed, false);
+    atomic_store(&t.until_fail, 0);
+    vmk_report_maps(t.mm, vt_sink, &text);
+    vmk_report_vmflags(t.mm, vt_sink, &text);
+    vmk_report_statm(t.mm, vt_sink, &text);
+    vmk_report_status(t.mm, vt_sink, &text);
+    vmk_report_json(t.mm, vt_sink, &text);
+    vmk_mm_dump(t.mm, vt_sink, &text);
+    vmk_mm_validate(t.mm, vt_sink, &text);
+    atomic_store(&t.until_fail, -1);
+    assert_false(atomic_load(&t.failed));
+    vt_teardown(&t);
+}
+
 static void vmflags(void **state)
 {
     static struct vt_text expected;
@@ -374,6 +393,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(maps),
+        cmocka_unit_test(nothing_is_allocated),
         cmocka_unit_test(pieces),
         cmocka_unit_test(vmflags),
         cmocka_unit_test(counters),

@@ -88,7 +88,11 @@ static void test_split_and_merge(void **state)
     assert_ptr_equal(vmk_vma_user(upper), &t);
     assert_true(vmk_vma_can_merge(vma, upper));
     assert_false(vmk_vma_can_merge(upper, vma));
+    assert_int_equal(vmk_vma_set_user(upper, state), 0); /* no part of the identity: what stays keeps its own */
+    assert_true(vmk_vma_can_merge(vma, upper));
     assert_int_equal(vmk_vma_merge(t.mm, upper, &merged), 0);
+    assert_ptr_equal(merged, vma);
+    assert_ptr_equal(vmk_vma_user(merged), &t);
     assert_int_equal(vmk_vma_start(merged), BASE);
     assert_int_equal(vmk_vma_end(merged), BASE + P(4));
     assert_int_equal(vmk_vma_merge(t.mm, merged, &upper), 0); /* nothing to join: itself */
