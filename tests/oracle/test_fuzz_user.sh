@@ -21,7 +21,7 @@ cp "$VMAKIT" "$dir/vmakit" # where this user can reach it
 chmod 755 "$dir" "$dir/vmakit"
 mkdir -m 777 "$dir/out"
 cd "$dir/out"
-if ! "${user[@]}" "$dir/vmakit" --version >"$dir/log" 2>&1; then
+if ! "${user[@]}" sh -c '"$0" --version' "$dir/vmakit" >"$dir/log" 2>&1; then
     cat "$dir/log"
     echo "needs another user who can run a program in $dir"
     exit 77
