@@ -127,6 +127,9 @@ struct fork_work {
     struct vmk_vma *first, **tail; /* ascending */
     size_t nr;
     uint64_t pages, largest, charged;
+    /* Bare areas that followed each other with the same flags and are still to be counted: their pages, and the most of one. */
+    vmk_vm_flags run_flags;
+    uint64_t run_pages, run_largest;
     bool is_unheard; /* nobody is to hear of each area's charge, or of events */
     int error;
 };
@@ -176,6 +179,17 @@ static bool fork_is_quiet(const struct vmk_vma *vma)
     return vma->file == NULL && vma->ext == NULL;
 }
 
+static void fork_count_run(struct fork_work *work)
+{
+    if ((work->run_flags & VMK_VM_ACCOUNT) != 0) {
+        work->pages += work->run_pages;
+        work->largest = vmki_max(work->largest, work->run_largest);
+    }
+    vmki_count_area(work->child, work->run_flags, work->run_pages, 1);
+    work->run_pages = 0;
+    work->run_largest = 0;
+}
+
 /*
  * A bare area is copied from its entry: the parent's area is not looked at. The copy lies in a block, which goes with the child,
  * so that it need not be listed for when the fork fails.
@@ -187,11 +201,12 @@ static enum vmki_tree_take fork_take_bare(struct fork_work *work, struct vmki_tr
     struct vmk_vma *copy = vmki_mm_take_from_block(work->child);
 
     *copy = (struct vmk_vma){.start = entry->start, .end = entry->end, .flags = flags, .mm = work->child};
-    if ((flags & VMK_VM_ACCOUNT) != 0) {
-        work->pages += pages;
-        work->largest = vmki_max(work->largest, pages);
+    if (VMKI_UNLIKELY(flags != work->run_flags)) {
+        fork_count_run(work);
+        work->run_flags = flags;
     }
-    vmki_count_area(work->child, flags, pages, 1);
+    work->run_pages += pages;
+    work->run_largest = vmki_max(work->run_largest, pages);
     work->nr++;
     fork_relax(work);
     entry->flags = flags | VMKI_VM_BARE;
@@ -242,6 +257,7 @@ static int fork_copy_areas(struct fork_work *work)
     vmki_mm_expect_vmas(work->child, work->parent->tree.nr_entries);
     if (!vmki_tree_copy(&work->child->tree, &work->parent->tree, VMKI_VM_BARE, fork_take, work) && work->error == 0)
         work->error = -VMK_ERR_HOST_NOMEM;
+    fork_count_run(work);
     vmki_mm_expect_vmas(work->child, 0);
     return work->error;
 }

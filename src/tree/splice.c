@@ -604,50 +604,47 @@ bool vmki_cursor_insert_fits(const struct vmki_cursor *cursor, vmk_addr start, v
            vmki_leaf_end(leaf, rank - 1) < start && start_or(leaf, rank, VMKI_NO_KEY) > end;
 }
 
-/* The order with the first free slot put at the rank; and with the slot of the rank made the first free one. */
-static uint64_t order_insert(uint64_t order, unsigned rank)
+/* The order with the last free slot put where `at` stands; and with the slot there made the last free one. */
+static VMKI_INLINE uint64_t order_insert(uint64_t order, unsigned at)
 {
-    unsigned from = 4 * rank + 4, count = vmki_order_count(order), to = 4 * count + 4;
-    uint64_t below = order & ((UINT64_C(1) << from) - 1), moved = order & ((UINT64_C(1) << to) - 1);
-    uint64_t slot = order >> to & 15, above = to < 60 ? order >> (to + 4) << (to + 4) : 0;
+    uint64_t below = order & ((UINT64_C(1) << at) - 1);
 
-    return (above | (moved ^ below) << 4 | slot << from | below) + 1;
+    return (below | (order >> 60) << at | (order ^ below) << 4) + 1;
 }
 
-static uint64_t order_erase(uint64_t order, unsigned rank)
+static VMKI_INLINE uint64_t order_erase(uint64_t order, unsigned at)
 {
-    unsigned from = 4 * rank + 4, count = vmki_order_count(order), to = 4 * count + 4;
-    uint64_t below = order & ((UINT64_C(1) << from) - 1), slot = order >> from & 15;
-    uint64_t kept = to < 64 ? order & ((UINT64_C(1) << to) - 1) : order, moved = kept >> (from + 3) >> 1 << from;
+    uint64_t below = order & ((UINT64_C(1) << at) - 1), from = order >> at;
 
-    return ((order ^ kept) | slot << (to - 4) | moved | below) - 1;
+    return (below | from >> 4 << at | from << 60) - 1;
 }
 
 void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry *new_entry)
 {
     struct vmki_tree *tree = cursor->tree;
     struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
-    unsigned rank = cursor->slot[0], count = vmki_order_count(leaf->order);
-    uint64_t end = vmki_leaf_end(leaf, rank - 1), next = start_or(leaf, rank, VMKI_NO_KEY), largest,
-             gap = new_entry->start - end;
-    uint64_t classes;
+    uint64_t order = leaf->order, holes = leaf->holes, largest;
+    unsigned rank = cursor->slot[0], at = 4 * rank + 4;
+    vmk_addr start = vmki_load_relaxed(&new_entry->start), stop = vmki_load_relaxed(&new_entry->end);
+    uint64_t end = vmki_leaf_end(leaf, rank - 1),
+             next = leaf->start[order >> at & 15]; /* VMKI_NO_KEY: of a free slot */
+    uint64_t gap = start - end, above = next == VMKI_NO_KEY ? 0 : next - stop;
+    struct edit edit = tile_begin(tree, leaf);
 
-    vmki_tree_begin_edit(cursor->tree);
-    begin_edit(leaf);
-    fill_slot(leaf, vmki_order_slot(leaf->order, count), new_entry);
-    vmki_store_release(&leaf->order, order_insert(leaf->order, rank));
-    end_edit(leaf);
-    classes = vmki_hole_class(gap) | vmki_hole_class(next == VMKI_NO_KEY ? 0 : next - new_entry->end) << 4;
-    vmki_leaf_replace_holes(leaf, rank - 1, rank, classes, 2);
+    fill_slot(leaf, order >> 60, &(struct vmki_tree_entry){start, stop, new_entry->flags, new_entry->item});
+    vmki_store_release(&leaf->order, order_insert(order, at));
+    vmki_store_release(&leaf->head.version, vmki_version_after(edit.version, 1));
+    vmki_store_relaxed(&leaf->holes, (holes & ((UINT64_C(1) << (at - 4)) - 1)) | vmki_hole_class(gap) << (at - 4) |
+                                         vmki_hole_class(above) << at | (holes >> at << at) << 4);
     tree->nr_entries++;
     if (next == VMKI_NO_KEY)
-        vmki_store_relaxed(&tree->last_end, new_entry->end);
+        vmki_store_relaxed(&tree->last_end, stop);
     largest = tree->height > 1 ? vmki_inner(cursor->node[1])->gap[cursor->slot[1]] : UINT64_MAX;
     if (next == VMKI_NO_KEY && gap > largest) /* the gap behind the last entry counted for nothing */
         vmki_tree_set_gap(cursor, 0, gap);
     else if (next != VMKI_NO_KEY && next - end == largest)
         vmki_tree_set_gap(cursor, 0, vmki_leaf_gap(leaf, vmki_cursor_leaf_limit(cursor)));
-    vmki_tree_end_edit(tree);
+    vmki_store_release(&tree->edits, edit.edits + 1);
 }
 
 bool vmki_cursor_erase_fits(const struct vmki_cursor *cursor)
@@ -660,21 +657,23 @@ bool vmki_cursor_erase_fits(const struct vmki_cursor *cursor)
 
 void vmki_cursor_erase(struct vmki_cursor *cursor)
 {
+    struct vmki_tree *tree = cursor->tree;
     struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
-    unsigned rank = cursor->slot[0], count = vmki_order_count(leaf->order), slot = vmki_order_slot(leaf->order, rank);
+    uint64_t order = leaf->order, holes = leaf->holes;
+    unsigned rank = cursor->slot[0], at = 4 * rank + 4, count = vmki_order_count(order);
     uint64_t end = vmki_leaf_end(leaf, rank - 1);
     uint64_t next = rank + 1 < count ? vmki_leaf_start(leaf, rank + 1) : vmki_cursor_leaf_limit(cursor);
+    struct edit edit = tile_begin(tree, leaf);
 
-    vmki_tree_begin_edit(cursor->tree);
-    begin_edit(leaf);
-    vmki_store_release(&leaf->order, order_erase(leaf->order, rank));
-    vmki_store_release(&leaf->start[slot], VMKI_NO_KEY); /* who sees this sees the new order */
-    end_edit(leaf);
-    vmki_leaf_replace_holes(leaf, rank - 1, rank + 1, vmki_hole_class(next - end), 1);
-    cursor->tree->nr_entries--;
-    if (cursor->tree->height > 1 && next - end > vmki_inner(cursor->node[1])->gap[cursor->slot[1]])
+    vmki_store_release(&leaf->order, order_erase(order, at));
+    vmki_store_release(&leaf->start[order >> at & 15], VMKI_NO_KEY); /* who sees this sees the new order */
+    vmki_store_release(&leaf->head.version, vmki_version_after(edit.version, 1));
+    vmki_store_relaxed(&leaf->holes, (holes & ((UINT64_C(1) << (at - 4)) - 1)) |
+                                         vmki_hole_class(next - end) << (at - 4) | holes >> at >> 4 << at);
+    tree->nr_entries--;
+    if (tree->height > 1 && next - end > vmki_inner(cursor->node[1])->gap[cursor->slot[1]])
         vmki_tree_set_gap(cursor, 0, next - end);
-    vmki_tree_end_edit(cursor->tree);
+    vmki_store_release(&tree->edits, edit.edits + 1);
     if (rank + 1 == count)
         cursor->node[0] = NULL;
 }

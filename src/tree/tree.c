@@ -280,8 +280,11 @@ static void add_entry(struct builder *builder, const struct vmki_tree_entry *ent
         finish_leaf(builder, entry->start);
         leaf = NULL;
     }
-    if (!leaf)
+    if (!leaf) {
         leaf = builder->leaf = vmki_tree_take_leaf(builder->tree);
+        if (builder->tree->spare) /* reserved long ago: let the next one come while this one is filled */
+            vmki_fetch_node(builder->tree->spare);
+    }
     slot = vmki_order_count(leaf->order++);
     leaf->start[slot] = entry->start;
     leaf->slot[slot] = (struct vmki_tree_slot){entry->end, entry->flags, entry->item};

@@ -550,6 +550,34 @@ static void many_areas_at_once(void **state)
     vt_teardown(&t);
 }
 
+/* Areas that are copied from their entries are counted by runs with the same flags: each run for itself, and the last one too. */
+static void runs_of_areas(void **state)
+{
+    static const uint32_t prots[] = {VT_RW, VT_RW, VT_R, VT_RW, VT_RX, VMK_PROT_NONE, VT_RW};
+    struct vmk_sysctl sysctl;
+    struct vmk_mm *child;
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    for (unsigned i = 0; i < 60; i++) /* what is not charged is longer than all memory, once that is asked for */
+        vt_anon(&t, BASE + P(1000 * i), P(prots[i % 7] == VT_RW ? 1 + i % 5 : 300), prots[i % 7]);
+    vmk_system_sysctl(t.system, &sysctl);
+    sysctl.overcommit_memory = VMK_OVERCOMMIT_GUESS;
+    sysctl.total_swap_pages = 0;
+    sysctl.total_ram_pages = 5;
+    assert_int_equal(vmk_system_set_sysctl(t.system, &sysctl), 0);
+    child = fork_of(&t);
+    vt_validate_mm(child);
+    assert_int_equal(vmk_system_committed(t.system), 2 * t.mm->accounted_vm);
+    vmk_mm_put(child);
+    sysctl.total_ram_pages = 4;
+    assert_int_equal(vmk_system_set_sysctl(t.system, &sysctl), 0);
+    assert_int_equal(vmk_mm_fork(t.mm, &child), -VMK_ENOMEM);
+    assert_int_equal(vmk_system_committed(t.system), t.mm->accounted_vm);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -570,6 +598,7 @@ int main(void)
         cmocka_unit_test(each_allocation_fails_in_place),
         cmocka_unit_test(chain),
         cmocka_unit_test(many_areas_at_once),
+        cmocka_unit_test(runs_of_areas),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
