@@ -7,6 +7,7 @@
 #include "base/breaks.h"
 #include "mm/mm.h"
 #include "mm/reserve.h"
+#include "tree/highest.h"
 
 #define MIB(n) ((uint64_t)(n) << 20)
 #define GIB(n) ((uint64_t)(n) << 30)
@@ -192,12 +193,45 @@ static VMKI_NOINLINE int search_locked(struct vmk_mm *mm, vmk_addr low, vmk_addr
     return found ? 0 : -VMK_ENOMEM;
 }
 
-int vmk_mm_gap_highest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address)
+static VMKI_NOINLINE int highest_at_length(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len,
+                                           vmk_addr *address)
 {
-    len = vmki_page_align(mm, len);
     if (VMKI_LIKELY(search_unlocked(mm, low, high, len, address, vmki_tree_gap_highest)))
         return 0;
     return search_locked(mm, low, high, len, address, place_highest);
+}
+
+/* The short way, in a reader's section; false where it does not know. */
+static VMKI_INLINE bool highest_in_short(const struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len,
+                                         vmk_addr *address)
+{
+    uint32_t edits = vmki_load_acquire(&mm->tree.edits);
+    struct vmki_highest place;
+
+    if (VMKI_UNLIKELY(vmki_lanes_are_open(mm)))
+        return false;
+    place = vmki_tree_highest(&mm->tree, high, len);
+    if (VMKI_UNLIKELY((place.flags & (VMK_VM_GROWSDOWN | VMK_VM_SHADOW_STACK)) != 0 || place.start < low ||
+                      place.start < mm->min_addr || vmki_load_relaxed(&mm->reserved.root) != NULL ||
+                      !vmki_tree_unedited(&mm->tree, edits)))
+        return false;
+    *address = place.start;
+    return true;
+}
+
+int vmk_mm_gap_highest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address)
+{
+    vmk_addr found;
+
+    len = vmki_page_align(mm, len);
+    vmk_sync_read_enter();
+    if (VMKI_LIKELY(highest_in_short(mm, low, high, len, &found))) {
+        vmk_sync_read_exit();
+        *address = found;
+        return 0;
+    }
+    vmk_sync_read_exit();
+    return highest_at_length(mm, low, high, len, address);
 }
 
 int vmk_mm_gap_lowest(struct vmk_mm *mm, vmk_addr low, vmk_addr high, uint64_t len, vmk_addr *address)

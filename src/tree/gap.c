@@ -15,7 +15,16 @@
  * age, and a child is of the level that its parent says.  vmki_tree_unedited says afterwards whether that was so.
  */
 #include "base/base.h"
-#include "tree/node.h"
+#include "tree/highest.h"
+
+#define TWO(lack)       (lack), (lack)
+#define FOUR(lack)      TWO(lack), TWO(lack)
+#define EIGHT(lack)     FOUR(lack), FOUR(lack)
+#define SIXTEEN(lack)   EIGHT(lack), EIGHT(lack)
+#define THIRTYTWO(lack) SIXTEEN(lack), SIXTEEN(lack)
+const uint8_t vmki_hole_lack[VMKI_HOLE_CLASSED + 1] = {
+    0,        15,         14,         13,           TWO(12),      TWO(11),      FOUR(10),     FOUR(9), EIGHT(8),
+    EIGHT(7), SIXTEEN(6), SIXTEEN(5), THIRTYTWO(4), THIRTYTWO(3), THIRTYTWO(2), THIRTYTWO(2), 1};
 
 uint64_t vmki_leaf_gap(const struct vmki_tree_leaf *leaf, uint64_t limit)
 {
@@ -177,6 +186,14 @@ static inline uint64_t front_flags(const struct vmki_tree_node *node)
     return vmki_load_relaxed(&leaf->slot[vmki_order_slot(vmki_load_acquire(&leaf->order), 0)].flags);
 }
 
+/* The flags of the first entry of a tree that has some. */
+static uint64_t first_flags(const struct vmki_tree_node *node)
+{
+    while (node->level)
+        node = child_of(vmki_inner_const(node), 0);
+    return front_flags(node);
+}
+
 /*
  * ---- Leaves ----
  *
@@ -295,6 +312,102 @@ static inline enum outcome leaf_lowest(const struct walk *walk, const struct wan
             return NOT_BEYOND;
     }
     return NOT_HERE;
+}
+
+/* ---- The short way ---- */
+
+struct vmki_highest vmki_tree_highest_first(const struct vmki_tree *tree, uint64_t len)
+{
+    uint64_t end = vmki_load_relaxed(&tree->first_start);
+
+    if (end < len)
+        return VMKI_NOWHERE;
+    return (struct vmki_highest){end - len, first_flags(vmki_load_acquire(&tree->root))};
+}
+
+/* A leaf below an inner node: that of the pivot there. */
+struct below {
+    const struct vmki_tree_inner *parent; /* NULL: the leaf is the root */
+    const uint64_t *pivot;
+};
+
+static inline uint64_t gap_below(const struct below *at)
+{
+    return vmki_load_relaxed(&at->parent->gap[at->pivot - at->parent->pivot]);
+}
+
+static inline const struct vmki_tree_node *child_below(const struct below *at)
+{
+    return vmki_load_acquire(&at->parent->child[at->pivot - at->parent->pivot]);
+}
+
+/* The highest place in the candidates of a leaf: the hole behind the rank at `last` counts up to `end`. */
+static VMKI_INLINE struct vmki_highest highest_up_to(struct below at, const struct vmki_tree_leaf *leaf, uint64_t order,
+                                                     uint64_t candidates, unsigned last, uint64_t end, uint64_t len)
+{
+    for (; candidates != 0; candidates &= candidates - 1) {
+        unsigned place = 60u ^ (unsigned)__builtin_ctzll(candidates);
+        uint64_t slot = order >> place, next = slot >> 4 & 15, to = vmki_load_relaxed(&leaf->start[next]);
+
+        to = place == last ? end : to;
+        if (VMKI_UNLIKELY(to - vmki_load_relaxed(&leaf->slot[slot & 15].end) < len))
+            continue;
+        if (VMKI_LIKELY(place != 4 * vmki_order_count(order)))
+            return (struct vmki_highest){to - len, vmki_load_relaxed(&leaf->slot[next].flags)};
+        if (at.parent == NULL || ++at.pivot == &at.parent->pivot[at.parent->head.count])
+            break;
+        return (struct vmki_highest){to - len, front_flags(child_below(&at))};
+    }
+    return VMKI_NOWHERE;
+}
+
+/* The next leaf below that one, in the same inner node, with a gap that is long enough. */
+static VMKI_INLINE struct vmki_highest highest_beside(struct below at, uint64_t len)
+{
+    const struct vmki_tree_leaf *leaf;
+    uint64_t order, end;
+
+    do {
+        if (at.parent == NULL || at.pivot == at.parent->pivot)
+            return VMKI_NOWHERE;
+        end = vmki_load_relaxed(at.pivot);
+        at.pivot--;
+    } while (gap_below(&at) < len);
+    leaf = vmki_leaf_const(child_below(&at));
+    order = vmki_load_acquire(&leaf->order);
+    return highest_up_to(at, leaf, order, vmki_holes_down(vmki_load_relaxed(&leaf->holes), len),
+                         4 * vmki_order_count(order), end, len);
+}
+
+struct vmki_highest vmki_tree_highest_below(const struct vmki_tree_node *root, vmk_addr high, uint64_t len)
+{
+    const struct vmki_tree_node *node = root;
+    struct below at = {.parent = NULL};
+    const struct vmki_tree_leaf *leaf;
+    unsigned height = root->level, level, last;
+    uint64_t order, candidates, fits;
+
+    if (VMKI_UNLIKELY(len - 1 >= high)) /* nor is a length of 0 for here */
+        return VMKI_NOWHERE;
+    for (level = height; level > 0; level--) {
+        at.parent = vmki_inner_const(node);
+        at.pivot = vmki_inner_pivot(at.parent, high - 1);
+        if (VMKI_UNLIKELY(gap_below(&at) < len))
+            return level == 1 ? highest_beside(at, len) : VMKI_NOWHERE;
+        node = child_below(&at);
+    }
+    if (height >= VMKI_LARGE_LEVEL)
+        vmki_fetch_behind_head(node);
+    leaf = vmki_leaf_const(node);
+    order = vmki_load_acquire(&leaf->order);
+    last = 4 * vmki_order_rank(leaf, order, high - 1);
+    if (VMKI_UNLIKELY(last == 0))
+        return VMKI_NOWHERE;
+    fits = high >= end_at(leaf, order, last) + len;
+    vmki_opaque(fits); /* a guess */
+    candidates = vmki_holes_down(vmki_load_relaxed(&leaf->holes), len) & (~UINT64_C(0) << (-last & 63));
+    candidates |= fits << (60 - last);
+    return candidates != 0 ? highest_up_to(at, leaf, order, candidates, last, high, len) : highest_beside(at, len);
 }
 
 /* ---- The search ---- */
@@ -465,14 +578,6 @@ static VMKI_INLINE bool search_lowest(const struct vmki_tree *tree, struct want 
 static inline bool can_be(uint64_t low, uint64_t high, uint64_t len)
 {
     return len > 0 && high > low && high - low >= len;
-}
-
-/* The flags of the first entry of a tree that has some. */
-static uint64_t first_flags(const struct vmki_tree_node *node)
-{
-    while (node->level)
-        node = child_of(vmki_inner_const(node), 0);
-    return front_flags(node);
 }
 
 /* In the space below the first entry, of a tree that has some, from want->low to `*end`; that is lowered to the entry. */

@@ -184,13 +184,21 @@ static inline uint64_t vmki_order_splice(uint64_t order, unsigned from, unsigned
 
 enum { VMKI_HOLE_UNIT_SHIFT = 12, VMKI_HOLE_CLASS_MAX = 15 };
 
+/*
+ * 16 less the class of a length in units, of the last one for longer ones; and 0 for none, which no class makes 16.  A table,
+ * since to look for the highest bit takes longer.
+ */
+enum { VMKI_HOLE_CLASSED = 192 };
+extern const uint8_t vmki_hole_lack[VMKI_HOLE_CLASSED + 1] __attribute__((visibility("hidden")));
+
+static inline uint64_t vmki_hole_lack_of(uint64_t length)
+{
+    return vmki_hole_lack[vmki_min(length >> VMKI_HOLE_UNIT_SHIFT, VMKI_HOLE_CLASSED)];
+}
+
 static inline uint64_t vmki_hole_class(uint64_t length)
 {
-    uint64_t units = length >> VMKI_HOLE_UNIT_SHIFT;
-    unsigned over = (63u ^ (unsigned)__builtin_clzll(units | 2)) - 1;
-    uint64_t class = (units >> over) + 2 * (uint64_t)over;
-
-    return class < VMKI_HOLE_CLASS_MAX ? class : VMKI_HOLE_CLASS_MAX;
+    return (0 - vmki_hole_lack_of(length)) & 15;
 }
 
 /* A class in each byte, for the comparison below. */
@@ -206,6 +214,18 @@ static inline uint64_t vmki_holes_from(uint64_t holes, uint64_t classes)
     uint64_t even = ((holes & nibbles) | above) - classes, odd = ((holes >> 4 & nibbles) | above) - classes;
 
     return (even >> 4 & (ones - 1)) | (odd & above); /* the lowest bits are no rank's */
+}
+
+/*
+ * The same from the highest rank down: of the rank at place `at` of an order the bit 60 - at. Of none for a length below a unit.
+ */
+static inline uint64_t vmki_holes_down(uint64_t holes, uint64_t length)
+{
+    const uint64_t ones = vmki_hole_classes(1), nibbles = 15 * ones, above = 16 * ones;
+    uint64_t lacks = vmki_hole_lack_of(length) * ones, even = (holes & nibbles) + lacks,
+             odd = (holes >> 4 & nibbles) + lacks;
+
+    return __builtin_bswap64((odd & above) >> 4 | (even & above));
 }
 
 /* In place of the holes of the ranks from..to-1 come nr of these classes, the first in the lowest bits. */

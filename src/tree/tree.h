@@ -300,7 +300,7 @@ bool vmki_tree_gap_lowest(const struct vmki_tree *tree, vmk_addr low, vmk_addr h
 static inline bool vmki_tree_unedited(const struct vmki_tree *tree, uint32_t edits)
 {
     vmki_fence_acquire();
-    return (edits & 1) == 0 && vmki_load_relaxed(&tree->edits) == edits;
+    return vmki_load_relaxed(&tree->edits) == (edits & ~UINT32_C(1));
 }
 
 /* ---- Checking ---- */

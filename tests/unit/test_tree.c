@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "tree/node.h"
+#include "tree/highest.h"
 
 /* ---- Memory that counts, and fails on demand ---- */
 
@@ -742,6 +742,31 @@ static void check_above(const struct world *world, const struct gap_query *query
     assert_true(gap->above >= gap->start + query->len);
 }
 
+static struct {
+    size_t nr_known, nr_left; /* searches for whole pages that find something: by the short way, and left by it */
+} shortly;
+
+/* The short way says the same, or nothing. */
+static void check_short(const struct world *world, const struct gap_query *query)
+{
+    const struct gap_query all = {0, query->high, query->len};
+    struct vmki_highest place = vmki_tree_highest(&world->tree, query->high, query->len);
+    uint64_t highest = 1, lowest = 1;
+    bool found = model_gap(world, &all, &highest, &lowest);
+
+    if (place.flags != UINT64_MAX) {
+        struct vmki_gap gap = {place.start, 0, place.flags};
+        size_t index = model_seek(world, place.start);
+
+        assert_true(found);
+        assert_int_equal(place.start, highest);
+        gap.above = index < world->nr ? world->model[index].start : UINT64_MAX;
+        check_above(world, query, &gap);
+    }
+    if (found && query->len >= 4096 && world->nr > 0 && lowest < world->model[world->nr - 1].start)
+        (*(place.flags != UINT64_MAX ? &shortly.nr_known : &shortly.nr_left))++;
+}
+
 static void check_gaps(const struct world *world, const struct gap_query *query)
 {
     uint64_t highest = 1, lowest = 1;
@@ -749,6 +774,7 @@ static void check_gaps(const struct world *world, const struct gap_query *query)
     struct vmki_gap gap = {0, 0, 0};
     bool found = model_gap(world, query, &highest, &lowest);
 
+    check_short(world, query);
     assert_int_equal(vmki_tree_gap_highest(&world->tree, query->low, query->high, query->len, &gap), found);
     if (found) {
         assert_int_equal(gap.start, highest);
@@ -967,10 +993,29 @@ static void test_random_pages(void **state)
     size_t steps = env_number("VMKIT_TREE_STEPS", 100000);
 
     (void)state;
+    memset(&shortly, 0, sizeof(shortly));
     random_steps(&(struct mix){UINT64_C(600) << 15, 4 << 15, 100 << 15, 1}, steps / 4);
     random_steps(&(struct mix){UINT64_C(3000) << 16, 5 << 16, 600 << 16, 4}, steps / 4);
     random_steps(&(struct mix){UINT64_C(3000) << 20, 5 << 20, 600 << 20, 4}, steps / 8);
     random_steps(&(struct mix){UINT64_C(100000) << 16, 6 << 16, 3000 << 16, 500}, steps / 4);
+    assert_true(shortly.nr_known > 1000 && shortly.nr_known > shortly.nr_left / 2);
+}
+
+/* Classes grow with the length, two for each power of two pages, and what a length lacks leads to those that are enough. */
+static void test_classes(void **state)
+{
+    uint64_t pages, holes = UINT64_C(0xfedcba9876543210);
+
+    (void)state;
+    for (pages = 0; pages < 1000; pages++) {
+        uint64_t class = vmki_hole_class((pages << 12) + 4095),
+                 over = pages < 2 ? 0 : 62 - (uint64_t)__builtin_clzll(pages);
+        uint64_t down = vmki_holes_down(holes, pages << 12), expected = (pages >> over) + 2 * over;
+
+        assert_int_equal(class, expected < 15 ? expected : 15);
+        assert_int_equal(down, pages == 0 ? 0 : UINT64_C(0x1111111111111111) >> 4 * class);
+    }
+    assert_int_equal(vmki_hole_class(UINT64_MAX), 15);
 }
 
 /* ---- Tilings inside a leaf ---- */
@@ -1207,12 +1252,13 @@ static bool same_gap(uint64_t high)
     uint64_t highest = 0, lowest = 0;
     struct vmki_gap gap = {0, 0, 0};
     bool found = vmki_tree_gap_highest(&world->tree, query.low, query.high, query.len, &gap);
+    struct vmki_highest place = vmki_tree_highest(&world->tree, query.high, query.len);
 
     if ((edits - stepping.edits) % 2 != 0)
         return !vmki_tree_unedited(&world->tree, edits);
     world = edits == stepping.edits ? stepping.before : stepping.after;
     return vmki_tree_unedited(&stepping.before->tree, edits) && found == model_gap(world, &query, &highest, &lowest) &&
-           (!found || gap.start == highest);
+           (!found || gap.start == highest) && (place.flags == UINT64_MAX || (found && place.start == highest));
 }
 
 static void on_trap(int signal)
@@ -1528,6 +1574,7 @@ int main(void)
         cmocka_unit_test(test_random_large),
         cmocka_unit_test(test_random_pages),
         cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_classes),
         cmocka_unit_test(test_validate),
 #if defined(__x86_64__) && !defined(VMKI_THREAD_SANITIZER)
         cmocka_unit_test(test_every_instruction),

@@ -141,29 +141,51 @@ static inline void vmk_sync_mutex_unlock(struct vmk_sync_mutex *mutex)
 }
 
 /*
- * Inlined: a lookup takes little more time than two calls into another library. liburcu means these two for any program,
- * whatever its licence (at most ten lines each, the LGPL's limit).
+ * Inlined: a lookup takes little more time than two calls into another library. Without a sanitizer they are written out, since
+ * liburcu's own (which are meant for any program, whatever its licence) look for the thread's reader twice each.
  */
+#if defined(VMK_SYNC_TSAN) || defined(__SANITIZE_ADDRESS__) /* liburcu's readers are not aligned as their type says */
 static inline void vmk_sync_read_enter(void)
 {
-#if defined(VMK_SYNC_TSAN) || defined(__SANITIZE_ADDRESS__) /* liburcu's readers are not aligned as their type says */
     urcu_bp_read_lock();
-#else
-    _urcu_bp_read_lock();
-#endif
 }
 
 static inline void vmk_sync_read_exit(void)
 {
 #if defined(VMK_SYNC_TSAN)
     __tsan_release((void *)(uintptr_t)urcu_bp_call_rcu);
-    urcu_bp_read_unlock();
-#elif defined(__SANITIZE_ADDRESS__)
-    urcu_bp_read_unlock();
-#else
-    _urcu_bp_read_unlock();
 #endif
+    urcu_bp_read_unlock();
 }
+#else
+static inline void vmk_sync_read_enter(void)
+{
+    struct urcu_bp_reader *reader = URCU_TLS(urcu_bp_reader);
+    unsigned long count;
+
+    if (__builtin_expect(reader == NULL, 0)) {
+        urcu_bp_register();
+        reader = URCU_TLS(urcu_bp_reader);
+    }
+    cmm_barrier();
+    count = reader->ctr;
+    if (__builtin_expect((count & URCU_BP_GP_CTR_NEST_MASK) == 0, 1)) {
+        _CMM_STORE_SHARED(reader->ctr, _CMM_LOAD_SHARED(urcu_bp_gp.ctr));
+        urcu_bp_smp_mb_slave();
+    } else {
+        _CMM_STORE_SHARED(reader->ctr, count + URCU_BP_GP_COUNT);
+    }
+}
+
+static inline void vmk_sync_read_exit(void)
+{
+    struct urcu_bp_reader *reader = URCU_TLS(urcu_bp_reader);
+
+    urcu_bp_smp_mb_slave();
+    _CMM_STORE_SHARED(reader->ctr, reader->ctr - URCU_BP_GP_COUNT);
+    cmm_barrier();
+}
+#endif
 
 static inline void vmk_sync_deferred_call(struct rcu_head *head)
 {

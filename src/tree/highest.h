@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * highest.h - the short way of the search for the highest gap, for the call that asks for nothing else (gap.c has all of it, and
+ * says what a search without a lock may meet).
+ *
+ * It looks at the highest gap of all that is long enough, or, where entries are above the limit, at the leaf of the limit and
+ * at one beside it.  It asks for no lower limit: the place that it finds is the answer if it is not below that.
+ */
+#ifndef VMKI_TREE_HIGHEST_H
+#define VMKI_TREE_HIGHEST_H
+
+#include "tree/node.h"
+
+/* Where nothing was found all flags are set. */
+struct vmki_highest {
+    vmk_addr start;
+    uint64_t flags; /* of the entry above the hole */
+};
+#define VMKI_NOWHERE ((struct vmki_highest){0, ~UINT64_C(0)})
+
+/*
+ * The highest place in one of the candidates of a leaf (vmki_holes_down). Where the hole of the last rank is one of them, the
+ * entry above it is in another leaf, and nobody knows here.
+ */
+static VMKI_INLINE struct vmki_highest vmki_highest_of(const struct vmki_tree_leaf *leaf, uint64_t order,
+                                                       uint64_t candidates, uint64_t len)
+{
+    for (; VMKI_LIKELY(candidates != 0); candidates &= candidates - 1) {
+        uint64_t slot = order >> (60u ^ (unsigned)__builtin_ctzll(candidates)), next = slot >> 4 & 15;
+        uint64_t to = vmki_load_relaxed(&leaf->start[next]);
+        uint64_t hole = to - vmki_load_relaxed(&leaf->slot[slot & 15].end);
+
+        if (VMKI_LIKELY(hole >= len)) {
+            if (VMKI_UNLIKELY((int64_t)hole < 0)) /* the start of a free slot, or of slot 0 */
+                break;
+            return (struct vmki_highest){to - len, vmki_load_relaxed(&leaf->slot[next].flags)};
+        }
+    }
+    return VMKI_NOWHERE;
+}
+
+static VMKI_INLINE struct vmki_highest vmki_highest_in(const struct vmki_tree_node *node, uint64_t len)
+{
+    const struct vmki_tree_leaf *leaf = vmki_leaf_const(node);
+    uint64_t order = vmki_load_acquire(&leaf->order);
+
+    return vmki_highest_of(leaf, order, vmki_holes_down(vmki_load_relaxed(&leaf->holes), len), len);
+}
+
+/* The space below the first entry, of a tree that has some. */
+struct vmki_highest vmki_tree_highest_first(const struct vmki_tree *tree, uint64_t len);
+
+/* The highest gap where entries are above the limit: in the leaf of the limit or the next one that has one. */
+struct vmki_highest vmki_tree_highest_below(const struct vmki_tree_node *root, vmk_addr high, uint64_t len);
+
+/* The same where none is. */
+static VMKI_INLINE struct vmki_highest vmki_tree_highest_of_all(const struct vmki_tree *tree,
+                                                                const struct vmki_tree_node *root, uint64_t len)
+{
+    const struct vmki_tree_node *node = root;
+    unsigned level;
+
+    for (level = node->level; level > 0; level--) {
+        const struct vmki_tree_inner *inner = vmki_inner_const(node);
+        unsigned slot = inner->head.count - 1u;
+
+        if (VMKI_UNLIKELY(vmki_load_relaxed(&inner->gap[slot]) < len))
+            do
+                if (slot-- == 0) /* in the root, and there is none elsewhere */
+                    return vmki_tree_highest_first(tree, len);
+            while (vmki_load_relaxed(&inner->gap[slot]) < len);
+        node = vmki_load_acquire(&inner->child[slot]);
+    }
+    return vmki_highest_in(node, len);
+}
+
+/*
+ * The highest `len` free bytes below the limit, or nowhere: then the long way has to say. For whoever may take the long way.
+ */
+static VMKI_INLINE struct vmki_highest vmki_tree_highest(const struct vmki_tree *tree, vmk_addr high, uint64_t len)
+{
+    uint64_t last_end = vmki_load_relaxed(&tree->last_end);
+    const struct vmki_tree_node *root = vmki_load_acquire(&tree->root);
+
+    if (VMKI_UNLIKELY(root == NULL))
+        return VMKI_NOWHERE;
+    if (VMKI_LIKELY(high - last_end < len))
+        return vmki_tree_highest_of_all(tree, root, len);
+    return last_end > high ? vmki_tree_highest_below(root, high, len) : VMKI_NOWHERE;
+}
+
+#endif
