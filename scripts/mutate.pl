@@ -6,8 +6,9 @@
 # Takes N places in src/**.c at random (the same ones for the same seed and sources), makes one small mistake in each, in
 # private copies of the tree, compiles that file, and runs the unit tests, those under the mock port and the examples, first
 # those that are likely to notice, and `vmakit fuzz --ops OPS`, up to the first failure. A mutant is killed when one of them
-# fails or takes too long. Not counted: what does not compile, and what compiles to the very same code. Prints each survivor;
-# exit status 1 under 90 % killed. --again: only those that survived the last run, after more tests were written.
+# fails or takes too long. Not counted: what does not compile, what compiles to the very same code, assertions, and the rules
+# that test builds break on purpose. Prints each survivor; exit status 1 under 90 % killed. --again: only those that survived
+# the last run, after more tests were written.
 use strict;
 use warnings;
 use Cwd ();
@@ -47,6 +48,8 @@ sub masked {
     my $blank = sub { my $t = shift; $t =~ s/[^\n]/ /g; return $t; };
     $text =~ s{(/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')}{$blank->($1)}gse;
     $text =~ s{^([ \t]*\#(?:[^\n]*\\\n)*[^\n]*)}{$blank->($1)}gme;
+    # Rules that test builds break on purpose (--break): not there in any other build.
+    $text =~ s{(^[ \t]*(?:\} else )?(?:if \(VMKI_BROKEN[^\n]*\n[^\n]*|return VMKI_BROKEN[^;]*;)|VMKI_BROKEN\(\w+\))}{$blank->($1)}gme;
     # Assertions: a weaker one is no mistake that a caller could see.
     $text =~ s{((?:VMKI_(?:ASSERT|CHECK|AUDIT\w*)|_?Static_assert|_Static_assert)\s*\([^;]*;)}{$blank->($1)}ge;
     return $text;

@@ -465,16 +465,15 @@ static void one_area(void **state)
     vt_teardown(&t);
 }
 
-static void in_place(void **state)
+/* become_child leaves what fork gives to a child, with this mode of PR_SET_MDWE. */
+static void becomes_as_forked(uint64_t mode)
 {
     struct vt t;
     struct vmk_mm *child;
     static struct vt_text forked, became;
     const struct vmk_mlockall_request lock = {.flags = VMK_MCL_FUTURE};
-    const struct vmk_set_option_request mdwe = {.option = VMK_OPTION_MDWE,
-                                                .value = VMK_MDWE_REFUSE_EXEC_GAIN | VMK_MDWE_NO_INHERIT};
+    const struct vmk_set_option_request mdwe = {.option = VMK_OPTION_MDWE, .value = mode};
 
-    (void)state;
     vt_setup(&t);
     many_areas(&t);
     advise(&t, BASE + P(4), P(1), VMK_MADV_DONTFORK);
@@ -493,6 +492,13 @@ static void in_place(void **state)
     vmk_mm_put(child);
     assert_int_equal(vmk_system_committed(t.system), 40);
     vt_teardown(&t);
+}
+
+static void in_place(void **state)
+{
+    (void)state;
+    becomes_as_forked(VMK_MDWE_REFUSE_EXEC_GAIN);
+    becomes_as_forked(VMK_MDWE_REFUSE_EXEC_GAIN | VMK_MDWE_NO_INHERIT);
 }
 
 static int64_t call_become_child(struct vt *t)
