@@ -49,7 +49,7 @@ sub masked {
     $text =~ s{(/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*')}{$blank->($1)}gse;
     $text =~ s{^([ \t]*\#(?:[^\n]*\\\n)*[^\n]*)}{$blank->($1)}gme;
     # Rules that test builds break on purpose (--break): not there in any other build.
-    $text =~ s{(^[ \t]*(?:\} else )?(?:if \(VMKI_BROKEN[^\n]*\n[^\n]*|return VMKI_BROKEN[^;]*;)|VMKI_BROKEN\(\w+\))}{$blank->($1)}gme;
+    $text =~ s{(^[ \t]*(?:\} else )?(?:if \(VMKI_BROKEN(?![^\n]*\|\|)[^\n]*\n[^\n]*|return VMKI_BROKEN[^;]*;)|VMKI_BROKEN\(\w+\))}{$blank->($1)}gme;
     # Assertions: a weaker one is no mistake that a caller could see.
     $text =~ s{((?:VMKI_(?:ASSERT|CHECK|AUDIT\w*)|_?Static_assert|_Static_assert)\s*\([^;]*;)}{$blank->($1)}ge;
     return $text;
