@@ -239,6 +239,34 @@ static void test_part_moves(void **state)
     explore("a part moves", SOME, begin_moving, run_moving, end);
 }
 
+/* The same while lanes close: so often must mm.lock be needed. */
+enum { TO_CLOSE = 31 };
+static void begin_closing_moving(void *context)
+{
+    begin_moving(context);
+    for (unsigned i = 0; i + 1 < TO_CLOSE; i++)
+        need_mm_lock();
+    if (!vmki_lanes_are_open(world.mm))
+        mock_violation("lanes closed too soon");
+}
+
+static void run_closing_moving(void *context, unsigned number)
+{
+    (void)context;
+    if (number == 0) {
+        need_mm_lock(); /* they close; any call after it may open them again */
+        again(5, 1);
+    } else {
+        unmap_pages(world.mm, area(6), 1);
+    }
+}
+
+static void test_part_moves_while_closed(void **state)
+{
+    (void)state;
+    explore("a part moves while lanes close", MANY, begin_closing_moving, run_closing_moving, end);
+}
+
 /* By turns, each on its side: as often as it takes for a division, in some orders. */
 static void run_sides(void *context, unsigned number)
 {
@@ -297,9 +325,13 @@ static void test_marks(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_opened_beside_a_call), cmocka_unit_test(test_search_beside_lanes),
-        cmocka_unit_test(test_search_while_closed),  cmocka_unit_test(test_part_moves),
-        cmocka_unit_test(test_part_is_divided),      cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_opened_beside_a_call),
+        cmocka_unit_test(test_search_beside_lanes),
+        cmocka_unit_test(test_search_while_closed),
+        cmocka_unit_test(test_part_moves),
+        cmocka_unit_test(test_part_moves_while_closed),
+        cmocka_unit_test(test_part_is_divided),
+        cmocka_unit_test(test_marks),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -450,6 +450,100 @@ static void test_one_side_for_two(void **state)
     vt_teardown(&t);
 }
 
+/* The n-th area of a part, in the space of setup_sides. */
+static vmk_addr area_of(struct vmk_mm *mm, unsigned part, unsigned number)
+{
+    return vmki_tree_part_bound(&mm->tree, part) + 4 * number * VT_PAGE;
+}
+
+/* Without what vt_munmap and its like do besides, which stops lanes. */
+static void unmap_page(struct vt *t, vmk_addr at)
+{
+    const struct one_call unmap = {4, at, VT_PAGE, 0};
+
+    assert_int_equal(make_call(t->mm, &unmap, NULL), 0);
+}
+
+static void map_page(struct vt *t, vmk_addr at)
+{
+    const struct one_call map = {0, at, VT_PAGE, VT_RW};
+
+    assert_int_equal(make_call(t->mm, &map, NULL), 0);
+}
+
+static void use_again(struct vt *t, vmk_addr at, unsigned times)
+{
+    for (unsigned i = 0; i < times; i++) {
+        unmap_page(t, at);
+        map_page(t, at);
+    }
+}
+
+static void *unmap_third(void *context)
+{
+    struct vt *t = context;
+    const struct vmk_munmap_request request = {.address = area_of(t->mm, 2, 2), .len = VT_PAGE};
+
+    return vmk_munmap(t->mm, &request, NULL) == 0 ? NULL : context;
+}
+
+/* What a thread's lane remembers of a place is no longer so when another thread was there. */
+static void test_part_comes_back(void **state)
+{
+    struct vmk_vma_info info = {.size = sizeof(info)};
+    uint64_t nr_before;
+    pthread_t other;
+    void *wrong;
+    struct vt t;
+
+    (void)state;
+    setup_sides(&t);
+    use_again(&t, area_of(t.mm, 2, 4), 200);
+    nr_before = nr_calls_of(t.mm, VMKI_TREE_MAX_PARTS, VMKI_MAX_LANES);
+    assert_true(nr_before > 100);
+    assert_int_equal(pthread_create(&other, NULL, unmap_third, &t), 0);
+    assert_int_equal(pthread_join(other, &wrong), 0);
+    assert_null(wrong);
+    use_again(&t, area_of(t.mm, 2, 4), 200);
+    assert_true(nr_calls_of(t.mm, VMKI_TREE_MAX_PARTS, VMKI_MAX_LANES) > nr_before + 50);
+    for (unsigned i = 0; i < 7; i++)
+        assert_int_equal(vmk_mm_lookup(t.mm, area_of(t.mm, 2, i), &info), i == 2 ? -VMK_ENOENT : 0);
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
+/* What a thread leaves below a mark in its lane, and then uses in a home, it has no more in its lane. */
+static void test_marks_between_lanes(void **state)
+{
+    struct vmk_mm_stats before = {.size = sizeof(before)}, after = {.size = sizeof(after)};
+    vmk_addr fresh;
+    struct vt t;
+
+    (void)state;
+    setup_sides(&t);
+    use_again(&t, area_of(t.mm, 3, 3), 5);
+    use_again(&t, area_of(t.mm, 2, 4), 200);
+    fresh = area_of(t.mm, 2, 5) + 2 * VT_PAGE;
+    assert_ret(vt_munmap(&t, area_of(t.mm, 2, 3), VT_PAGE), 0); /* room in the leaf */
+    assert_ret(vt_munmap(&t, area_of(t.mm, 2, 6), VT_PAGE), 0);
+    assert_ret(vt_munmap(&t, area_of(t.mm, 3, 3), VT_PAGE), 0);
+    vt_anon(&t, REGION(2), VT_PAGE, VT_RW); /* up to the mark again, and with mm.lock */
+    vt_anon(&t, REGION(2) + 2 * VT_PAGE, VT_PAGE, VT_R);
+    vt_anon(&t, REGION(2) + 4 * VT_PAGE, VT_PAGE, VT_RW);
+    vmk_mm_get_stats(t.mm, &before);
+    assert_int_equal(before.total_vm, before.peak_vm);
+    unmap_page(&t, area_of(t.mm, 2, 4));
+    map_page(&t, area_of(t.mm, 3, 3));
+    map_page(&t, fresh);
+    unmap_page(&t, fresh);
+    vmk_mm_get_stats(t.mm, &after);
+    assert_int_equal(after.total_vm, before.total_vm);
+    assert_int_equal(after.peak_vm, before.peak_vm + 1);
+    assert_int_equal(after.peak_vmas, before.peak_vmas + 1);
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
 /* More threads than there are lanes for, one after the other: idle lanes go to the next one. */
 static void *use_alone(void *context)
 {
@@ -603,6 +697,8 @@ int main(void)
         cmocka_unit_test(test_forked),
         cmocka_unit_test(test_two_sides_of_a_part),
         cmocka_unit_test(test_one_side_for_two),
+        cmocka_unit_test(test_part_comes_back),
+        cmocka_unit_test(test_marks_between_lanes),
         cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_threads),
     };
