@@ -43,7 +43,7 @@ static void finger_mark(struct vmki_finger *finger, vmk_addr from, bool is_there
 }
 
 /* How far below the finger an address may lie for a look at the entry before: it is in vain for one from anywhere. */
-enum { NEAR_BELOW = 1 << 20 };
+enum { NEAR_BELOW = 1 << 17 };
 
 /*
  * Merges look at the area before the place, and the next part of a call at the one after: the address is where the finger ends, or
