@@ -120,6 +120,14 @@ VMK_API int vmk_mm_check_access(struct vmk_mm *mm, vmk_addr address, unsigned ac
  * end. No lock is held between calls. Start with 0; -VMK_ENOENT after the last.
  */
 VMK_API int vmk_mm_next(struct vmk_mm *mm, vmk_addr *cursor, struct vmk_vma_info *info);
+/*
+ * The same for many areas at a time: writes the first areas that end above *cursor into `areas`, at most `nr`, ascending, and
+ * moves *cursor to the end of the last of them. Returns how many; where fewer than nr, they were the last ones, and where
+ * none, *cursor stays. What lies behind them in `areas` may have been written to. The areas of one call were all there at one
+ * moment; between calls the space may change. Allocates nothing; takes mm.lock, shared, only where the areas are being
+ * changed meanwhile. The fastest way to see all areas.
+ */
+VMK_API size_t vmk_mm_next_areas(struct vmk_mm *mm, vmk_addr *cursor, struct vmk_area *areas, size_t nr);
 /* Visits all areas of [start, end) under one shared lock: fast; `visit` returns false to stop. Returns the number visited. */
 VMK_API size_t vmk_mm_for_each(struct vmk_mm *mm, vmk_addr start, vmk_addr end,
                                bool (*visit)(void *context, vmk_addr start, vmk_addr end, vmk_vm_flags flags),

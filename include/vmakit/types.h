@@ -28,6 +28,12 @@ typedef uint64_t vmk_pages;
 /* VMK_VM_* bits (vmakit/flags.h). */
 typedef uint64_t vmk_vm_flags;
 
+/* An area as walks over many see it: [start, end) and its flags. */
+struct vmk_area {
+    vmk_addr start, end;
+    vmk_vm_flags flags;
+};
+
 /* Opaque objects; each is created, and its life is described, in the header named beside it. */
 struct vmk_system; /* vmakit/system.h: what address spaces share */
 struct vmk_mm;     /* vmakit/mm.h: an address space */

@@ -351,6 +351,36 @@ size_t vmk_vma_name(const struct vmk_vma *vma, char *buffer, size_t size)
     return len;
 }
 
+/* Without mm.lock; false where the areas were edited meanwhile. */
+static inline bool areas_unlocked(const struct vmk_mm *mm, vmk_addr from, struct vmk_area *areas, size_t nr,
+                                  size_t *nr_found)
+{
+    uint32_t edits = vmki_load_acquire(&mm->tree.edits);
+
+    if (VMKI_UNLIKELY(vmki_lanes_are_open(mm)))
+        return false;
+    *nr_found = vmki_tree_areas(&mm->tree, from, VMKI_VM_PUBLIC, areas, nr);
+    return vmki_tree_unedited(&mm->tree, edits);
+}
+
+size_t vmk_mm_next_areas(struct vmk_mm *mm, vmk_addr *cursor, struct vmk_area *areas, size_t nr)
+{
+    size_t nr_found;
+    bool is_found;
+
+    vmk_sync_read_enter();
+    is_found = areas_unlocked(mm, *cursor, areas, nr, &nr_found);
+    vmk_sync_read_exit();
+    if (VMKI_UNLIKELY(!is_found)) {
+        vmki_mm_read_lock(mm);
+        nr_found = vmki_tree_areas(&mm->tree, *cursor, VMKI_VM_PUBLIC, areas, nr);
+        vmki_mm_read_unlock(mm);
+    }
+    if (nr_found > 0)
+        *cursor = areas[nr_found - 1].end;
+    return nr_found;
+}
+
 /* The vmk_mm_for_each callers want bounds and flags only: straight from the leaves. */
 size_t vmk_mm_for_each(struct vmk_mm *mm, vmk_addr start, vmk_addr end,
                        bool (*visit)(void *context, vmk_addr start, vmk_addr end, vmk_vm_flags flags), void *context)

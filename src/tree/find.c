@@ -332,6 +332,115 @@ bool vmki_tree_prev(const struct vmki_tree *tree, vmk_addr address, struct vmki_
     return false;
 }
 
+/*
+ * ---- Many entries at once ----
+ *
+ * Without a lock as a search for a gap is (gap.c): what was read counts if nobody has edited the tree meanwhile. It ends, since
+ * it goes on to another child with each step.
+ */
+
+/* The way to a leaf, by level. */
+struct way {
+    const struct vmki_tree_inner *above[VMKI_TREE_MAX_HEIGHT];
+    unsigned slot[VMKI_TREE_MAX_HEIGHT];
+    unsigned top; /* the root's level */
+};
+
+/* A leaf, and its entries from one on: their slots, lowest bits first. */
+struct run {
+    const struct vmki_tree_leaf *leaf;
+    uint64_t slots;
+    size_t nr;
+};
+
+/* From the first entry that ends above the address, or behind the last of the leaf before that one. */
+static struct run run_at(struct way *way, const struct vmki_tree_node *node, uint64_t address)
+{
+    const struct vmki_tree_leaf *leaf;
+    unsigned level, rank;
+    uint64_t order;
+
+    way->top = node->level;
+    for (level = way->top; level > 0; level--) {
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written on the way down */
+        way->above[level] = vmki_inner_const(node);
+        way->slot[level] = vmki_inner_slot(way->above[level], address);
+        node = vmki_load_acquire(&way->above[level]->child[way->slot[level]]);
+    }
+    leaf = vmki_leaf_const(node);
+    order = vmki_load_acquire(&leaf->order);
+    rank = vmki_order_rank(leaf, order, address);
+    if (rank > 0 && vmki_load_relaxed(&leaf->slot[vmki_order_slot(order, rank - 1)].end) > address)
+        rank--;
+    return (struct run){leaf, order >> 4 * rank >> 4, vmki_order_count(order) - rank};
+}
+
+/* All of the next leaf; false behind the last. */
+static bool next_run(struct way *way, struct run *run)
+{
+    unsigned level = 1;
+    uint64_t order;
+
+    while (level <= way->top && way->slot[level] + 1 >= way->above[level]->head.count)
+        level++;
+    if (level > way->top)
+        return false;
+    way->slot[level]++;
+    for (; level > 1; level--) {
+        way->above[level - 1] = vmki_inner_const(vmki_load_acquire(&way->above[level]->child[way->slot[level]]));
+        way->slot[level - 1] = 0;
+    }
+    run->leaf = vmki_leaf_const(vmki_load_acquire(&way->above[1]->child[way->slot[1]]));
+    if (way->top > 1 && way->slot[1] + 1 < way->above[1]->head.count)
+        vmki_fetch_node(vmki_load_acquire(&way->above[1]->child[way->slot[1] + 1]));
+    order = vmki_load_acquire(&run->leaf->order);
+    run->slots = order >> 4;
+    run->nr = vmki_order_count(order);
+    return true;
+}
+
+#if defined(VMKI_SEARCH_BY_HAND) && defined(__SSE2__) && !defined(VMK_ATOMIC_HEADER)
+/* End and flags together: stores are what a walk waits for. */
+typedef uint64_t both __attribute__((vector_size(16), aligned(8), may_alias));
+
+static VMKI_INLINE void copy_area(struct vmk_area *area, const struct vmki_tree_leaf *leaf, uint64_t slot,
+                                  uint64_t mask)
+{
+    const both masks = {~UINT64_C(0), mask};
+
+    area->start = vmki_load_relaxed(&leaf->start[slot]);
+    *(both *)(void *)&area->end = *(const volatile both *)(const void *)&leaf->slot[slot].end & masks;
+}
+#else
+static VMKI_INLINE void copy_area(struct vmk_area *area, const struct vmki_tree_leaf *leaf, uint64_t slot,
+                                  uint64_t mask)
+{
+    area->start = vmki_load_relaxed(&leaf->start[slot]);
+    area->end = vmki_load_relaxed(&leaf->slot[slot].end);
+    area->flags = vmki_load_relaxed(&leaf->slot[slot].flags) & mask;
+}
+#endif
+
+size_t vmki_tree_areas(const struct vmki_tree *tree, vmk_addr address, uint64_t flags_mask, struct vmk_area *areas,
+                       size_t nr)
+{
+    const struct vmki_tree_node *root = vmki_load_acquire(&tree->root);
+    struct vmk_area *area = areas, *last = areas + nr;
+    struct way way;
+    struct run run;
+
+    if (root == NULL || address >= VMKI_TREE_MAX_END)
+        return 0;
+    run = run_at(&way, root, address);
+    do {
+        struct vmk_area *end = run.nr < (size_t)(last - area) ? area + run.nr : last;
+
+        for (; area < end; area++, run.slots >>= 4)
+            copy_area(area, run.leaf, run.slots & 15, flags_mask);
+    } while (area < last && next_run(&way, &run));
+    return (size_t)(area - areas);
+}
+
 /* ---- Cursors ---- */
 
 static struct vmki_tree_leaf *cursor_leaf(const struct vmki_cursor *cursor)

@@ -284,6 +284,13 @@ bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from, uint64
  * answer counts only if vmki_tree_unedited says so.
  */
 
+/*
+ * The entries that end above `address`, ascending, at most `nr` of them; flags without those outside the mask. Returns how
+ * many. For the same callers.
+ */
+size_t vmki_tree_areas(const struct vmki_tree *tree, vmk_addr address, uint64_t flags_mask, struct vmk_area *areas,
+                       size_t nr);
+
 /* A place that was found, and what ends the hole it is in. */
 struct vmki_gap {
     vmk_addr start;

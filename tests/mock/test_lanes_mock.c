@@ -148,6 +148,30 @@ static void run_search(void *context, unsigned number)
     }
 }
 
+/* All areas at one moment: the hole in the middle goes before the one at the top comes. */
+static void run_walk(void *context, unsigned number)
+{
+    struct vmk_area areas[NR_AREAS + 1];
+    bool has_middle = false, has_top = false;
+    vmk_addr cursor = 0;
+    size_t nr;
+
+    (void)context;
+    if (number == 0) {
+        map_pages(world.mm, area(20), 1); /* with mm.lock: opens the lanes */
+        map_pages(world.mm, area(MIDDLE), 1);
+        unmap_pages(world.mm, area(TOP), 1);
+        return;
+    }
+    nr = vmk_mm_next_areas(world.mm, &cursor, areas, NR_AREAS + 1);
+    for (size_t i = 0; i < nr; i++) {
+        has_middle |= areas[i].start == area(MIDDLE);
+        has_top |= areas[i].start == area(TOP);
+    }
+    if (!has_middle && !has_top)
+        mock_violation("areas of two moments");
+}
+
 static void begin_search(void *context)
 {
     begin(context);
@@ -160,6 +184,7 @@ static void test_search_beside_lanes(void **state)
 {
     (void)state;
     explore("a search beside lanes", MANY, begin_search, run_search, end);
+    explore("a walk beside lanes", SOME, begin_search, run_walk, end);
 }
 
 /* The same with lanes that are open, and close. */

@@ -195,6 +195,56 @@ static void test_lookup(void **state)
     vt_teardown(&t);
 }
 
+/* Many at a time, from any place and as many as asked for, are what one at a time are. */
+static void check_next_areas(struct vt *t, vmk_addr from, size_t nr)
+{
+    struct vmk_vma_info info = {.size = sizeof(info)};
+    struct vmk_area areas[64];
+    vmk_addr cursor = from, single = from;
+    size_t found;
+
+    do {
+        found = vmk_mm_next_areas(t->mm, &cursor, areas, nr);
+        assert_true(found <= nr);
+        for (size_t i = 0; i < found; i++) {
+            assert_ret(vmk_mm_next(t->mm, &single, &info), 0);
+            assert_true(areas[i].start == info.start && areas[i].end == info.end && areas[i].flags == info.flags);
+        }
+        assert_true(cursor == single);
+    } while (found == nr);
+    assert_ret(vmk_mm_next(t->mm, &single, &info), -VMK_ENOENT);
+    assert_int_equal(vmk_mm_next_areas(t->mm, &cursor, areas, nr), 0);
+    assert_true(cursor == single);
+}
+
+static void test_next_areas(void **state)
+{
+    static const size_t batches[] = {1, 2, 7, 15, 16, 64};
+    static const unsigned sizes[] = {0, 1, 15, 16, 400, 4000};
+    struct vmk_area area = {1, 2, 3};
+    vmk_addr cursor = 5;
+    struct vt t;
+
+    (void)state;
+    for (size_t i = 0; i < VMKI_ARRAY_SIZE(sizes); i++) {
+        unsigned nr = sizes[i];
+
+        vt_setup(&t);
+        for (unsigned k = 0; k < nr; k++)
+            vt_anon(&t, BASE + P((k * 7919) % nr * 3), P(1 + k % 3), k % 2 != 0 ? VT_R : VT_RW);
+        for (size_t batch = 0; batch < VMKI_ARRAY_SIZE(batches); batch++) {
+            check_next_areas(&t, 0, batches[batch]);
+            check_next_areas(&t, BASE + 1, batches[batch]);
+            check_next_areas(&t, BASE + P(nr), batches[batch]);
+            check_next_areas(&t, BASE + P(3 * nr), batches[batch]);
+            check_next_areas(&t, UINT64_MAX, batches[batch]);
+        }
+        assert_int_equal(vmk_mm_next_areas(t.mm, &cursor, &area, 0), 0);
+        assert_true(cursor == 5 && area.start == 1);
+        vt_teardown(&t);
+    }
+}
+
 static void test_areas(void **state)
 {
     struct vmk_vma_info info = {.size = sizeof(info)};
@@ -395,8 +445,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_life),       cmocka_unit_test(test_own_settings), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_limits_off), cmocka_unit_test(test_marks),        cmocka_unit_test(test_lookup),
-        cmocka_unit_test(test_areas),      cmocka_unit_test(test_names),        cmocka_unit_test(test_notices),
-        cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_next_areas), cmocka_unit_test(test_areas),        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_notices),    cmocka_unit_test(test_objects),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

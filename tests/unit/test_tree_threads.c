@@ -131,6 +131,28 @@ static bool gap_is_right(uint64_t *random)
     return gap.start % STEP >= 4 && (end - 1) / STEP == gap.start / STEP;
 }
 
+/* Many entries of a tree that was not edited meanwhile: whole, in order, and all that stay among them. */
+static bool areas_are_right(uint64_t *random)
+{
+    uint64_t at = random_next(random) % (NR_STABLE * STEP);
+    uint32_t edits = __atomic_load_n(&tree.edits, __ATOMIC_ACQUIRE);
+    struct vmk_area areas[40];
+    size_t nr = vmki_tree_areas(&tree, at, UINT64_MAX, areas, 40), stable = 0, i;
+
+    if (!vmki_tree_unedited(&tree, edits))
+        return true;
+    for (i = 0; i < nr; i++) {
+        if (areas[i].end <= at || (i > 0 && areas[i].start < at) || areas[i].flags != areas[i].start * 3 + areas[i].end)
+            return false;
+        at = areas[i].end;
+        stable += areas[i].start % STEP == 0 && areas[i].start < NR_STABLE * STEP;
+    }
+    if (nr == 0 || areas[0].start >= NR_STABLE * STEP)
+        return true;
+    at = areas[nr - 1].start < NR_STABLE * STEP ? areas[nr - 1].start : NR_STABLE * STEP - 1;
+    return stable == at / STEP - (areas[0].start + STEP - 1) / STEP + 1;
+}
+
 static void *reader(void *argument)
 {
     size_t me = (size_t)(uintptr_t)argument, i;
@@ -145,7 +167,7 @@ static void *reader(void *argument)
             nr_wrong[me] += !vmki_tree_find(&tree, stable + 3, &entry) || entry.start != stable || !is_whole(&entry);
             if (vmki_tree_find(&tree, random_next(&random) % (NR_STABLE * STEP), &entry))
                 nr_wrong[me] += !is_whole(&entry);
-            nr_wrong[me] += !gap_is_right(&random);
+            nr_wrong[me] += !gap_is_right(&random) || !areas_are_right(&random);
         }
         nr_walks[me]++;
     }
