@@ -540,6 +540,12 @@ static void test_marks_between_lanes(void **state)
     assert_int_equal(after.total_vm, before.total_vm);
     assert_int_equal(after.peak_vm, before.peak_vm + 1);
     assert_int_equal(after.peak_vmas, before.peak_vmas + 1);
+    vt_anon(&t, REGION(2) + 6 * VT_PAGE, VT_PAGE, VT_RW); /* up to the mark again */
+    map_page(&t, area_of(t.mm, 2, 5) + VT_PAGE);          /* a page more, and no area */
+    unmap_page(&t, area_of(t.mm, 2, 5) + VT_PAGE);
+    vmk_mm_get_stats(t.mm, &after);
+    assert_int_equal(after.peak_vm, before.peak_vm + 2);
+    assert_int_equal(after.peak_vmas, before.peak_vmas + 1);
     vt_validate(&t);
     vt_teardown(&t);
 }
