@@ -30,6 +30,7 @@ struct run_options {
     bool has_limit[RUN_LIMITS];
     uint64_t limits[RUN_LIMITS]; /* bytes, both soft and hard */
     bool guard, untouched;
+    bool trusts;             /* the kernel to do what it has no reason to refuse: run_decide.c */
     uint64_t fail_nth;       /* 0: none */
     double fail_probability; /* 0: none */
     uint64_t seed;

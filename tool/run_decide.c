@@ -303,8 +303,9 @@ static bool is_certain(const struct tracer *tracer, const struct trace_task *tas
 {
     const struct trace_call *call = &task->call;
     const struct run *run = tracer->run;
-    if (tracer->interval != 0 || tracer->options.check == TRACE_CHECK_NONE || !tracer->has_procmap_query ||
-        task->space->nr_tasks != 1 || run->nr_served != 0 || run->is_narrow || !can_fail_alike(run))
+    if (!run->options.trusts || tracer->interval != 0 || tracer->options.check == TRACE_CHECK_NONE ||
+        !tracer->has_procmap_query || task->space->nr_tasks != 1 || run->nr_served != 0 || run->is_narrow ||
+        !can_fail_alike(run))
         return false;
     switch (call->kind) {
     case TRACE_CALL_MMAP:

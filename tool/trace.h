@@ -356,7 +356,6 @@ struct tracer {
     struct rlimit descriptors; /* RLIMIT_NOFILE as CMD is to have it */
     pid_t first;               /* CMD itself */
     int first_status;          /* its wait status */
-    int loadavg_fd;            /* of /proc; 0: not tried yet, -1: of no use */
     int failure_fd;            /* tells why CMD could not be started */
     bool has_pagemap_scan;     /* seen to work (6.7) */
     bool has_procmap_query;    /* the same (6.11) */

@@ -10,7 +10,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <signal.h>
@@ -19,7 +18,6 @@
 #include <sys/personality.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
-#include <sys/statfs.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -107,27 +105,6 @@ static char state_of(struct trace_task *task)
     return state[2];
 }
 
-/*
- * Is the tracer all that runs on this machine? Then nobody has to be asked one by one, which for twenty threads takes longer
- * than all else that is done at a stop. (The kernel's own file only: others count now and then.)
- */
-static bool nobody_else_runs(struct tracer *tracer)
-{
-    struct statfs system;
-    char text[96];
-    unsigned running = 0;
-    if (tracer->loadavg_fd == 0) {
-        tracer->loadavg_fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-        if (tracer->loadavg_fd >= 0 && (fstatfs(tracer->loadavg_fd, &system) != 0 || system.f_type != PROC_SUPER_MAGIC))
-            tracer->loadavg_fd = -1;
-    }
-    ssize_t len = tracer->loadavg_fd < 0 ? -1 : pread(tracer->loadavg_fd, text, sizeof(text) - 1, 0);
-    if (len <= 0)
-        return false;
-    text[len] = '\0';
-    return sscanf(text, "%*s %*s %*s %u/", &running) == 1 && running <= 1;
-}
-
 static void on_stop(struct tracer *tracer, struct trace_task *task, int status);
 
 /*
@@ -177,7 +154,7 @@ void trace_stop_others(struct tracer *tracer, struct trace_task *task)
 {
     if (task->space->nr_tasks < 2 || task->space->uses_uffd)
         return;
-    while (!nobody_else_runs(tracer) && stop_others_once(tracer, task))
+    while (stop_others_once(tracer, task))
         ;
 }
 
