@@ -101,6 +101,8 @@ bool run_place(struct tracer *tracer, struct trace_task *task, const struct trac
 /* ---- run_fail.c ---- */
 /* Is this call one that is to fail? Then *error (negative) is what Linux would return. */
 bool run_fails(struct tracer *tracer, struct trace_task *task, int *error);
+/* Does this advice of madvise change areas, or at least what is in them by allocating? */
+bool run_advice_changes_areas(uint64_t advice);
 bool run_parse_fail(const char *text, struct run_options *options);
 
 /* ---- run_limits.c ---- */

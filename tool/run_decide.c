@@ -248,22 +248,9 @@ static bool next_action(struct tracer *tracer, struct trace_task *task)
 
 /* ---- Flags ---- */
 
-static bool keeps_flags(uint64_t advice)
+static bool sets_flags(uint64_t advice)
 {
-    switch (advice) {
-    case VMK_MADV_WILLNEED:
-    case VMK_MADV_DONTNEED:
-    case VMK_MADV_FREE:
-    case VMK_MADV_REMOVE:
-    case VMK_MADV_COLD:
-    case VMK_MADV_PAGEOUT:
-    case VMK_MADV_POPULATE_READ:
-    case VMK_MADV_POPULATE_WRITE:
-    case VMK_MADV_DONTNEED_LOCKED:
-        return true;
-    default:
-        return false;
-    }
+    return run_advice_changes_areas(advice) && advice != VMK_MADV_POPULATE_READ && advice != VMK_MADV_POPULATE_WRITE;
 }
 
 /* Can a call set flags of areas that maps does not show, other than those that every new area has? */
@@ -275,7 +262,7 @@ static bool sets_other_flags(const struct trace_call *call)
     case TRACE_CALL_MMAP:
         return (call->args[3] & ~plain) != 0 || (call->args[3] & VMK_MAP_TYPE) > VMK_MAP_PRIVATE;
     case TRACE_CALL_MADVISE:
-        return !keeps_flags(call->args[2]);
+        return sets_flags(call->args[2]);
     case TRACE_CALL_MUNMAP:
     case TRACE_CALL_MPROTECT:
     case TRACE_CALL_BRK:
@@ -294,7 +281,7 @@ static bool sets_other_flags(const struct trace_call *call)
 /* ---- Calls whose end is not seen ---- */
 
 /*
- * A call goes to the kernel as it is, for a range that is fixed, and can fail there for no reason that the engine would not
+ * With --trust. A call goes to the kernel as it is, for a range that is fixed, and can fail there for no reason that the engine would not
  * know (but for one outside of all this: a security module, a limit that somebody else has set): the stop at its end would
  * only say what is known. The engine has done it already, and at the next stop of the task, before anything else, one
  * question to the kernel settles whether it has, too.
@@ -303,9 +290,8 @@ static bool is_certain(const struct tracer *tracer, const struct trace_task *tas
 {
     const struct trace_call *call = &task->call;
     const struct run *run = tracer->run;
-    if (!run->options.trusts || tracer->interval != 0 || tracer->options.check == TRACE_CHECK_NONE ||
-        !tracer->has_procmap_query || task->space->nr_tasks != 1 || run->nr_served != 0 || run->is_narrow ||
-        !can_fail_alike(run))
+    if (!run->options.trusts || !tracer->has_procmap_query || task->space->nr_tasks != 1 || run->nr_served != 0 ||
+        run->is_narrow || !can_fail_alike(run))
         return false;
     switch (call->kind) {
     case TRACE_CALL_MMAP:

@@ -35,7 +35,7 @@ static bool splits(struct vmk_mm *mm, vmk_addr start, uint64_t len)
     return vmk_mm_lookup(mm, start, &area) == 0 && area.start < start && len < area.end - start;
 }
 
-static bool changes_areas(uint64_t advice)
+bool run_advice_changes_areas(uint64_t advice)
 {
     switch (advice) {
     case VMK_MADV_WILLNEED:
@@ -59,7 +59,7 @@ static int error_of(const struct trace_task *task)
     case TRACE_CALL_MUNMAP:
         return splits(task->space->mm, call->args[0], call->args[1]) ? -VMK_ENOMEM : 0;
     case TRACE_CALL_MADVISE:
-        return changes_areas(call->args[2]) ? -VMK_EAGAIN : 0;
+        return run_advice_changes_areas(call->args[2]) ? -VMK_EAGAIN : 0;
     case TRACE_CALL_BRK: {
         struct vmk_mm_layout layout;
         vmk_mm_get_layout(task->space->mm, &layout);

@@ -247,13 +247,19 @@ static void test_marks_on_another_processor(void **state)
 
 /* ---- What lanes must not miss ---- */
 
-/* A space in which lanes are open, and used. */
-static void setup_open(struct vt *t)
+/* A space of some leaves, in which lanes are wanted. */
+static void setup_leaves(struct vt *t)
 {
     vt_setup(t);
     for (unsigned i = 0; i < 3 * NR_BASE; i++)
         vt_anon(t, REGION(0) + 4 * i * VT_PAGE, VT_PAGE, VT_RW);
     want_lanes(t->mm);
+}
+
+/* And they are open, and used. */
+static void setup_open(struct vt *t)
+{
+    setup_leaves(t);
     for (unsigned round = 0; round < 2; round++)
         for (unsigned i = 1; i + 1 < 3 * NR_BASE; i++)
             assert_ret(vt_mprotect(t, REGION(0) + 4 * i * VT_PAGE, VT_PAGE, round == 0 ? VT_R : VT_RW), 0);
@@ -395,10 +401,7 @@ static void run_sides(struct vt *t, vmk_addr first, vmk_addr second)
 
 static void setup_sides(struct vt *t)
 {
-    vt_setup(t);
-    for (unsigned i = 0; i < 3 * NR_BASE; i++)
-        vt_anon(t, REGION(0) + 4 * i * VT_PAGE, VT_PAGE, VT_RW);
-    want_lanes(t->mm);
+    setup_leaves(t);
     vt_anon(t, REGION(0) + 4 * 3 * NR_BASE * VT_PAGE, VT_PAGE, VT_RW);
     assert_true(vmki_lanes_are_open(t->mm));
 }
