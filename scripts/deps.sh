@@ -61,6 +61,9 @@ case $goal in
 test | coverage | mutate) need_module cmocka libcmocka-dev ;;
 esac
 case $goal in
+test | mutate) need_command valgrind valgrind ;;
+esac
+case $goal in
 test | amalgamation)
     need_command gcc gcc
     need_command clang clang
@@ -72,7 +75,6 @@ test)
     need_command git git
     need_command clang-format clang-format
     need_command clang-tidy clang-tidy
-    need_command valgrind valgrind
     if [ "$(uname -m)" != aarch64 ]; then
         need_command aarch64-linux-gnu-gcc gcc-aarch64-linux-gnu
         need_file libc6-dev-arm64-cross /usr/aarch64-linux-gnu/include/stdio.h

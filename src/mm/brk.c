@@ -68,7 +68,7 @@ static int brk_check_growth(struct vmk_mm *mm, vmk_addr start, vmk_addr end, vmk
 {
     uint64_t len = end - start;
 
-    if (len > mm->task_size_max || start > mm->task_size_max - len)
+    if (!vmki_range_fits(mm, start, len))
         return -VMK_ENOMEM;
     if (!vmki_lock_allowed(mm, mm->def_flags, len))
         return -VMK_EAGAIN;

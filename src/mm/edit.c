@@ -282,8 +282,6 @@ int vmki_edit_unmap(struct vmk_mm *mm, vmk_addr start, vmk_addr end, struct vmki
     int error;
 
     vmki_edit_clear(edit);
-    edit->from = start;
-    edit->until = start;
     if (vmki_reserved_touches(mm, start, end))
         return -VMK_EEXIST;
     if (!overlap_ends(mm, start, end, &first, &last))

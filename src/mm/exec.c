@@ -23,7 +23,7 @@ static int exec_check_segment(const struct vmki_plan *plan, size_t i)
     const struct vmk_vma *next;
 
     if (segment->len == 0 || !vmki_page_aligned(mm, segment->address | segment->len | segment->offset) ||
-        segment->address > mm->task_size_max || segment->len > mm->task_size_max - segment->address)
+        !vmki_range_fits(mm, segment->address, segment->len))
         return -VMK_ERR_MISUSE;
     next = vmki_find_next(mm, segment->address);
     return next != NULL && next->start < segment->address + segment->len ? -VMK_ERR_MISUSE : 0;

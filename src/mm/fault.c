@@ -76,11 +76,11 @@ static void fault_pending(struct vmk_vma *vma, struct vmk_fault *fault, unsigned
         fault->outcome = VMK_FAULT_RETRY;
 }
 
-/* What a hook's error means. False: the fault has ended. */
-static bool fault_hook_went_well(struct vmk_fault *fault, unsigned fault_case, int error)
+/* What a hook's error means: the fault ends with it. */
+static void fault_hook_said(struct vmk_fault *fault, unsigned fault_case, int error)
 {
     if (error == 0)
-        return true;
+        return;
     if (error == -VMK_ENOMEM || error == -VMK_ERR_HOST_NOMEM)
         fault_end(fault, VMK_FAULT_CASE_7, VMK_FAULT_NO_MEMORY);
     else if (error == -VMK_EAGAIN)
@@ -91,7 +91,6 @@ static bool fault_hook_went_well(struct vmk_fault *fault, unsigned fault_case, i
         fault_signal(fault, fault_case, VMK_SIGSEGV, VMK_SEGV_ACCERR);
     else
         fault_signal(fault, fault_case, VMK_SIGBUS, VMK_BUS_ADRERR);
-    return false;
 }
 
 /* ---- Cases 2: what the area does not allow ---- */
@@ -222,15 +221,14 @@ static void fault_object(struct vmk_vma *vma, struct vmk_fault *fault)
     }
     fault_end(fault, fault_case, VMK_FAULT_MINOR);
     if (ops != NULL && ops->fault != NULL) {
-        if (!fault_hook_went_well(fault, fault_case, ops->fault(vma, fault)))
-            return;
+        fault_hook_said(fault, fault_case, ops->fault(vma, fault));
     } else if (fault_case == VMK_FAULT_CASE_3F && !vmki_vma_is_special(vma)) {
         fault_signal(fault, fault_case, VMK_SIGBUS, VMK_BUS_ADRERR); /* a driver that supplies no pages */
         return;
     }
     if (shared && fault_is_write(fault) && ops != NULL && ops->page_mkwrite != NULL &&
         fault->outcome <= VMK_FAULT_MAJOR)
-        fault_hook_went_well(fault, VMK_FAULT_CASE_4C, ops->page_mkwrite(vma, fault));
+        fault_hook_said(fault, VMK_FAULT_CASE_4C, ops->page_mkwrite(vma, fault));
 }
 
 /* ---- Cases 4 and 5: present ---- */
@@ -249,7 +247,7 @@ static void fault_present(struct vmk_vma *vma, struct vmk_fault *fault)
             fault->fault_case = VMK_FAULT_CASE_4B;
     } else if (ops != NULL && ops->page_mkwrite != NULL) {
         fault->fault_case = VMK_FAULT_CASE_4C;
-        fault_hook_went_well(fault, VMK_FAULT_CASE_4C, ops->page_mkwrite(vma, fault));
+        fault_hook_said(fault, VMK_FAULT_CASE_4C, ops->page_mkwrite(vma, fault));
     }
 }
 

@@ -629,7 +629,6 @@ static void fork_place_commit(struct fork_place *place)
     struct vmki_tree_entry entry;
 
     vmki_tree_release_spare(&mm->tree, 0);
-    vmki_tree_release_spare(&place->tree, 0);
     old = mm->tree;
     vmki_finger_forget(mm);
     vmki_store_release(&mm->tree.root, place->tree.root);

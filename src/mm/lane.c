@@ -453,7 +453,7 @@ void vmki_lanes_consider(struct vmk_mm *mm)
         divide_part(mm);
         return;
     }
-    if (mm->nr_waits + 1 <= VMKI_LANES_AFTER || vmki_tree_nr_parts(&mm->tree) < 2)
+    if (mm->nr_waits < VMKI_LANES_AFTER || vmki_tree_nr_parts(&mm->tree) < 2)
         return;
     if (mm->lanes == NULL) {
         struct vmki_lanes *lanes = lanes_new(mm);
@@ -556,7 +556,7 @@ static void copy_modes(struct vmk_mm *lane, const struct vmk_mm *mm)
 
 static int64_t room_of(uint64_t limit, uint64_t now, unsigned nr_lanes)
 {
-    return limit <= now ? 0 : (int64_t)(vmki_min(limit - now, (uint64_t)INT64_MAX) / (nr_lanes + 1));
+    return (int64_t)(vmki_min(limit - vmki_min(limit, now), (uint64_t)INT64_MAX) / (nr_lanes + 1));
 }
 
 static uint64_t pages_of_limit(const struct vmk_mm *mm, uint64_t bytes)

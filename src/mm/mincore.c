@@ -11,7 +11,7 @@ static int mincore_start(struct vmki_plan *plan)
 
     if (!vmki_page_aligned(mm, start))
         return -VMK_EINVAL;
-    if (request->len > mm->task_size_max || start > mm->task_size_max - request->len)
+    if (!vmki_range_fits(mm, start, request->len))
         return -VMK_ENOMEM;
     end = start + vmki_page_align(mm, request->len);
     while (mapped < end) {

@@ -215,6 +215,12 @@ static inline uint64_t vmki_page_align(const struct vmk_mm *mm, uint64_t value)
     return (value + mm->page_size - 1) & ~(mm->page_size - 1);
 }
 
+/* Does the range end at or below the end of all addresses? */
+static inline bool vmki_range_fits(const struct vmk_mm *mm, vmk_addr start, uint64_t len)
+{
+    return len <= mm->task_size_max && start <= mm->task_size_max - len;
+}
+
 static inline bool vmki_capable(const struct vmk_mm *mm, uint32_t capability)
 {
     return (mm->capabilities & capability) != 0;

@@ -104,7 +104,7 @@ static int reserve_huge_pages(struct vmki_plan *plan, struct vmki_mmap_state *st
         return 0;
     }
     overlap = (plan->request.mmap.flags & VMK_MAP_FIXED) != 0 ? pooled_in(mm, plan->start, plan->end) : 0;
-    *pooled = pages > overlap ? pages - overlap : 0;
+    *pooled = pages - vmki_min(pages, overlap);
     if (!vmki_pool_charge(mm, object->huge_shift, *pooled))
         return -VMK_ENOMEM;
     state->flags |= VMKI_VM_POOLED;

@@ -522,7 +522,7 @@ static enum vmki_step mremap_tail(struct vmki_plan *plan)
         return mremap_move(plan);
     if (vmki_find(plan->mm, plan->cursor) == NULL) /* an old length that wraps let the destination be the source */
         return mremap_end(plan, -VMK_EFAULT, 0);
-    if (tail > mm->task_size_max || old_len - new_len > mm->task_size_max - tail)
+    if (!vmki_range_fits(mm, tail, old_len - new_len))
         return mremap_end(plan, -VMK_EINVAL, 0);
     prepared = vmki_plan_unmap(plan, tail, tail + (old_len - new_len));
     if (prepared < 0)
@@ -597,7 +597,7 @@ static enum vmki_step mremap_shrink(struct vmki_plan *plan)
     uint64_t len = request->old_len - request->new_len;
     int prepared = -VMK_EINVAL;
 
-    if (tail <= mm->task_size_max && len <= mm->task_size_max - tail)
+    if (vmki_range_fits(mm, tail, len))
         prepared = vmki_plan_unmap(plan, tail, tail + len);
     if (prepared <= 0)
         return mremap_end(plan, prepared, request->old_address);

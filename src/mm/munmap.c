@@ -10,8 +10,7 @@ static int munmap_start(struct vmki_plan *plan)
     struct vmk_mm *mm = plan->mm;
     uint64_t len = vmki_page_align(mm, request->len);
 
-    if (!vmki_page_aligned(mm, request->address) || request->address > mm->task_size_max ||
-        request->len > mm->task_size_max - request->address || len == 0)
+    if (!vmki_page_aligned(mm, request->address) || !vmki_range_fits(mm, request->address, request->len) || len == 0)
         return -VMK_EINVAL;
     plan->start = request->address;
     plan->cursor = plan->start;

@@ -62,7 +62,7 @@ vmk_addr vmki_vma_start_gap(const struct vmk_mm *mm, vmk_addr start, vmk_vm_flag
         gap = mm->page_size;
     if (VMKI_BROKEN(place_guard))
         gap = 0;
-    return start > gap ? start - gap : 0;
+    return start - vmki_min(start, gap);
 }
 
 /* ---- The two searches ---- */

@@ -99,7 +99,7 @@ static inline bool find_place(struct vmk_mm *mm, const struct vmk_mmap_request *
     if ((request->flags & VMK_MAP_FIXED) == 0)
         return vmki_place(mm, &place, at) == 0;
     *at = request->address;
-    return len <= mm->task_size_max && *at <= mm->task_size_max - len && *at >= mm->min_addr;
+    return vmki_range_fits(mm, *at, len) && *at >= mm->min_addr;
 }
 
 /* Nothing overlaps the range above the finger, or touches it. */

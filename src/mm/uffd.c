@@ -60,7 +60,7 @@ static int uffd_range(struct vmki_plan *plan, const struct vmk_uffd_request *req
     struct vmk_mm *mm = plan->mm;
 
     if (!vmki_page_aligned(mm, request->address) || !vmki_page_aligned(mm, request->len) || request->len == 0 ||
-        request->address >= mm->task_size_max || request->len > mm->task_size_max - request->address)
+        !vmki_range_fits(mm, request->address, request->len))
         return -VMK_EINVAL;
     plan->start = request->address;
     plan->cursor = request->address;

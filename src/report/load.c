@@ -270,7 +270,7 @@ static int load_internal_file(struct loader *l, const struct load_file *from, co
         return -VMK_ENOMEM;
     }
     object->commit_pages = from->pages;
-    if (from->huge != 0 && !load_take_huge_pages(l->system, from->huge)) {
+    if (!load_take_huge_pages(l->system, from->huge)) {
         vmk_file_put(*file);
         return -VMK_ENOMEM;
     }
@@ -684,7 +684,7 @@ static int load_mm_end(struct loader *l, struct vmk_mm **mm)
     return 0;
 }
 
-/* Gives back what was read of the address space in hand. */
+/* The end, with an address space in hand: gives back what was read of it. */
 static void load_give_up(struct loader *l)
 {
     if (l->mm == NULL)
@@ -697,10 +697,8 @@ static void load_give_up(struct loader *l)
         vmki_pool_uncharge(l->mm, vmki_pooled_pages(vma->flags, vmki_vma_nr_pages(vma)));
         vmki_mm_return_vma(l->mm, vma);
     }
-    l->first = NULL;
     vmki_mm_unlock(l->mm);
     vmk_mm_put(l->mm);
-    l->mm = NULL;
 }
 
 /* ---- The text ---- */

@@ -287,7 +287,7 @@ static bool is_one_of(const struct vmk_mm *mm, struct vmk_mm *const *mms, size_t
 /* Each once, and all of one system. */
 static bool can_lock_all(struct vmk_mm *const *mms, size_t nr)
 {
-    for (size_t i = 0; i < nr; i++)
+    for (size_t i = 1; i < nr; i++)
         if (mms[i]->system != mms[0]->system || is_one_of(mms[i], mms, i))
             return false;
     return true;

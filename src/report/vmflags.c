@@ -7,6 +7,8 @@
  */
 #include "vmakit/report.h"
 
+#include "base/base.h"
+
 struct flag_name {
     vmk_vm_flags flag;
     char name[3];
@@ -41,11 +43,11 @@ size_t vmk_vmflags_text(const struct vmk_settings *settings, vmk_vm_flags flags,
             continue;
         const char text[3] = {flag->name[0], flag->name[1], ' '};
         for (size_t j = 0; j < sizeof(text); j++, len++)
-            if (len + 1 < size)
+            if (len < size)
                 buffer[len] = text[j];
     }
     if (size != 0)
-        buffer[len < size ? len : size - 1] = '\0';
+        buffer[vmki_min(len, size - 1)] = '\0';
     return len;
 }
 

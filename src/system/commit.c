@@ -17,7 +17,7 @@ uint64_t vmk_system_commit_limit(const struct vmk_system *system)
     uint64_t limit = kbytes >> kb_shift;
 
     if (kbytes == 0)
-        limit = (ram > huge ? ram - huge : 0) * vmki_sysctl(&sysctl->overcommit_ratio) / 100;
+        limit = (ram - vmki_min(ram, huge)) * vmki_sysctl(&sysctl->overcommit_ratio) / 100;
     return limit + vmki_sysctl(&sysctl->total_swap_pages);
 }
 

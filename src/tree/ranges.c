@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree/ranges.h"
 
+#include "base/base.h"
+
 void vmki_ranges_add(struct vmki_tree *tree, vmk_addr start, vmk_addr end, void *item)
 {
     struct vmki_cursor cursor;
@@ -9,10 +11,10 @@ void vmki_ranges_add(struct vmki_tree *tree, vmk_addr start, vmk_addr end, void 
 
     /* One byte further out on both sides: ranges that only touch are taken in too. */
     vmki_cursor_seek(&cursor, tree, start == 0 ? 0 : start - 1);
-    if (vmki_cursor_entry(&cursor, &entry) && entry.start < start)
-        whole.start = entry.start;
-    if (vmki_tree_prev(tree, end + 1, &entry) && entry.end > end)
-        whole.end = entry.end;
+    if (vmki_cursor_entry(&cursor, &entry))
+        whole.start = vmki_min(start, entry.start);
+    if (vmki_tree_prev(tree, end + 1, &entry))
+        whole.end = vmki_max(end, entry.end);
     vmki_cursor_splice(&cursor, end + 1, &whole, 1);
 }
 

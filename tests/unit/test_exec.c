@@ -109,6 +109,22 @@ static void test_program(void **state)
     assert_int_equal(vmk_system_committed(t.system), 2 + 2 + 4 + 33);
 }
 
+/* Where a kernel marks what is new as written, the stack is new too. */
+static void test_soft_dirty_stack(void **state)
+{
+    struct vmk_exec_request request = program(&t);
+
+    (void)state;
+    vt_teardown(&t);
+    vt_init(&t);
+    t.system_options.settings.soft_dirty = 1;
+    vt_open(&t);
+    request = program(&t);
+    assert_true(exec(&t, &request) > 0);
+    for (struct vmk_vma *vma = vmki_find_next(t.mm, 0); vma != NULL; vma = vmki_find_next(t.mm, vma->end))
+        assert_true((vma->flags & VMK_VM_SOFTDIRTY) != 0);
+}
+
 /* Without a break: after the program's own segments; the loader's are another file's. */
 static void test_break(void **state)
 {
@@ -379,6 +395,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_program, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_soft_dirty_stack, setup, teardown),
         cmocka_unit_test_setup_teardown(test_break, setup, teardown),
         cmocka_unit_test_setup_teardown(test_stack_size, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lowered_stack, setup, teardown),

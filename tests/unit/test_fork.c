@@ -553,6 +553,14 @@ static void many_areas_at_once(void **state)
     vmk_mm_exit(child);
     assert_map_of(child, "");
     vmk_mm_put(child);
+    /* Areas with a file go another way. */
+    for (unsigned i = 0; i < 3000; i++)
+        assert_ret(vt_mmap_file(&t, BASE + P(2 * i), P(1), VT_R, VMK_MAP_PRIVATE | VMK_MAP_FIXED, vt_file(&t, 1), 0),
+                   BASE + P(2 * i));
+    nr_relaxed = 0;
+    child = fork_of(&t);
+    assert_true(nr_relaxed > 0);
+    vmk_mm_put(child);
     vt_teardown(&t);
 }
 

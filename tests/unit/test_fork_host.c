@@ -38,6 +38,7 @@ static void *mapper(void *context)
 static int child_is_well(struct vmk_mm *mm)
 {
     struct vmk_vma_info info = {.size = sizeof(info)};
+    struct vmk_mm_stats stats = {.size = sizeof(stats)};
     const struct vmk_mmap_request map = {.address = BASE + P(1), .len = P(1), .prot = VT_RW, .flags = VT_FIXED};
 
     if (vmk_mm_become_child(mm) != 0 || vmk_mm_validate(mm, NULL, NULL) != 0)
@@ -51,6 +52,9 @@ static int child_is_well(struct vmk_mm *mm)
             return 4;
     if (vmk_mm_lookup(mm, BASE + P(1), &info) != 0 || info.start != BASE + P(1)) /* does not merge with the inherited */
         return 5;
+    vmk_mm_get_stats(mm, &stats);
+    if (stats.pinned_vm != 0) /* pages that a device works on are the parent's */
+        return 7;
     vmk_system_quiesce(vmk_mm_system(mm));
     return vmk_mm_validate(mm, NULL, NULL) != 0 ? 6 : 0;
 }
@@ -88,6 +92,7 @@ static void host_forks(void **state)
     vt_touch(&t, BASE);
     vt_anon(&t, BASE + P(8), P(1), VT_RW);
     assert_int_equal(vmk_madvise(t.mm, &dontfork, NULL), 0);
+    assert_int_equal(vmk_mm_pin(t.mm, 1), 0);
     fork_once(&t);
     atomic_store(&stop, false);
     for (uintptr_t i = 0; i < 2; i++)

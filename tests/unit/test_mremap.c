@@ -1046,6 +1046,48 @@ static void test_several_huge(void **state)
     vt_teardown(&own);
 }
 
+/* Each a file of its own, and only the first at a multiple of twice the huge size. */
+static void test_several_huge_together(void **state)
+{
+    const uint32_t flags = VT_FIXED | VMK_MAP_HUGETLB | VMK_MAP_NORESERVE;
+    const uint64_t huge = UINT64_C(2) << 20, base = UINT64_C(0x40000000), to = UINT64_C(0x50000000);
+    struct vt own;
+
+    (void)state;
+    vt_setup(&own);
+    for (unsigned i = 0; i < 2; i++)
+        assert_ret(vt_mmap_file(&own, base + i * huge, huge, VT_R, flags, NULL, 0), base + i * huge);
+    assert_ret(vt_mremap(&own, base, 2 * huge, 2 * huge, VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED, to), to);
+    assert_int_equal(own.mm->tree.nr_entries, 2);
+    assert_non_null(vmki_find(own.mm, to + huge));
+    assert_null(vmki_find(own.mm, base + huge));
+    vt_teardown(&own);
+}
+
+/* What grows asks for what is new, where the area counts at all. */
+static void test_commit_limit(void **state)
+{
+    struct vmk_sysctl sysctl;
+
+    (void)state;
+    vmk_system_sysctl(t.system, &sysctl);
+    sysctl.overcommit_memory = VMK_OVERCOMMIT_NEVER;
+    sysctl.overcommit_kbytes = 4 * 12;
+    sysctl.admin_reserve_kbytes = sysctl.user_reserve_kbytes = 0;
+    map(0x10, 4, VT_RW);
+    map(0x30, 4, VT_R);
+    assert_int_equal(vmk_system_set_sysctl(t.system, &sysctl), 0);
+    assert_ret(remap(0x10, 4, 13, 0, 0), -VMK_ENOMEM);
+    assert_ret(remap(0x10, 4, 13, FIXED, 0x60), -VMK_ENOMEM);
+    assert_ret(remap(0x30, 4, 40, 0, 0), A(0x30));
+    assert_ret(remap(0x30, 40, 50, FIXED, 0x90), A(0x90));
+    assert_ret(remap(0x10, 4, 10, 0, 0), A(0x10));
+    assert_int_equal(vmk_system_committed(t.system), 10);
+    assert_ret(remap(0x10, 10, 12, 0, 0), -VMK_ENOMEM); /* a limit of 12 pages leaves 11 */
+    assert_ret(remap(0x10, 10, 11, FIXED, 0x60), A(0x60));
+    assert_int_equal(vmk_system_committed(t.system), 11);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1087,6 +1129,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reserved_range, setup, teardown),
         cmocka_unit_test_setup_teardown(test_in_child, setup, teardown),
         cmocka_unit_test(test_several_huge),
+        cmocka_unit_test(test_several_huge_together),
+        cmocka_unit_test_setup_teardown(test_commit_limit, setup, teardown),
         cmocka_unit_test(test_failing_allocations),
     };
 

@@ -451,6 +451,8 @@ static void test_commit_callbacks(void **state)
 struct events {
     uint64_t nr[VMK_EVENT_COUNT];
     vmk_addr start, end; /* of the last mmap */
+    vmk_addr fork_start, fork_end;
+    bool forked;
     struct vmk_mm *mm;
 };
 
@@ -463,6 +465,11 @@ static void trace(void *context, enum vmk_event event, struct vmk_mm *mm, vmk_ad
     if (event == VMK_EVENT_mmap) {
         events->start = start;
         events->end = end;
+    }
+    if (event == VMK_EVENT_fork) {
+        events->forked = true;
+        events->fork_start = start;
+        events->fork_end = end;
     }
 }
 
@@ -510,6 +517,10 @@ static void test_events(void **state)
     assert_ret(vmk_munmap(other, &request, NULL), 0);
     vmk_system_counters(t.system, &sum);
     assert_int_equal(sum.munmap, 2);
+    vmk_mm_put(other);
+    /* A fork is of the whole space. */
+    assert_ret(vmk_mm_fork(t.mm, &other), 0);
+    assert_true(events.forked && events.fork_start == 0 && events.fork_end == t.mm->task_size_max);
     vmk_mm_put(other);
     vmk_system_counters(t.system, &sum);
     assert_int_equal(sum.munmap, 2);

@@ -450,6 +450,7 @@ static void test_splice_everywhere(void **state)
                     world_init(&world);
                     world.memory.nr_allocs = 0;
                     assert_true(vmki_tree_build(&world.tree, n, build_next, &world));
+                    assert_int_equal(world.tree.nr_spare, 0);
                     for (i = 0; i < nr; i++)
                         entries[i] = entry_of(from * 20 + i, from * 20 + i + 1);
                     splice(&world, from * 20, to > from ? to * 20 : 0, entries, nr);
@@ -556,6 +557,7 @@ static void test_reserve_fails(void **state)
 
             world_init(&world);
             assert_true(vmki_tree_build(&world.tree, sizes[s], build_next, &world));
+            assert_int_equal(world.tree.nr_spare, 0);
             for (fail = 0;; fail++) {
                 vmki_tree_release_spare(&world.tree, 0);
                 world.memory.fail_after = fail;

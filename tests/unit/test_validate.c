@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The validator finds each rule that is broken on purpose; equal states give equal dumps. */
 #include "support.h"
+#include "tree/node.h"
 
 #include "mm/validate.h"
 
@@ -94,6 +95,26 @@ static void areas(void **state)
     broken(&t, file->file->object->links, NULL, "missing in its object's reverse map");
     broken(&t, last->flags, last->flags | VMKI_VM_FORKED, "FORKED without an anon_vma");
     broken(&t, last->bias, 1, "something hangs of an area that is bare at 10010000");
+    vt_teardown(&t);
+}
+
+/* Of a leaf's order: each slot once. */
+static void order_of_a_leaf(void **state)
+{
+    struct vt t;
+    struct vmki_tree_leaf *leaf;
+
+    (void)state;
+    some_space(&t);
+    leaf = vmki_leaf(t.mm->tree.root);
+    assert_int_equal(leaf->head.level, 0);
+    for (unsigned rank = 0; rank < 3; rank++) {
+        unsigned shift = 4 * rank + 4;
+        uint64_t next = (leaf->order >> (shift + 4) & 15) << shift;
+
+        broken(&t, leaf->order, (leaf->order & ~(UINT64_C(15) << shift)) | next,
+               "tree: a leaf's order is no permutation");
+    }
     vt_teardown(&t);
 }
 
@@ -211,13 +232,10 @@ static void dump_names_everything(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(counters),
-        cmocka_unit_test(areas),
-        cmocka_unit_test(references_of_an_ext),
-        cmocka_unit_test(ranges),
-        cmocka_unit_test(rules_of_flags),
-        cmocka_unit_test(dumps_are_equal),
-        cmocka_unit_test(dump_names_everything),
+        cmocka_unit_test(counters),        cmocka_unit_test(areas),
+        cmocka_unit_test(order_of_a_leaf), cmocka_unit_test(references_of_an_ext),
+        cmocka_unit_test(ranges),          cmocka_unit_test(rules_of_flags),
+        cmocka_unit_test(dumps_are_equal), cmocka_unit_test(dump_names_everything),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
