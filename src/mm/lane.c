@@ -453,7 +453,7 @@ void vmki_lanes_consider(struct vmk_mm *mm)
         divide_part(mm);
         return;
     }
-    if (mm->nr_waits < VMKI_LANES_AFTER || vmki_tree_nr_parts(&mm->tree) < 2)
+    if (mm->nr_waits + 1 <= VMKI_LANES_AFTER || vmki_tree_nr_parts(&mm->tree) < 2)
         return;
     if (mm->lanes == NULL) {
         struct vmki_lanes *lanes = lanes_new(mm);
