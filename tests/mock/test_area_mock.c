@@ -10,13 +10,16 @@
 #include <cmocka.h>
 
 #include "calls.h"
+#include "mm/mm.h"
 #include "ports/mock/mock.h"
+#include "tree/node.h"
 #include "vmakit/vmakit.h"
 
 /* Three pages that were written to, and moved; one that was neither; areas below, so that none is the first of its leaf. */
 #define BEFORE    UINT64_C(0x40030000)
 #define WRITTEN   UINT64_C(0x40010000)
 #define UNTOUCHED UINT64_C(0x40020000)
+#define FURTHER   UINT64_C(0x40040000)
 
 static struct {
     struct vmk_system *system;
@@ -64,6 +67,16 @@ static void begin(void *context)
     world.anon_vma = info.anon_vma;
 }
 
+/* The same with a leaf that is full. */
+static void begin_full(void *context)
+{
+    begin(context);
+    for (unsigned i = (unsigned)world.mm->tree.nr_entries; i < VMKI_LEAF_MAX; i++)
+        map_pages(world.mm, FURTHER + 2 * i * PAGE, 1);
+    if (world.mm->tree.height != 1)
+        mock_violation("more than a leaf");
+}
+
 /* What a lookup says of an area that may go meanwhile. */
 static void look(vmk_addr address, uint64_t anon_vma, uint64_t pgoff)
 {
@@ -109,9 +122,21 @@ static void run_becomes_later(void *context, unsigned number)
     protect(WRITTEN + PAGE);
 }
 
-static bool explore(void (*thread)(void *context, unsigned number), unsigned weaknesses, struct mock_report *report)
+/* The same, once its leaf has made way for two others: who stands in the old one finds nothing there any more. */
+static void run_becomes_in_another_leaf(void *context, unsigned number)
 {
-    const struct mock_scenario scenario = {.nr_threads = 2, .begin = begin, .thread = thread};
+    if (number == 0) {
+        map_pages(world.mm, FURTHER, 1);
+        if (world.mm->tree.height != 2)
+            mock_violation("no other leaf");
+    }
+    run_becomes(context, number);
+}
+
+static bool explore(void (*begin_with)(void *context), void (*thread)(void *context, unsigned number),
+                    unsigned weaknesses, struct mock_report *report)
+{
+    const struct mock_scenario scenario = {.nr_threads = 2, .begin = begin_with, .thread = thread};
     const struct mock_options options = {
         .preemptions = 2, .old_values = 2, .max_runs = 30000, .weaknesses = weaknesses};
 
@@ -122,10 +147,10 @@ static void test_area(void (*thread)(void *context, unsigned number))
 {
     struct mock_report report;
 
-    if (!explore(thread, MOCK_WEAK_NOTHING, &report))
+    if (!explore(begin, thread, MOCK_WEAK_NOTHING, &report))
         fail_msg("%s (run %lu)", report.violation, report.nr_runs);
     print_message("%7lu runs%s\n", report.nr_runs, report.is_complete ? "" : " (not all)");
-    assert_false(explore(thread, MOCK_WEAK_FENCE_RELEASE, &report));
+    assert_false(explore(begin, thread, MOCK_WEAK_FENCE_RELEASE, &report));
 }
 
 static void test_area_loses_what_hangs_of_it(void **state)
@@ -146,12 +171,23 @@ static void test_area_becomes_another_later(void **state)
     test_area(run_becomes_later);
 }
 
+static void test_area_of_a_leaf_that_went(void **state)
+{
+    struct mock_report report;
+
+    (void)state;
+    if (!explore(begin_full, run_becomes_in_another_leaf, MOCK_WEAK_NOTHING, &report))
+        fail_msg("%s (run %lu)", report.violation, report.nr_runs);
+    print_message("%7lu runs%s\n", report.nr_runs, report.is_complete ? "" : " (not all)");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_area_loses_what_hangs_of_it),
         cmocka_unit_test(test_area_becomes_another),
         cmocka_unit_test(test_area_becomes_another_later),
+        cmocka_unit_test(test_area_of_a_leaf_that_went),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
