@@ -522,25 +522,22 @@ void vmki_lanes_free(struct vmk_mm *mm)
 
 /* ---- Laying out a lane ---- */
 
-/* The space's settings and modes as they are: they do not change while a lane's lock is held. */
+/*
+ * Of the space's settings and modes what calls at a fixed place ask for: they do not change while a lane's lock is held. Where
+ * the space would place something itself is not asked in a lane.
+ */
 static void copy_modes(struct vmk_mm *lane, const struct vmk_mm *mm)
 {
-    lane->shared_settings = mm->shared_settings;
     lane->settings = mm->settings;
     lane->page_shift = mm->page_shift;
     lane->page_size = mm->page_size;
-    lane->task_size = mm->task_size;
     lane->min_addr = mm->min_addr;
     lane->task_size_max = mm->task_size_max;
     lane->capabilities = mm->capabilities;
     lane->personality = mm->personality;
     lane->rlimits = mm->rlimits;
-    lane->layout = mm->layout;
-    lane->window_low = mm->window_low;
-    lane->window_high = mm->window_high;
     lane->def_flags = mm->def_flags;
     lane->mdwe = mm->mdwe;
-    lane->thp_disable = mm->thp_disable;
     lane->pkeys_allocated = mm->pkeys_allocated;
     lane->pkey_exec_only = mm->pkey_exec_only;
     lane->overlay = mm->overlay;

@@ -128,17 +128,21 @@ static void open_compared(struct vt *t, const struct mode *mode)
     vt_open(t);
 }
 
+static struct vt one, two;
+static uint64_t nr_told[2];
+
 static void run_compared(uint64_t seed, unsigned nr_calls, unsigned compare_every, const struct mode *mode)
 {
-    static struct vt one, two;
     uint64_t random = seed, nr_in_lanes = 0;
 
+    memset(nr_told, 0, sizeof(nr_told));
     open_compared(&one, mode);
     open_compared(&two, mode);
     for (unsigned i = 0; i < nr_calls; i++) {
         if (i == nr_calls / 2 && mode->set != NULL) {
             mode->set(&one);
             mode->set(&two);
+            want_lanes(two.mm);
         }
         struct one_call call = random_call(&random, (unsigned)(next_random(&random) % NR_THREADS));
         struct vmk_result results[2] = {{0}};
@@ -159,6 +163,7 @@ static void run_compared(uint64_t seed, unsigned nr_calls, unsigned compare_ever
         if (lane != NULL)
             nr_in_lanes += lane->counters.mmap + lane->counters.munmap + lane->counters.mprotect;
     }
+    assert_int_equal(nr_told[0], nr_told[1]);
     assert_true(nr_lanes(two.mm) > 1);
     print_message("%llu of %u calls in lanes\n", (unsigned long long)nr_in_lanes, nr_calls);
     assert_true(mode->few_in_lanes || nr_in_lanes > nr_calls / 10);
@@ -179,6 +184,12 @@ static void open_high(struct vt *t)
 {
     t->system_options.settings.mmap_min_addr = REGION(1);
     t->mm_options.capabilities = 0;
+}
+
+static void open_high_privileged(struct vt *t)
+{
+    t->system_options.settings.mmap_min_addr = REGION(1);
+    t->mm_options.capabilities = VMK_CAP_SYS_RAWIO;
 }
 
 static void open_with_keys(struct vt *t)
@@ -251,6 +262,18 @@ static void set_exec_only(struct vt *t)
     assert_int_equal(vmk_mprotect(t->mm, &request, NULL), 0);
 }
 
+static void count_notice(void *context, struct vmk_mm *mm, const struct vmk_change *change)
+{
+    (void)mm;
+    (void)change;
+    ++*(uint64_t *)context;
+}
+
+static void set_notice(struct vt *t)
+{
+    vmk_mm_set_notice(t->mm, count_notice, &nr_told[t == &two]);
+}
+
 /* What a space is set to holds in its lanes too. */
 static void test_modes(void **state)
 {
@@ -259,7 +282,7 @@ static void test_modes(void **state)
         {.set = set_mdwe},        {.set = set_memory_merge},
         {.set = set_personality}, {.set = set_locked, .few_in_lanes = true},
         {.set = set_data_limit},  {.set = set_tracking, .few_in_lanes = true},
-        {.set = set_reserved},
+        {.set = set_reserved},    {.set = set_notice},
     };
 
     (void)state;

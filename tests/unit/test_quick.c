@@ -123,8 +123,8 @@ static int64_t call(struct vt *t, unsigned kind, vmk_addr start, uint64_t len, u
         return vt_munmap(t, start, len);
     case 7:
         return vt_madvise(t, start, len, VMK_MADV_POPULATE_WRITE);
-    case 8:
-        if (prot == VT_RX)
+    case 8: /* what was written to keeps the page offset of where it was */
+        if (prot == VT_RX || prot == VT_RW)
             return vt_mremap(t, start, len, len, VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED,
                              BASE + P(NR_PAGES) - (start - BASE));
         return vt_madvise(t, start, len, prot == VT_R ? VMK_MADV_DONTDUMP : VMK_MADV_DODUMP);

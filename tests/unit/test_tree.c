@@ -462,6 +462,32 @@ static void test_splice_everywhere(void **state)
     }
 }
 
+/* Above what any entry can have there is nothing, and the last entry below it. */
+static void test_above_all(void **state)
+{
+    static const uint64_t addresses[] = {VMKI_TREE_MAX_END, VMKI_TREE_MAX_END + 1, UINT64_MAX - 1, UINT64_MAX};
+    static const unsigned sizes[] = {1, 15, 16, 500, 6000};
+
+    (void)state;
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        struct vmki_tree_entry entry;
+        struct vmki_cursor cursor;
+        struct world world;
+
+        world_init(&world);
+        assert_true(vmki_tree_build(&world.tree, sizes[s], build_next, &world));
+        for (size_t i = 0; i < sizeof(addresses) / sizeof(addresses[0]); i++) {
+            assert_false(vmki_cursor_seek(&cursor, &world.tree, addresses[i]));
+            assert_false(vmki_tree_next(&world.tree, addresses[i], &entry));
+            assert_true(vmki_cursor_retreat(&cursor) && vmki_cursor_entry(&cursor, &entry));
+            check_entry(&entry, &world.model[world.nr - 1]);
+            assert_true(vmki_tree_prev(&world.tree, addresses[i], &entry));
+            check_entry(&entry, &world.model[world.nr - 1]);
+        }
+        world_destroy(&world);
+    }
+}
+
 /* Random inserts, then the same out in another order: every shape of merge. */
 static void test_fill_and_drain(void **state)
 {
@@ -1563,6 +1589,7 @@ int main(void)
         cmocka_unit_test(test_one_entry),
         cmocka_unit_test(test_one_word),
         cmocka_unit_test(test_splice_everywhere),
+        cmocka_unit_test(test_above_all),
         cmocka_unit_test(test_fill_and_drain),
         cmocka_unit_test(test_build),
         cmocka_unit_test(test_in_order),
