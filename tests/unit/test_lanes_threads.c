@@ -128,7 +128,7 @@ static void open_compared(struct vt *t, const struct mode *mode)
     vt_open(t);
 }
 
-static struct vt one, two;
+static struct vt without, with;
 static uint64_t nr_told[2];
 
 static void run_compared(uint64_t seed, unsigned nr_calls, unsigned compare_every, const struct mode *mode)
@@ -136,39 +136,39 @@ static void run_compared(uint64_t seed, unsigned nr_calls, unsigned compare_ever
     uint64_t random = seed, nr_in_lanes = 0;
 
     memset(nr_told, 0, sizeof(nr_told));
-    open_compared(&one, mode);
-    open_compared(&two, mode);
+    open_compared(&without, mode);
+    open_compared(&with, mode);
     for (unsigned i = 0; i < nr_calls; i++) {
         if (i == nr_calls / 2 && mode->set != NULL) {
-            mode->set(&one);
-            mode->set(&two);
-            want_lanes(two.mm);
+            mode->set(&without);
+            mode->set(&with);
+            want_lanes(with.mm);
         }
         struct one_call call = random_call(&random, (unsigned)(next_random(&random) % NR_THREADS));
         struct vmk_result results[2] = {{0}};
         int errors[2];
 
-        errors[0] = make_call(one.mm, &call, &results[0]);
-        errors[1] = make_call(two.mm, &call, &results[1]);
+        errors[0] = make_call(without.mm, &call, &results[0]);
+        errors[1] = make_call(with.mm, &call, &results[1]);
         assert_int_equal(errors[0], errors[1]);
         assert_memory_equal(&results[0], &results[1], sizeof(results[0]));
         if (i == NR_BASE)
-            want_lanes(two.mm);
+            want_lanes(with.mm);
         if (i % compare_every == 0)
-            compare(&one, &two, &call);
+            compare(&without, &with, &call);
     }
     for (unsigned i = 0; i < VMKI_MAX_LANES; i++) {
-        struct vmk_mm *lane = vmki_lane(two.mm, i);
+        struct vmk_mm *lane = vmki_lane(with.mm, i);
 
         if (lane != NULL)
             nr_in_lanes += lane->counters.mmap + lane->counters.munmap + lane->counters.mprotect;
     }
     assert_int_equal(nr_told[0], nr_told[1]);
-    assert_true(nr_lanes(two.mm) > 1);
+    assert_true(nr_lanes(with.mm) > 1);
     print_message("%llu of %u calls in lanes\n", (unsigned long long)nr_in_lanes, nr_calls);
     assert_true(mode->few_in_lanes || nr_in_lanes > nr_calls / 10);
-    vt_teardown(&one);
-    vt_teardown(&two);
+    vt_teardown(&without);
+    vt_teardown(&with);
 }
 
 /* Compared after every call, and seldom, so that much happens between two stops. */
@@ -271,18 +271,24 @@ static void count_notice(void *context, struct vmk_mm *mm, const struct vmk_chan
 
 static void set_notice(struct vt *t)
 {
-    vmk_mm_set_notice(t->mm, count_notice, &nr_told[t == &two]);
+    vmk_mm_set_notice(t->mm, count_notice, &nr_told[t == &with]);
 }
 
 /* What a space is set to holds in its lanes too. */
 static void test_modes(void **state)
 {
     static const struct mode modes[] = {
-        {.open = open_high},      {.open = open_with_keys, .set = set_exec_only},
-        {.set = set_mdwe},        {.set = set_memory_merge},
-        {.set = set_personality}, {.set = set_locked, .few_in_lanes = true},
-        {.set = set_data_limit},  {.set = set_tracking, .few_in_lanes = true},
-        {.set = set_reserved},    {.set = set_notice},
+        {.open = open_high},
+        {.open = open_high_privileged},
+        {.open = open_with_keys, .set = set_exec_only},
+        {.set = set_mdwe},
+        {.set = set_memory_merge},
+        {.set = set_personality},
+        {.set = set_locked, .few_in_lanes = true},
+        {.set = set_data_limit},
+        {.set = set_tracking, .few_in_lanes = true},
+        {.set = set_reserved},
+        {.set = set_notice},
     };
 
     (void)state;
