@@ -339,10 +339,10 @@ bool vmki_tree_prev(const struct vmki_tree *tree, vmk_addr address, struct vmki_
  * it goes on to another child with each step.
  */
 
-/* The way to a leaf, by level. */
+/* The nodes above a leaf, by level, and the child of each that comes next. */
 struct way {
     const struct vmki_tree_inner *above[VMKI_TREE_MAX_HEIGHT];
-    unsigned slot[VMKI_TREE_MAX_HEIGHT];
+    unsigned next[VMKI_TREE_MAX_HEIGHT];
     unsigned top; /* the root's level */
 };
 
@@ -353,19 +353,44 @@ struct run {
     size_t nr;
 };
 
+/* The leaves that come next, up to their parent's last; those before `far` are asked for one ahead. */
+struct leaves {
+    struct vmki_tree_node *const *next, *const *far, *const *end;
+};
+
+static VMKI_INLINE struct run whole_leaf(const struct vmki_tree_node *node)
+{
+    const struct vmki_tree_leaf *leaf = vmki_leaf_const(node);
+    uint64_t order = vmki_load_acquire(&leaf->order);
+
+    return (struct run){leaf, order >> 4, vmki_order_count(order)};
+}
+
+/* Down to the first leaf below a node of that level. */
+static VMKI_INLINE const struct vmki_tree_node *way_down(struct way *way, const struct vmki_tree_node *node,
+                                                         unsigned level)
+{
+    for (; level > 0; level--) {
+        way->above[level] = vmki_inner_const(node);
+        way->next[level] = 1;
+        node = vmki_load_acquire(&way->above[level]->child[0]);
+    }
+    return node;
+}
+
 /* From the first entry that ends above the address, or behind the last of the leaf before that one. */
 static struct run run_at(struct way *way, const struct vmki_tree_node *node, uint64_t address)
 {
     const struct vmki_tree_leaf *leaf;
-    unsigned level, rank;
+    unsigned level, slot, rank;
     uint64_t order;
 
-    way->top = node->level;
     for (level = way->top; level > 0; level--) {
         /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): written on the way down */
         way->above[level] = vmki_inner_const(node);
-        way->slot[level] = vmki_inner_slot(way->above[level], address);
-        node = vmki_load_acquire(&way->above[level]->child[way->slot[level]]);
+        slot = vmki_inner_slot(way->above[level], address);
+        way->next[level] = slot + 1;
+        node = vmki_load_acquire(&way->above[level]->child[slot]);
     }
     leaf = vmki_leaf_const(node);
     order = vmki_load_acquire(&leaf->order);
@@ -375,69 +400,131 @@ static struct run run_at(struct way *way, const struct vmki_tree_node *node, uin
     return (struct run){leaf, order >> 4 * rank >> 4, vmki_order_count(order) - rank};
 }
 
-/* All of the next leaf; false behind the last. */
-static bool next_run(struct way *way, struct run *run)
+/* The first leaf below the next node that has leaves; NULL behind the last. */
+static const struct vmki_tree_node *way_on(struct way *way)
 {
-    unsigned level = 1;
-    uint64_t order;
+    unsigned level = 2;
 
-    while (level <= way->top && way->slot[level] + 1 >= way->above[level]->head.count)
+    while (level <= way->top && way->next[level] >= way->above[level]->head.count)
         level++;
     if (level > way->top)
-        return false;
-    way->slot[level]++;
-    for (; level > 1; level--) {
-        way->above[level - 1] = vmki_inner_const(vmki_load_acquire(&way->above[level]->child[way->slot[level]]));
-        way->slot[level - 1] = 0;
-    }
-    run->leaf = vmki_leaf_const(vmki_load_acquire(&way->above[1]->child[way->slot[1]]));
-    if (way->top > 1 && way->slot[1] + 1 < way->above[1]->head.count)
-        vmki_fetch_node(vmki_load_acquire(&way->above[1]->child[way->slot[1] + 1]));
-    order = vmki_load_acquire(&run->leaf->order);
-    run->slots = order >> 4;
-    run->nr = vmki_order_count(order);
-    return true;
+        return NULL;
+    return way_down(way, vmki_load_acquire(&way->above[level]->child[way->next[level]++]), level - 1);
+}
+
+static VMKI_INLINE struct leaves leaves_of(const struct way *way)
+{
+    struct vmki_tree_node *const *next, *const *end;
+
+    if (way->top == 0)
+        return (struct leaves){NULL, NULL, NULL};
+    next = way->above[1]->child + way->next[1];
+    end = way->above[1]->child + way->above[1]->head.count;
+    return (struct leaves){next, way->top > 1 ? end : next, end};
 }
 
 #if defined(VMKI_SEARCH_BY_HAND) && defined(__SSE2__) && !defined(VMK_ATOMIC_HEADER)
-/* End and flags together: stores are what a walk waits for. */
+/* End and flags are one. By hand: the load that a compiler makes of a word that may change takes no index. */
 typedef uint64_t both __attribute__((vector_size(16), aligned(8), may_alias));
 
-static VMKI_INLINE void copy_area(struct vmk_area *area, const struct vmki_tree_leaf *leaf, uint64_t slot,
+static VMKI_INLINE void copy_area(struct vmk_area *area, const uint64_t *start, const struct vmki_tree_slot *slot,
                                   uint64_t mask)
 {
     const both masks = {~UINT64_C(0), mask};
+    both end_flags;
 
-    area->start = vmki_load_relaxed(&leaf->start[slot]);
-    *(both *)(void *)&area->end = *(const volatile both *)(const void *)&leaf->slot[slot].end & masks;
+    __asm__ volatile("movdqu %1, %0" : "=x"(end_flags) : "m"(*(const both *)(const void *)&slot->end));
+    area->start = vmki_load_relaxed(start);
+    *(both *)(void *)&area->end = end_flags & masks;
 }
 #else
-static VMKI_INLINE void copy_area(struct vmk_area *area, const struct vmki_tree_leaf *leaf, uint64_t slot,
+static VMKI_INLINE void copy_area(struct vmk_area *area, const uint64_t *start, const struct vmki_tree_slot *slot,
                                   uint64_t mask)
 {
-    area->start = vmki_load_relaxed(&leaf->start[slot]);
-    area->end = vmki_load_relaxed(&leaf->slot[slot].end);
-    area->flags = vmki_load_relaxed(&leaf->slot[slot].flags) & mask;
+    area->start = vmki_load_relaxed(start);
+    area->end = vmki_load_relaxed(&slot->end);
+    area->flags = vmki_load_relaxed(&slot->flags) & mask;
 }
 #endif
+
+/* One by one, where all places are filled. */
+static VMKI_INLINE void copy_few(struct vmk_area *area, const struct vmk_area *end, const struct run *run,
+                                 uint64_t mask)
+{
+    uint64_t slots = run->slots;
+
+    for (; area < end; area++, slots >>= 4)
+        copy_area(area, &run->leaf->start[slots & 15], &run->leaf->slot[slots & 15], mask);
+}
+
+/*
+ * In twos, so that the place at `end` may be written to as well: an area costs hardly more than its own loads and stores. The
+ * slots lie in bytes, which take no instruction but the one that loads them.
+ */
+static VMKI_INLINE void copy_run(struct vmk_area *area, const struct vmk_area *end, const struct run *run,
+                                 uint64_t mask)
+{
+    const uint64_t *start = run->leaf->start;
+    const struct vmki_tree_slot *slot = run->leaf->slot;
+    uint64_t even = run->slots & vmki_hole_classes(15), odd = run->slots >> 4 & vmki_hole_classes(15);
+
+    vmki_opaque(start);
+    vmki_opaque(slot);
+    for (; area < end; area += 4, even >>= 16, odd >>= 16) {
+        copy_area(&area[0], &start[even & 255], &slot[even & 255], mask);
+        copy_area(&area[1], &start[odd & 255], &slot[odd & 255], mask);
+        if (area + 2 >= end)
+            break;
+        copy_area(&area[2], &start[even >> 8 & 255], &slot[even >> 8 & 255], mask);
+        copy_area(&area[3], &start[odd >> 8 & 255], &slot[odd >> 8 & 255], mask);
+    }
+}
+
+/* As much of a leaf as there is room for before `last`; behind it. */
+static VMKI_INLINE struct vmk_area *copy_leaf(struct vmk_area *area, struct vmk_area *last, const struct run *run,
+                                              uint64_t mask)
+{
+    ptrdiff_t bytes = (ptrdiff_t)(run->nr * sizeof(*area)), room = (char *)last - (char *)area;
+
+    if (VMKI_LIKELY(bytes < room)) {
+        copy_run(area, area + run->nr, run, mask);
+        return area + run->nr;
+    }
+    copy_few(area, last, run, mask);
+    return last;
+}
 
 size_t vmki_tree_areas(const struct vmki_tree *tree, vmk_addr address, uint64_t flags_mask, struct vmk_area *areas,
                        size_t nr)
 {
-    const struct vmki_tree_node *root = vmki_load_acquire(&tree->root);
-    struct vmk_area *area = areas, *last = areas + nr;
+    const struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
+    struct vmk_area *area = areas, *const last = areas + nr;
+    struct leaves leaves;
     struct way way;
     struct run run;
 
-    if (root == NULL || address >= VMKI_TREE_MAX_END)
+    if (node == NULL || address >= VMKI_TREE_MAX_END)
         return 0;
-    run = run_at(&way, root, address);
-    do {
-        struct vmk_area *end = run.nr < (size_t)(last - area) ? area + run.nr : last;
-
-        for (; area < end; area++, run.slots >>= 4)
-            copy_area(area, run.leaf, run.slots & 15, flags_mask);
-    } while (area < last && next_run(&way, &run));
+    way.top = node->level;
+    if (address <= vmki_load_relaxed(&tree->first_start)) /* without a search, whose steps wait for one another */
+        run = whole_leaf(way_down(&way, node, way.top));
+    else
+        run = run_at(&way, node, address);
+    leaves = leaves_of(&way);
+    while ((area = copy_leaf(area, last, &run, flags_mask)) < last) {
+        if (VMKI_LIKELY(leaves.next < leaves.end)) {
+            node = vmki_load_acquire(leaves.next);
+            leaves.next++;
+        } else {
+            node = way_on(&way);
+            if (node == NULL)
+                break;
+            leaves = leaves_of(&way);
+        }
+        if (leaves.next < leaves.far)
+            vmki_fetch_node(vmki_load_acquire(leaves.next));
+        run = whole_leaf(node);
+    }
     return (size_t)(area - areas);
 }
 

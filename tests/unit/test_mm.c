@@ -199,13 +199,15 @@ static void test_lookup(void **state)
 static void check_next_areas(struct vt *t, vmk_addr from, size_t nr)
 {
     struct vmk_vma_info info = {.size = sizeof(info)};
-    struct vmk_area areas[64];
+    struct vmk_area areas[64 + 1];
     vmk_addr cursor = from, single = from;
     size_t found;
 
+    areas[nr].start = areas[nr].end = 1;
     do {
         found = vmk_mm_next_areas(t->mm, &cursor, areas, nr);
         assert_true(found <= nr);
+        assert_true(areas[nr].start == 1 && areas[nr].end == 1);
         for (size_t i = 0; i < found; i++) {
             assert_ret(vmk_mm_next(t->mm, &single, &info), 0);
             assert_true(areas[i].start == info.start && areas[i].end == info.end && areas[i].flags == info.flags);
@@ -219,7 +221,7 @@ static void check_next_areas(struct vt *t, vmk_addr from, size_t nr)
 
 static void test_next_areas(void **state)
 {
-    static const size_t batches[] = {1, 2, 7, 15, 16, 64};
+    static const size_t batches[] = {1, 2, 3, 7, 15, 16, 17, 64};
     static const unsigned sizes[] = {0, 1, 15, 16, 400, 4000};
     struct vmk_area area = {1, 2, 3};
     vmk_addr cursor = 5;
@@ -234,7 +236,9 @@ static void test_next_areas(void **state)
             vt_anon(&t, BASE + P((k * 7919) % nr * 3), P(1 + k % 3), k % 2 != 0 ? VT_R : VT_RW);
         for (size_t batch = 0; batch < VMKI_ARRAY_SIZE(batches); batch++) {
             check_next_areas(&t, 0, batches[batch]);
+            check_next_areas(&t, BASE, batches[batch]);
             check_next_areas(&t, BASE + 1, batches[batch]);
+            check_next_areas(&t, BASE + P(3), batches[batch]);
             check_next_areas(&t, BASE + P(nr), batches[batch]);
             check_next_areas(&t, BASE + P(3 * nr), batches[batch]);
             check_next_areas(&t, UINT64_MAX, batches[batch]);
