@@ -1,14 +1,16 @@
 #!/usr/bin/perl
 # SPDX-License-Identifier: MIT
 #
-# mutate.pl N SEED [--skip REGEX] [--only REGEX] [--ops OPS] [--jobs N] [--list] [--again] - do the tests notice mistakes?
+# mutate.pl N SEED [--skip REGEX] [--only REGEX] [--ops OPS] [--jobs N] [--list] [--check] [--again] - do the tests notice
+# mistakes?
 #
 # Takes N places in src/**.c at random (the same ones for the same seed and sources), makes one small mistake in each, in
 # private copies of the tree, compiles that file, and runs the unit tests, those under the mock port and the examples, first
 # those that are likely to notice, `vmakit fuzz --ops OPS` and the count of instructions (scripts/check-callgrind.sh: a short cut
 # not taken changes nothing but the cost), up to the first failure. A mutant is killed when one of them fails or takes too long.
-# Not counted: what does not compile, what compiles to the very same code, assertions, and the rules that test builds break on
-# purpose. Prints each survivor; exit status 1 under 90 % killed. --again: only those that survived the last run, after more
+# Not counted: what does not compile, what compiles to the very same code, assertions, the rules that test builds break on
+# purpose, and what no test can notice, which tests/equivalent-mutants.txt lists with the reason (--check: is that list of this
+# source?). Prints each survivor; exit status 1 under 90 % killed. --again: only those that survived the last run, after more
 # tests were written.
 use strict;
 use warnings;
@@ -23,7 +25,7 @@ my @plain;
 while (@ARGV) {
     my $arg = shift;
     if ($arg =~ /^--(skip|only|ops|jobs)$/) { $option{$1} = shift; }
-    elsif ($arg =~ /^--(list|again)$/) { $option{$1} = 1; }
+    elsif ($arg =~ /^--(list|again|check)$/) { $option{$1} = 1; }
     else { push @plain, $arg; }
 }
 $n = $plain[0] if defined $plain[0];
@@ -131,6 +133,45 @@ sub describe {
     my $old = substr $text{$file}, $at, $len;
     s/\s+/ /g for $old, $new;
     return "$file:$line:$column: $what: `$old` -> `" . (length $new ? $new : '(nothing)') . '`';
+}
+
+# What no test can notice: the file and the mistake (#2: the second such line of the file), the line, and the reason.
+my $known = 'tests/equivalent-mutants.txt';
+sub source_line {
+    my ($site) = @_;
+    my ($file, $at) = @$site;
+    my $start = 1 + rindex $text{$file}, "\n", $at;
+    (my $line = substr $text{$file}, $start, index($text{$file}, "\n", $at) - $start) =~ s/^\s+|\s+$//g;
+    return $line;
+}
+sub equivalents {
+    my (%of, %equivalent);
+    for my $stanza (grep { /\S/ && !/^#/ } split /\n\n+/, read_file($known)) {
+        my ($head, $line, $why) = split /\n\s*/, $stanza, 3;
+        die "$known: not a place, its line and a reason:\n$stanza\n" unless defined $why && $head =~ /^(\S+\.c): \w+: `/;
+        die "$known: twice:\n$stanza\n" if $of{"$head\n$line"};
+        $of{"$head\n$line"} = $1;
+    }
+    my %same; # the same mistake in the same line, in order
+    for my $site (sort { $a->[0] cmp $b->[0] || $a->[1] <=> $b->[1] } @all) {
+        push @{$same{describe($site) =~ s/:\d+:\d+:/:/r}{source_line($site)}}, $site;
+    }
+    for my $of (sort keys %of) {
+        next unless $text{$of{$of}};
+        my ($what, $line) = split /\n/, $of;
+        my $nth = $what =~ s/ #(\d+)$// ? $1 : 0;
+        my @sites = @{$same{$what}{$line} || []};
+        die "$known: there are $#sites more, say which (#1 ...):\n$of\n" if !$nth && @sites > 1;
+        my $site = $sites[$nth ? $nth - 1 : 0] or die "$known: is not there any more:\n$of\n";
+        $equivalent{$site} = 1;
+    }
+    return \%equivalent;
+}
+my $equivalent = equivalents();
+@all = grep { !$equivalent->{$_} } @all;
+if ($option{check}) {
+    printf "%d places, and %d that no test can notice\n", scalar(@all), scalar keys %$equivalent;
+    exit 0;
 }
 if ($option{list}) {
     print describe($_), "\n" for grep { defined } @all[0 .. ($n < @all ? $n : scalar @all) - 1];

@@ -85,7 +85,6 @@ static bool advice_breaks_seal(const struct vmk_vma *vma, int advice)
     }
 }
 
-/* Punching a hole needs a file that this mapping could write, and that has holes. */
 /* A hole in a file is given by signed offsets; only a shared map of /dev/zero can lie beyond them. */
 static int check_hole(const struct vmk_vma *vma, vmk_addr start, vmk_addr end)
 {
@@ -96,6 +95,7 @@ static int check_hole(const struct vmk_vma *vma, vmk_addr start, vmk_addr end)
     return end - start > INT64_MAX - offset ? -VMK_EFBIG : 0;
 }
 
+/* Punching a hole needs a file that this mapping could write, and that has holes. */
 static int check_remove(const struct vmk_vma *vma, vmk_addr start, vmk_addr end)
 {
     const struct vmk_vm_ops *ops = vmki_vma_ops(vma);

@@ -192,11 +192,41 @@ static void plain_calls_are_short(void **state)
     vt_teardown(&t);
 }
 
+/* Areas that touch and agree in their flags, but not in their page offsets or anon_vmas: what kept them apart is counted. */
+static void refusals_are_counted(void **state)
+{
+    const struct vmk_mprotect_request close = {.address = BASE + P(2), .len = P(1), .prot = VT_R, .pkey = -1};
+    const struct vmk_mprotect_request open = {.address = BASE + P(2), .len = P(1), .prot = VT_RW, .pkey = -1};
+    struct vmk_counters before, after;
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    for (unsigned i = 0; i < 4; i++)
+        vt_anon(&t, BASE + P(10 * i), P(1), VT_RW);
+    vt_touch(&t, BASE + P(20));
+    assert_ret(vt_mremap(&t, BASE + P(20), P(1), P(1), VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED, BASE + P(2)),
+               BASE + P(2));
+    vt_anon(&t, BASE + P(1), P(1), VT_RW);
+    vt_anon(&t, BASE + P(3), P(1), VT_RW);
+    vmk_mm_get_counters(t.mm, &before);
+    vmk_mm_lock_write(t.mm);
+    assert_true(vmki_quick_mprotect(t.mm, &close, NULL) && vmki_quick_mprotect(t.mm, &open, NULL));
+    vmk_mm_unlock_write(t.mm);
+    vmk_mm_get_counters(t.mm, &after);
+    assert_int_equal(after.refuse_flags - before.refuse_flags, 2);
+    assert_int_equal(after.refuse_pgoff - before.refuse_pgoff, 2);
+    assert_int_equal(after.refuse_anon_vma - before.refuse_anon_vma, 0);
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_ways_agree),
         cmocka_unit_test(plain_calls_are_short),
+        cmocka_unit_test(refusals_are_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
