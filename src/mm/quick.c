@@ -102,9 +102,10 @@ static inline bool find_place(struct vmk_mm *mm, const struct vmk_mmap_request *
     return vmki_range_fits(mm, *at, len) && *at >= mm->min_addr;
 }
 
-/* Nothing overlaps the range above the finger, or touches it. */
-static VMKI_NOINLINE bool stands_alone(const struct vmki_finger *finger, const struct vmki_tree_entry *entry)
+/* Nothing overlaps the range, or touches it; the finger is above it then. */
+static VMKI_NOINLINE bool stands_alone(struct vmk_mm *mm, const struct vmki_tree_entry *entry)
 {
+    const struct vmki_finger *finger = vmki_seek(mm, entry->start);
     struct vmki_tree_entry before;
 
     return (finger->entry.item == NULL || finger->entry.start > entry->end) &&
@@ -129,9 +130,9 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
     entry.end = entry.start + len;
     entry.flags = request->prot | VMK_VM_MAY_ACCESS | (mm->settings->soft_dirty != 0 ? VMK_VM_SOFTDIRTY : 0) |
                   (mm->settings->mte != 0 ? VMK_VM_MTE_ALLOWED : 0);
-    vmki_seek(mm, entry.start);
-    in_leaf = vmki_cursor_insert_fits(&finger->at, entry.start, entry.end);
-    if ((!in_leaf && (!stands_alone(finger, &entry) || !may_splice(mm, entry.end, 1))) ||
+    vmki_finger_forget(mm);
+    in_leaf = vmki_cursor_seek_gap(&finger->at, &mm->tree, entry.start, entry.end);
+    if ((!in_leaf && (!stands_alone(mm, &entry) || !may_splice(mm, entry.end, 1))) ||
         !vmki_may_expand(mm, entry.flags, pages, 0))
         return false;
     if (vmki_is_accountable(entry.flags)) {

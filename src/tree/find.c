@@ -549,20 +549,13 @@ static unsigned levels_far(const struct vmki_tree_node *root)
     return root->level >= VMKI_LARGE_LEVEL ? VMKI_TREE_MAX_HEIGHT : root->level >= 2;
 }
 
-static VMKI_INLINE bool seek(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr address)
+/* The path to the leaf in which the last entry that starts at or below the address is; the tree is not empty. */
+static VMKI_INLINE struct vmki_tree_leaf *seek_leaf(struct vmki_cursor *cursor, const struct vmki_tree *tree,
+                                                    vmk_addr address)
 {
     struct vmki_tree_node *node = tree->root;
-    struct vmki_tree_leaf *leaf;
-    unsigned rank, far;
+    unsigned far = levels_far(node);
 
-    cursor->tree = tree;
-    cursor->node[0] = NULL;
-    cursor->slot[0] = 0;
-    if (!node)
-        return false;
-    if (address > VMKI_TREE_MAX_END)
-        address = VMKI_TREE_MAX_END;
-    far = levels_far(node);
     while (node->level) {
         unsigned level = node->level, slot = vmki_inner_slot(vmki_inner(node), address);
 
@@ -572,8 +565,23 @@ static VMKI_INLINE bool seek(struct vmki_cursor *cursor, struct vmki_tree *tree,
         if (level <= far)
             vmki_fetch_node(node);
     }
-    leaf = vmki_leaf(node);
     cursor->node[0] = node;
+    return vmki_leaf(node);
+}
+
+static VMKI_INLINE bool seek(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr address)
+{
+    struct vmki_tree_leaf *leaf;
+    unsigned rank;
+
+    cursor->tree = tree;
+    cursor->node[0] = NULL;
+    cursor->slot[0] = 0;
+    if (!tree->root)
+        return false;
+    if (address > VMKI_TREE_MAX_END)
+        address = VMKI_TREE_MAX_END;
+    leaf = seek_leaf(cursor, tree, address);
     rank = vmki_leaf_rank(leaf, address);
     if (rank > 0 && vmki_leaf_end(leaf, rank - 1) > address)
         rank--;
@@ -596,6 +604,23 @@ bool vmki_cursor_seek_entry(struct vmki_cursor *cursor, struct vmki_tree *tree, 
         return false;
     vmki_leaf_entry(cursor_leaf(cursor), cursor->slot[0], entry);
     return true;
+}
+
+bool vmki_cursor_seek_gap(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr start, vmk_addr end)
+{
+    const struct vmki_tree_leaf *leaf;
+    unsigned rank, count;
+
+    if (!tree->root)
+        return false;
+    cursor->tree = tree;
+    leaf = seek_leaf(cursor, tree, start);
+    rank = vmki_leaf_rank(leaf, start);
+    count = vmki_order_count(leaf->order);
+    cursor->slot[0] = (uint8_t)rank;
+    if (rank == 0 || count == VMKI_LEAF_MAX || vmki_leaf_end(leaf, rank - 1) >= start)
+        return false;
+    return (VMKI_LIKELY(rank < count) ? vmki_leaf_start(leaf, rank) : vmki_cursor_leaf_limit(cursor)) > end;
 }
 
 bool vmki_cursor_entry(const struct vmki_cursor *cursor, struct vmki_tree_entry *entry)

@@ -595,15 +595,6 @@ bool vmki_cursor_join(struct vmki_cursor *cursor, uint64_t flags, uint64_t ignor
     return true;
 }
 
-bool vmki_cursor_insert_fits(const struct vmki_cursor *cursor, vmk_addr start, vmk_addr end)
-{
-    const struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
-    unsigned rank = cursor->slot[0];
-
-    return leaf != NULL && rank > 0 && vmki_order_count(leaf->order) < VMKI_LEAF_MAX &&
-           vmki_leaf_end(leaf, rank - 1) < start && start_or(leaf, rank, VMKI_NO_KEY) > end;
-}
-
 /* The order with the last free slot put where `at` stands; and with the slot there made the last free one. */
 static VMKI_INLINE uint64_t order_insert(uint64_t order, unsigned at)
 {
@@ -626,10 +617,13 @@ void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry
     uint64_t order = leaf->order, holes = leaf->holes, largest;
     unsigned rank = cursor->slot[0], at = 4 * rank + 4;
     vmk_addr start = vmki_load_relaxed(&new_entry->start), stop = vmki_load_relaxed(&new_entry->end);
-    uint64_t end = vmki_leaf_end(leaf, rank - 1),
-             next = leaf->start[order >> at & 15]; /* VMKI_NO_KEY: of a free slot */
-    uint64_t gap = start - end, above = next == VMKI_NO_KEY ? 0 : next - stop;
+    uint64_t end = vmki_leaf_end(leaf, rank - 1), gap = start - end, above;
+    uint64_t next = leaf->start[order >> at & 15]; /* VMKI_NO_KEY: of a free slot */
     struct edit edit = tile_begin(tree, leaf);
+
+    if (VMKI_UNLIKELY(next == VMKI_NO_KEY))
+        next = vmki_cursor_leaf_limit(cursor);
+    above = next == VMKI_NO_KEY ? 0 : next - stop;
 
     fill_slot(leaf, order >> 60, &(struct vmki_tree_entry){start, stop, new_entry->flags, new_entry->item});
     vmki_store_release(&leaf->order, order_insert(order, at));
@@ -651,11 +645,52 @@ bool vmki_cursor_erase_fits(const struct vmki_cursor *cursor)
 {
     unsigned rank = cursor->slot[0], count = vmki_order_count(vmki_leaf(cursor->node[0])->order);
 
-    return rank > 0 && keeps_filled(cursor->tree, count, count - 1) &&
-           (rank + 1 < count || vmki_cursor_leaf_limit(cursor) != VMKI_NO_KEY);
+    if (!fills_leaf(cursor, count, count - 1))
+        return false;
+    if (VMKI_UNLIKELY(rank == 0))
+        return cursor->tree->height > 1 && cursor->slot[1] > 0;
+    return rank + 1 < count || vmki_cursor_leaf_limit(cursor) != VMKI_NO_KEY;
 }
 
-void vmki_cursor_erase(struct vmki_cursor *cursor)
+/* The leaf behind the cursor's begins there now, at a higher address than before: so its last hole grows. */
+static void leaf_before_ends_at(struct vmki_cursor *cursor, uint64_t limit)
+{
+    struct vmki_tree_inner *parent = vmki_inner(cursor->node[1]);
+    unsigned slot = --cursor->slot[1];
+    struct vmki_tree_leaf *leaf = vmki_leaf(parent->child[slot]);
+    unsigned last = vmki_order_count(leaf->order) - 1;
+    uint64_t gap = limit - vmki_leaf_end(leaf, last);
+
+    vmki_leaf_set_hole(leaf, last, gap);
+    if (gap > parent->gap[slot])
+        vmki_tree_set_gap(cursor, 0, gap);
+    cursor->slot[1]++;
+}
+
+/* The first entry of the cursor's leaf, which is not the first child of its parent. A pivot is raised after. */
+static VMKI_NOINLINE void erase_first(struct vmki_cursor *cursor)
+{
+    struct vmki_tree *tree = cursor->tree;
+    struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
+    struct vmki_tree_inner *parent = vmki_inner(cursor->node[1]);
+    uint64_t order = leaf->order, holes = leaf->holes, next = vmki_leaf_start(leaf, 1);
+    uint64_t gap = next - vmki_leaf_end(leaf, 0);
+    struct edit edit = tile_begin(tree, leaf);
+
+    vmki_store_release(&leaf->order, order_erase(order, 4));
+    vmki_store_release(&leaf->start[order >> 4 & 15], VMKI_NO_KEY); /* who sees this sees the new order */
+    vmki_store_release(&leaf->head.version, vmki_version_after(edit.version, 1));
+    vmki_store_relaxed(&parent->pivot[cursor->slot[1]], next);
+    vmki_store_relaxed(&leaf->holes, holes >> 8 << 4);
+    tree->nr_entries--;
+    if (gap == parent->gap[cursor->slot[1]])
+        vmki_tree_set_gap(cursor, 0, vmki_leaf_gap(leaf, vmki_cursor_leaf_limit(cursor)));
+    leaf_before_ends_at(cursor, next);
+    vmki_store_release(&tree->edits, edit.edits + 1);
+}
+
+/* Another one; not the last of the tree. */
+static VMKI_INLINE void erase_behind(struct vmki_cursor *cursor)
 {
     struct vmki_tree *tree = cursor->tree;
     struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
@@ -676,4 +711,12 @@ void vmki_cursor_erase(struct vmki_cursor *cursor)
     vmki_store_release(&tree->edits, edit.edits + 1);
     if (rank + 1 == count)
         cursor->node[0] = NULL;
+}
+
+void vmki_cursor_erase(struct vmki_cursor *cursor)
+{
+    if (VMKI_UNLIKELY(cursor->slot[0] == 0))
+        erase_first(cursor);
+    else
+        erase_behind(cursor);
 }

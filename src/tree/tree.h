@@ -222,10 +222,16 @@ void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct 
 bool vmki_cursor_split(struct vmki_cursor *cursor, const struct vmki_tree_entry *part, void *below, void *above);
 bool vmki_cursor_join(struct vmki_cursor *cursor, uint64_t flags, uint64_t ignored, struct vmki_tree_entry *joined,
                       void **above);
-/* A new entry in the gap below the cursor's own entry, or above all; it may touch neither neighbour. */
-bool vmki_cursor_insert_fits(const struct vmki_cursor *cursor, vmk_addr start, vmk_addr end);
+/*
+ * A new entry: the cursor is put where it comes, behind an entry of its leaf. False, with the cursor anywhere, where it touches a
+ * neighbour, or where the leaf is full or has no entry below it.
+ */
+bool vmki_cursor_seek_gap(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr start, vmk_addr end);
 void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry *new_entry);
-/* The cursor's entry goes; afterwards the cursor stands on what followed it, if that is in the leaf, else nowhere. */
+/*
+ * The cursor's entry goes; afterwards the cursor stands on what followed it, if that is in the leaf, else nowhere. Of the leaf's first
+ * entry the leaf before is to hear, if their parent knows it.
+ */
 bool vmki_cursor_erase_fits(const struct vmki_cursor *cursor);
 void vmki_cursor_erase(struct vmki_cursor *cursor);
 
