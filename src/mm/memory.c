@@ -57,6 +57,55 @@ static size_t area_size(bool is_file)
     return is_file ? sizeof(struct vmki_file_vma) : sizeof(struct vmk_vma);
 }
 
+/* ---- Nodes of the tree that were allocated together ---- */
+
+/*
+ * A node's mark says which one of a block it is, from 1 on; 0 for one of its own. The block goes with the last of its nodes. They go
+ * into no batch: one that waits there would keep all the block.
+ */
+struct node_block {
+    _Alignas(64) uint32_t nr;
+    uint32_t nr_left; /* atomic */
+};
+enum { NODES_MIN = 8, NODES_MAX = 16 };
+
+static uint16_t *node_mark(void *node)
+{
+    return (uint16_t *)(void *)((char *)node + VMKI_TREE_MARK);
+}
+
+static size_t node_alloc_many(void *context, size_t size, size_t nr, void **first)
+{
+    const struct vmk_mm *mm = context;
+    struct node_block *block;
+
+    nr = vmki_min(nr, NODES_MAX);
+    block = nr < NODES_MIN ? NULL : vmki_alloc(mm->system, sizeof(*block) + nr * size, 64);
+    if (block == NULL)
+        return 0;
+    block->nr = (uint32_t)nr;
+    block->nr_left = (uint32_t)nr;
+    *first = block + 1;
+    for (size_t i = 0; i < nr; i++)
+        *node_mark((char *)*first + i * size) = (uint16_t)(i + 1);
+    return nr;
+}
+
+/* No reader is left. */
+static void node_put(struct vmk_system *system, void *node, size_t size)
+{
+    unsigned mark = *node_mark(node);
+    struct node_block *block;
+
+    if (mark == 0) {
+        vmki_free(system, node, size);
+        return;
+    }
+    block = (struct node_block *)(void *)((char *)node - (mark - 1) * size) - 1;
+    if (__atomic_sub_fetch(&block->nr_left, 1, __ATOMIC_ACQ_REL) == 0)
+        vmki_free(system, block, sizeof(*block) + block->nr * size);
+}
+
 /* ---- Batches that carry memory ---- */
 
 static size_t batch_bytes(const struct vmki_retired *batch)
@@ -85,7 +134,7 @@ static void batch_free(struct vmk_system *system, struct vmki_retired *batch)
     for (unsigned i = 0; i < batch->nr_plain; i++)
         vmki_free(system, batch->plain[i], sizeof(struct vmk_vma));
     for (unsigned i = 0; i < batch->nr_nodes; i++)
-        vmki_free(system, batch->node[i], batch->node_size);
+        node_put(system, batch->node[i], batch->node_size);
     vmki_free(system, batch, sizeof(*batch));
 }
 
@@ -188,6 +237,8 @@ static void *node_alloc(void *context, size_t size)
         node = vmki_alloc(mm->system, size, 64);
     if (node == NULL)
         mm->counters.alloc_failed++;
+    else
+        *node_mark(node) = 0;
     return node;
 }
 
@@ -195,7 +246,7 @@ static void node_free(void *context, void *node, size_t size)
 {
     struct vmk_mm *mm = context;
 
-    vmki_free(mm->system, node, size);
+    node_put(mm->system, node, size);
 }
 
 static void node_retire(void *context, void *node, size_t size)
@@ -204,7 +255,8 @@ static void node_retire(void *context, void *node, size_t size)
     struct vmki_retired *retired = mm->retired;
 
     retired->nr++;
-    if (retired->nr_nodes < BATCH_NODES && (retired->nr_nodes == 0 || retired->node_size == size)) {
+    if (*node_mark(node) == 0 && retired->nr_nodes < BATCH_NODES &&
+        (retired->nr_nodes == 0 || retired->node_size == size)) {
         retired->node[retired->nr_nodes++] = node;
         retired->node_size = (uint32_t)size;
         return;
@@ -214,7 +266,8 @@ static void node_retire(void *context, void *node, size_t size)
 
 struct vmki_tree_memory vmki_mm_tree_memory(struct vmk_mm *mm)
 {
-    return (struct vmki_tree_memory){.alloc = node_alloc, .free = node_free, .retire = node_retire, .context = mm};
+    return (struct vmki_tree_memory){
+        .alloc = node_alloc, .free = node_free, .retire = node_retire, .context = mm, .alloc_many = node_alloc_many};
 }
 
 /* ---- Properties out of line ---- */
@@ -549,7 +602,7 @@ static void retired_settle(struct vmki_retired *retired)
         size_t size = tail->size;
 
         next = tail->next;
-        vmki_free(system, vmki_tree_tail_node(tail), size);
+        node_put(system, vmki_tree_tail_node(tail), size);
     }
     for (struct vmki_area_block *block = retired->blocks, *next; block != NULL; block = next) {
         next = block->next;

@@ -119,6 +119,7 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
     uint64_t len = vmki_page_align(mm, request->len), pages = vmki_pages(mm, len);
     struct vmki_finger *finger = &mm->finger;
     struct vmki_tree_entry entry;
+    struct vmki_tree_hole hole;
     bool in_leaf;
 
     if ((request->flags & ~(uint32_t)VMK_MAP_FIXED) != kind || !vmki_mm_is_plain(mm) ||
@@ -131,7 +132,7 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
     entry.flags = request->prot | VMK_VM_MAY_ACCESS | (mm->settings->soft_dirty != 0 ? VMK_VM_SOFTDIRTY : 0) |
                   (mm->settings->mte != 0 ? VMK_VM_MTE_ALLOWED : 0);
     vmki_finger_forget(mm);
-    in_leaf = vmki_cursor_seek_gap(&finger->at, &mm->tree, entry.start, entry.end);
+    in_leaf = vmki_cursor_seek_gap(&finger->at, &mm->tree, entry.start, entry.end, &hole);
     if ((!in_leaf && (!stands_alone(mm, &entry) || !may_splice(mm, entry.end, 1))) ||
         !vmki_may_expand(mm, entry.flags, pages, 0))
         return false;
@@ -146,7 +147,7 @@ bool vmki_quick_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, 
     entry.item = vmki_mm_take_bare(mm);
     area_set(entry.item, entry.start, entry.end, entry.flags);
     if (VMKI_LIKELY(in_leaf)) {
-        vmki_cursor_insert(&finger->at, &entry);
+        vmki_cursor_insert(&finger->at, &entry, &hole);
         finger_set(finger, &entry);
     } else {
         vmki_finger_splice(mm, entry.start, entry.end, &entry, 1);

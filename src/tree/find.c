@@ -606,7 +606,8 @@ bool vmki_cursor_seek_entry(struct vmki_cursor *cursor, struct vmki_tree *tree, 
     return true;
 }
 
-bool vmki_cursor_seek_gap(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr start, vmk_addr end)
+bool vmki_cursor_seek_gap(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr start, vmk_addr end,
+                          struct vmki_tree_hole *hole)
 {
     const struct vmki_tree_leaf *leaf;
     unsigned rank, count;
@@ -618,9 +619,11 @@ bool vmki_cursor_seek_gap(struct vmki_cursor *cursor, struct vmki_tree *tree, vm
     rank = vmki_leaf_rank(leaf, start);
     count = vmki_order_count(leaf->order);
     cursor->slot[0] = (uint8_t)rank;
-    if (rank == 0 || count == VMKI_LEAF_MAX || vmki_leaf_end(leaf, rank - 1) >= start)
+    if (rank == 0 || count == VMKI_LEAF_MAX)
         return false;
-    return (VMKI_LIKELY(rank < count) ? vmki_leaf_start(leaf, rank) : vmki_cursor_leaf_limit(cursor)) > end;
+    hole->start = vmki_leaf_end(leaf, rank - 1);
+    hole->end = VMKI_LIKELY(rank < count) ? vmki_leaf_start(leaf, rank) : vmki_cursor_leaf_limit(cursor);
+    return hole->start < start && hole->end > end;
 }
 
 bool vmki_cursor_entry(const struct vmki_cursor *cursor, struct vmki_tree_entry *entry)

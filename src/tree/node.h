@@ -72,7 +72,7 @@ struct vmki_tree_node {
     uint32_t version; /* of a leaf: odd while it is being edited; and VMKI_VERSION_DEAD */
     uint8_t level;
     uint8_t count; /* of an inner node */
-    uint16_t unused;
+    uint16_t mark; /* VMKI_TREE_MARK: the tree stores nothing there */
 };
 
 struct vmki_tree_inner {
@@ -104,6 +104,7 @@ struct vmki_tree_child {
     uint64_t gap;
 };
 
+_Static_assert(offsetof(struct vmki_tree_node, mark) == VMKI_TREE_MARK, "the mark is where the memory looks for it");
 _Static_assert(sizeof(void *) == 8, "nodes are laid out for 64-bit pointers");
 _Static_assert(sizeof(struct vmki_tree_inner) == VMKI_NODE_SIZE, "inner nodes fill their lines");
 _Static_assert(sizeof(struct vmki_tree_leaf) == VMKI_NODE_SIZE, "leaves fill their lines");
@@ -386,8 +387,9 @@ static inline void vmki_tree_end_edit(struct vmki_tree *tree)
     vmki_store_release(&tree->edits, tree->edits + 1);
 }
 
-/* A reserved node: only the link counts. */
+/* A reserved node: only the link counts, and the mark. */
 struct vmki_tree_spare {
+    struct vmki_tree_node head;
     struct vmki_tree_node *next;
 };
 

@@ -610,33 +610,30 @@ static VMKI_INLINE uint64_t order_erase(uint64_t order, unsigned at)
     return (below | from >> 4 << at | from << 60) - 1;
 }
 
-void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry *new_entry)
+void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry *new_entry,
+                        const struct vmki_tree_hole *hole)
 {
     struct vmki_tree *tree = cursor->tree;
     struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
     uint64_t order = leaf->order, holes = leaf->holes, largest;
-    unsigned rank = cursor->slot[0], at = 4 * rank + 4;
-    vmk_addr start = vmki_load_relaxed(&new_entry->start), stop = vmki_load_relaxed(&new_entry->end);
-    uint64_t end = vmki_leaf_end(leaf, rank - 1), gap = start - end, above;
-    uint64_t next = leaf->start[order >> at & 15]; /* VMKI_NO_KEY: of a free slot */
+    unsigned at = 4u * cursor->slot[0] + 4;
+    vmk_addr start = vmki_load_relaxed(&new_entry->start), end = vmki_load_relaxed(&new_entry->end);
+    bool is_last = hole->end == VMKI_NO_KEY;
+    uint64_t gap = start - hole->start, above = is_last ? 0 : hole->end - end;
     struct edit edit = tile_begin(tree, leaf);
 
-    if (VMKI_UNLIKELY(next == VMKI_NO_KEY))
-        next = vmki_cursor_leaf_limit(cursor);
-    above = next == VMKI_NO_KEY ? 0 : next - stop;
-
-    fill_slot(leaf, order >> 60, &(struct vmki_tree_entry){start, stop, new_entry->flags, new_entry->item});
+    fill_slot(leaf, order >> 60, &(struct vmki_tree_entry){start, end, new_entry->flags, new_entry->item});
     vmki_store_release(&leaf->order, order_insert(order, at));
     vmki_store_release(&leaf->head.version, vmki_version_after(edit.version, 1));
     vmki_store_relaxed(&leaf->holes, (holes & ((UINT64_C(1) << (at - 4)) - 1)) | vmki_hole_class(gap) << (at - 4) |
                                          vmki_hole_class(above) << at | (holes >> at << at) << 4);
     tree->nr_entries++;
-    if (next == VMKI_NO_KEY)
-        vmki_store_relaxed(&tree->last_end, stop);
+    if (is_last)
+        vmki_store_relaxed(&tree->last_end, end);
     largest = tree->height > 1 ? vmki_inner(cursor->node[1])->gap[cursor->slot[1]] : UINT64_MAX;
-    if (next == VMKI_NO_KEY && gap > largest) /* the gap behind the last entry counted for nothing */
+    if (is_last && gap > largest) /* the gap behind the last entry counted for nothing */
         vmki_tree_set_gap(cursor, 0, gap);
-    else if (next != VMKI_NO_KEY && next - end == largest)
+    else if (!is_last && hole->end - hole->start == largest)
         vmki_tree_set_gap(cursor, 0, vmki_leaf_gap(leaf, vmki_cursor_leaf_limit(cursor)));
     vmki_store_release(&tree->edits, edit.edits + 1);
 }

@@ -39,17 +39,21 @@ static unsigned need_of_splices(unsigned height, unsigned nr_splices)
     return nr_splices ? need : 0;
 }
 
-static bool add_spare(struct vmki_tree *tree)
+static void put_spare(struct vmki_tree *tree, struct vmki_tree_node *node)
 {
-    struct vmki_tree_node *node = tree->memory->alloc(tree->memory->context, VMKI_NODE_SIZE);
-
-    if (!node)
-        return false;
     *vmki_spare_link(node) = tree->spare;
     tree->spare = node;
     tree->nr_spare++;
     tree->nr_nodes_bytes += VMKI_NODE_SIZE;
-    return true;
+}
+
+static bool add_spare(struct vmki_tree *tree)
+{
+    struct vmki_tree_node *node = tree->memory->alloc(tree->memory->context, VMKI_NODE_SIZE);
+
+    if (node)
+        put_spare(tree, node);
+    return node != NULL;
 }
 
 static struct vmki_tree_node *take_spare(struct vmki_tree *tree)
@@ -68,6 +72,23 @@ static bool reserve_nodes(struct vmki_tree *tree, size_t nr)
             return false;
     }
     return true;
+}
+
+/* The nodes of a tree that is built at once come together, if the memory can do that, and are taken in the order of addresses. */
+static bool reserve_together(struct vmki_tree *tree, size_t nr)
+{
+    const struct vmki_tree_memory *memory = tree->memory;
+    void *first;
+
+    while (memory->alloc_many && tree->nr_spare < nr) {
+        size_t got = memory->alloc_many(memory->context, VMKI_NODE_SIZE, nr - tree->nr_spare, &first);
+
+        if (got == 0)
+            break;
+        while (got > 0)
+            put_spare(tree, (struct vmki_tree_node *)(void *)((char *)first + --got * VMKI_NODE_SIZE));
+    }
+    return reserve_nodes(tree, nr);
 }
 
 bool vmki_tree_reserve(struct vmki_tree *tree, unsigned nr_splices)
@@ -90,7 +111,9 @@ struct vmki_tree_leaf *vmki_tree_take_leaf(struct vmki_tree *tree)
     struct vmki_tree_leaf *leaf = vmki_leaf(take_spare(tree));
     unsigned i;
 
-    leaf->head = (struct vmki_tree_node){0};
+    leaf->head.version = 0;
+    leaf->head.level = 0;
+    leaf->head.count = 0;
     leaf->order = VMKI_ORDER_EMPTY;
     for (i = 0; i < VMKI_LEAF_MAX; i++)
         leaf->start[i] = VMKI_NO_KEY;
@@ -103,7 +126,9 @@ struct vmki_tree_inner *vmki_tree_take_inner(struct vmki_tree *tree, unsigned le
     struct vmki_tree_inner *inner = vmki_inner(take_spare(tree));
     unsigned i;
 
-    inner->head = (struct vmki_tree_node){.level = (uint8_t)level};
+    inner->head.version = 0;
+    inner->head.level = (uint8_t)level;
+    inner->head.count = 0;
     for (i = 0; i < VMKI_INNER_MAX; i++)
         inner->pivot[i] = VMKI_NO_KEY;
     return inner;
@@ -327,7 +352,7 @@ bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *conte
     struct builder builder = {.tree = tree};
     size_t i;
 
-    if (!reserve_nodes(tree, nodes_of_build(nr))) {
+    if (!reserve_together(tree, nodes_of_build(nr))) {
         vmki_tree_release_spare(tree, 0);
         return false;
     }
@@ -424,7 +449,7 @@ bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from, uint64
     size_t nr = 0;
     bool more;
 
-    if (!reserve_nodes(tree, nodes_of_build(from->nr_entries))) {
+    if (!reserve_together(tree, nodes_of_build(from->nr_entries))) {
         vmki_tree_release_spare(tree, 0);
         return false;
     }

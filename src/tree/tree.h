@@ -30,12 +30,18 @@ struct vmki_tree_entry {
     void *item;     /* the caller's, never NULL */
 };
 
-/* Where nodes come from.  `size` is a multiple of 64; memory is aligned to 64 bytes; alloc may return NULL. */
+/*
+ * Where nodes come from.  `size` is a multiple of 64; memory is aligned to 64 bytes; alloc may return NULL. alloc_many (NULL for none)
+ * gives at most nr of them, one behind the other, and returns how many; each is freed or retired by itself. 0: then one at a time.
+ * Two bytes of each, at VMKI_TREE_MARK, are the memory's own.
+ */
+enum { VMKI_TREE_MARK = 6 };
 struct vmki_tree_memory {
     void *(*alloc)(void *context, size_t size);
     void (*free)(void *context, void *node, size_t size);   /* no reader ever saw it */
     void (*retire)(void *context, void *node, size_t size); /* readers may still be in it */
     void *context;
+    size_t (*alloc_many)(void *context, size_t size, size_t nr, void **first);
 };
 
 /*
@@ -223,11 +229,16 @@ bool vmki_cursor_split(struct vmki_cursor *cursor, const struct vmki_tree_entry 
 bool vmki_cursor_join(struct vmki_cursor *cursor, uint64_t flags, uint64_t ignored, struct vmki_tree_entry *joined,
                       void **above);
 /*
- * A new entry: the cursor is put where it comes, behind an entry of its leaf. False, with the cursor anywhere, where it touches a
- * neighbour, or where the leaf is full or has no entry below it.
+ * A new entry: the cursor is put where it comes, behind an entry of its leaf, and *hole is what lies between its neighbours (its end
+ * UINT64_MAX above all). False, with the cursor anywhere, where it touches a neighbour, or the leaf is full or has no entry below it.
  */
-bool vmki_cursor_seek_gap(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr start, vmk_addr end);
-void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry *new_entry);
+struct vmki_tree_hole {
+    vmk_addr start, end;
+};
+bool vmki_cursor_seek_gap(struct vmki_cursor *cursor, struct vmki_tree *tree, vmk_addr start, vmk_addr end,
+                          struct vmki_tree_hole *hole);
+void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry *new_entry,
+                        const struct vmki_tree_hole *hole);
 /*
  * The cursor's entry goes; afterwards the cursor stands on what followed it, if that is in the leaf, else nowhere. Of the leaf's first
  * entry the leaf before is to hear, if their parent knows it.

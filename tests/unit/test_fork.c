@@ -564,6 +564,33 @@ static void many_areas_at_once(void **state)
     vt_teardown(&t);
 }
 
+/* The nodes of a copied tree are allocated together, and go when all of a block have gone: long before the child ends. */
+static void nodes_of_a_copy_go(void **state)
+{
+    struct vt t;
+    struct vmk_mm *child;
+    long live;
+
+    (void)state;
+    vt_setup(&t);
+    for (unsigned i = 0; i < 3000; i++)
+        vt_anon(&t, BASE + P(2 * i), P(1), VT_RW);
+    child = fork_of(&t);
+    vmk_system_quiesce(t.system);
+    live = atomic_load(&t.nr_live);
+    for (unsigned i = 0; i < 3000; i++) {
+        const struct vmk_munmap_request request = {.address = BASE + P(2 * (i * 7 % 3000)), .len = P(1)};
+        assert_int_equal(vmk_munmap(child, &request, NULL), 0);
+        if (i % 500 == 0)
+            vt_validate_mm(child);
+    }
+    vmk_system_quiesce(t.system);
+    assert_map_of(child, "");
+    assert_true(atomic_load(&t.nr_live) <= live - 3000 / 15 / 16);
+    vmk_mm_put(child);
+    vt_teardown(&t);
+}
+
 /* Areas that are copied from their entries are counted by runs with the same flags: each run for itself, and the last one too. */
 static void runs_of_areas(void **state)
 {
@@ -612,6 +639,7 @@ int main(void)
         cmocka_unit_test(each_allocation_fails_in_place),
         cmocka_unit_test(chain),
         cmocka_unit_test(many_areas_at_once),
+        cmocka_unit_test(nodes_of_a_copy_go),
         cmocka_unit_test(runs_of_areas),
     };
 

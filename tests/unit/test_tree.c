@@ -32,6 +32,11 @@ struct memory {
     size_t nr_kept;
 };
 
+static uint16_t *memory_mark(void *node)
+{
+    return (uint16_t *)(void *)((char *)node + VMKI_TREE_MARK);
+}
+
 static void *memory_alloc(void *context, size_t size)
 {
     struct memory *memory = context;
@@ -43,18 +48,48 @@ static void *memory_alloc(void *context, size_t size)
     node = aligned_alloc(64, size);
     assert_non_null(node);
     memset(node, 0xa5, size);
+    *memory_mark(node) = 0;
     memory->nr_live++;
     memory->nr_allocs++;
     return node;
+}
+
+/* At most five at once, each with its place among them, from 1 on, as its mark; before the first the number of those that live. */
+static size_t memory_alloc_many(void *context, size_t size, size_t nr, void **first)
+{
+    struct memory *memory = context;
+    char *block;
+
+    nr = nr < 5 ? nr : 5;
+    nr = nr < memory->fail_after ? nr : memory->fail_after;
+    if (nr < 2)
+        return 0;
+    block = aligned_alloc(64, 64 + nr * size);
+    assert_non_null(block);
+    memset(block, 0xa5, 64 + nr * size);
+    *(size_t *)(void *)block = nr;
+    *first = block + 64;
+    for (size_t i = 0; i < nr; i++)
+        *memory_mark(block + 64 + i * size) = (uint16_t)(i + 1);
+    memory->fail_after -= nr;
+    memory->nr_live += nr;
+    memory->nr_allocs += nr;
+    return nr;
 }
 
 static void memory_free(void *context, void *node, size_t size)
 {
     struct memory *memory = context;
 
+    uint16_t mark = *memory_mark(node);
+    char *block = (char *)node - (mark - 1) * (int)size - 64;
+
     memset(node, 0x5a, size);
-    free(node);
     memory->nr_live--;
+    if (mark == 0)
+        free(node);
+    else if (--*(size_t *)(void *)block == 0)
+        free(block);
 }
 
 static void memory_retire(void *context, void *node, size_t size)
@@ -106,7 +141,7 @@ static size_t env_number(const char *name, size_t otherwise)
 static void world_init(struct world *world)
 {
     *world = (struct world){.random = env_number("VMKIT_TREE_SEED", 88172645463325252u)};
-    world->memory.table = (struct vmki_tree_memory){memory_alloc, memory_free, memory_retire, &world->memory};
+    world->memory.table = (struct vmki_tree_memory){memory_alloc, memory_free, memory_retire, &world->memory, NULL};
     world->memory.fail_after = SIZE_MAX;
     world->room = 64;
     world->model = malloc(world->room * sizeof(*world->model));
@@ -516,16 +551,16 @@ static void test_fill_and_drain(void **state)
     }
 }
 
-static void test_build(void **state)
+static void build_with(size_t (*alloc_many)(void *context, size_t size, size_t nr, void **first))
 {
     size_t n;
 
-    (void)state;
     for (n = 0; n < 9000; n = n < 700 ? n + 1 : n * 5 / 4) {
         struct world world;
         size_t nodes, fail;
 
         world_init(&world);
+        world.memory.table.alloc_many = alloc_many;
         assert_true(vmki_tree_build(&world.tree, n, build_next, &world));
         check_all(&world);
         nodes = world.memory.nr_allocs;
@@ -547,6 +582,13 @@ static void test_build(void **state)
 }
 
 /* Entries that come in order, up or down, leave full nodes behind. */
+static void test_build(void **state)
+{
+    (void)state;
+    build_with(NULL);
+    build_with(memory_alloc_many);
+}
+
 static void test_in_order(void **state)
 {
     unsigned down, i;
@@ -1164,6 +1206,84 @@ static void test_tiles(void **state)
     assert_true(nr_splits > steps / 4 && nr_joins > steps / 8);
 }
 
+/* ---- Entries that come and go in one leaf ---- */
+
+struct come_and_go {
+    size_t nr_came, nr_went, nr_first, nr_behind_last;
+};
+
+static void come(struct world *world, struct come_and_go *count, uint64_t start, uint64_t end)
+{
+    struct vmki_tree_entry entry = entry_of(start, end);
+    size_t index = model_seek(world, start);
+    bool touches =
+        (index > 0 && world->model[index - 1].end == start) || (index < world->nr && world->model[index].start <= end);
+    struct vmki_cursor cursor;
+    struct vmki_tree_hole hole;
+
+    if (!vmki_cursor_seek_gap(&cursor, &world->tree, start, end, &hole)) {
+        if (!touches)
+            insert(world, start, end);
+        return;
+    }
+    assert_false(touches);
+    assert_int_equal(hole.start, world->model[index - 1].end);
+    assert_int_equal(hole.end, index < world->nr ? world->model[index].start : UINT64_MAX);
+    count->nr_came++;
+    count->nr_behind_last += cursor.slot[0] == vmki_node_count(cursor.node[0]);
+    vmki_cursor_insert(&cursor, &entry, &hole);
+    model_splice(world, index, index, &entry, 1);
+    check_cursor(world, &cursor, index);
+}
+
+static void go(struct world *world, struct come_and_go *count, size_t index)
+{
+    struct vmki_cursor cursor;
+
+    assert_true(vmki_cursor_seek(&cursor, &world->tree, world->model[index].start));
+    if (!vmki_cursor_erase_fits(&cursor)) {
+        splice(world, world->model[index].start, world->model[index].end, NULL, 0);
+        return;
+    }
+    count->nr_went++;
+    count->nr_first += cursor.slot[0] == 0;
+    vmki_cursor_erase(&cursor);
+    model_splice(world, index, index + 1, NULL, 0);
+    if (cursor.node[0] != NULL)
+        check_cursor(world, &cursor, index);
+}
+
+/* Most of what comes and goes at random does so in one leaf, also at its ends; what does not fit there is a splice. */
+static void test_come_and_go(void **state)
+{
+    static const size_t sizes[] = {3, 12, 40, 400, 1500};
+    size_t steps = env_number("VMKIT_TREE_STEPS", 100000) / 10;
+
+    (void)state;
+    for (size_t s = 0; s < sizeof(sizes) / sizeof(sizes[0]); s++) {
+        struct come_and_go count = {0};
+        struct world world;
+
+        world_init(&world);
+        for (size_t step = 0; step < steps; step++) {
+            uint64_t start = random_below(&world, sizes[s] * 24) << 12, index = model_seek(&world, start);
+            uint64_t end = start + ((1 + random_below(&world, 12)) << 12);
+
+            if (world.nr >= sizes[s] || (world.nr > 0 && random_below(&world, 8) == 0))
+                go(&world, &count, random_below(&world, world.nr));
+            else if (index == world.nr || world.model[index].start >= end)
+                come(&world, &count, start, end);
+            if (step % (1 + sizes[s] / 40) == 0)
+                check_valid(&world);
+        }
+        check_all(&world);
+        world_destroy(&world);
+        if (sizes[s] >= 400)
+            assert_true(count.nr_came > steps / 8 && count.nr_went > steps / 8 && count.nr_first > steps / 200 &&
+                        count.nr_behind_last > steps / 100);
+    }
+}
+
 /* ---- The validator sees what is broken ---- */
 
 static void expect_broken(const struct world *world, const char *what)
@@ -1603,6 +1723,7 @@ int main(void)
         cmocka_unit_test(test_random_large),
         cmocka_unit_test(test_random_pages),
         cmocka_unit_test(test_tiles),
+        cmocka_unit_test(test_come_and_go),
         cmocka_unit_test(test_classes),
         cmocka_unit_test(test_validate),
 #if defined(__x86_64__) && !defined(VMKI_THREAD_SANITIZER)

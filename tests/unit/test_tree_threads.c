@@ -60,7 +60,7 @@ static void free_retired(void)
     }
 }
 
-static const struct vmki_tree_memory memory = {node_alloc, node_free, node_retire, NULL};
+static const struct vmki_tree_memory memory = {node_alloc, node_free, node_retire, NULL, NULL};
 
 static uint64_t random_next(uint64_t *state)
 {
