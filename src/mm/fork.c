@@ -194,13 +194,15 @@ static void fork_count_run(struct fork_work *work)
  * A bare area is copied from its entry: the parent's area is not looked at. The copy lies in a block, which goes with the child,
  * so that it need not be listed for when the fork fails.
  */
-static enum vmki_tree_take fork_take_bare(struct fork_work *work, struct vmki_tree_entry *entry)
+static VMKI_INLINE enum vmki_tree_take fork_take_bare(struct fork_work *work, struct vmki_tree_entry *entry)
 {
     vmk_vm_flags flags = entry->flags & ~(VMKI_VM_BARE | (VMKI_BROKEN(fork_locked) ? 0 : VMK_VM_LOCKED_MASK));
-    uint64_t pages = vmki_pages(work->child, entry->end - entry->start);
+    vmk_addr start = vmki_load_relaxed(&entry->start),
+             end = vmki_load_relaxed(&entry->end); /* by words, as they came */
+    uint64_t pages = vmki_pages(work->child, end - start);
     struct vmk_vma *copy = vmki_mm_take_from_block(work->child);
 
-    *copy = (struct vmk_vma){.start = entry->start, .end = entry->end, .flags = flags, .mm = work->child};
+    *copy = (struct vmk_vma){.start = start, .end = end, .flags = flags, .mm = work->child};
     if (VMKI_UNLIKELY(flags != work->run_flags)) {
         fork_count_run(work);
         work->run_flags = flags;
@@ -214,17 +216,11 @@ static enum vmki_tree_take fork_take_bare(struct fork_work *work, struct vmki_tr
     return VMKI_TREE_TAKE;
 }
 
-/* Makes the child's area of one of the parent's: the tree's copy calls it for each, ascending. */
-static enum vmki_tree_take fork_take(void *context, struct vmki_tree_entry *entry)
+static VMKI_NOINLINE enum vmki_tree_take fork_take_any(struct fork_work *work, struct vmki_tree_entry *entry)
 {
-    struct fork_work *work = context;
     struct vmk_vma *vma = entry->item, *copy;
-    bool is_file;
+    bool is_file = vma->file != NULL;
 
-    if ((entry->flags & (VMKI_VM_BARE | VMK_VM_DONTCOPY | VMKI_VM_FORKED | VMKI_VM_ANON_UNKNOWN)) == VMKI_VM_BARE &&
-        work->is_unheard && vmki_mm_has_block(work->child))
-        return fork_take_bare(work, entry);
-    is_file = vma->file != NULL;
     if (fork_leaves_out(vma))
         return VMKI_TREE_LEAVE;
     work->error = fork_charge_one(work, vma);
@@ -250,6 +246,17 @@ static enum vmki_tree_take fork_take(void *context, struct vmki_tree_entry *entr
     entry->flags = copy->flags | vmki_vma_bare(copy);
     entry->item = copy;
     return VMKI_TREE_TAKE;
+}
+
+/* Makes the child's area of one of the parent's: the tree's copy calls it for each, ascending. */
+static enum vmki_tree_take fork_take(void *context, struct vmki_tree_entry *entry)
+{
+    const vmk_vm_flags kinds = VMKI_VM_BARE | VMK_VM_DONTCOPY | VMKI_VM_FORKED | VMKI_VM_ANON_UNKNOWN;
+    struct fork_work *work = context;
+
+    if ((entry->flags & kinds) == VMKI_VM_BARE && work->is_unheard && vmki_mm_has_block(work->child))
+        return fork_take_bare(work, entry);
+    return fork_take_any(work, entry);
 }
 
 static int fork_copy_areas(struct fork_work *work)

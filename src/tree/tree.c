@@ -236,6 +236,7 @@ struct builder {
     struct vmki_tree *tree;
     struct vmki_tree_leaf *leaf;
     struct vmki_tree_inner *inner[VMKI_TREE_MAX_HEIGHT]; /* by level; [0] is unused */
+    size_t nr;                                           /* entries so far */
 };
 
 /* Nodes of a tree of nr entries, all but the last of each level full. */
@@ -296,13 +297,16 @@ static void finish_leaf(struct builder *builder, uint64_t limit)
     builder->leaf = NULL;
 }
 
-static void add_entry(struct builder *builder, const struct vmki_tree_entry *entry)
+/* The entry was written just now, word by word: a wider load would wait until the words are in the cache. */
+static VMKI_INLINE void add_entry(struct builder *builder, const struct vmki_tree_entry *entry)
 {
+    vmk_addr start = vmki_load_relaxed(&entry->start), end = vmki_load_relaxed(&entry->end);
+    uint64_t flags = vmki_load_relaxed(&entry->flags);
     struct vmki_tree_leaf *leaf = builder->leaf;
     unsigned slot;
 
     if (leaf && vmki_order_count(leaf->order) == VMKI_LEAF_MAX) {
-        finish_leaf(builder, entry->start);
+        finish_leaf(builder, start);
         leaf = NULL;
     }
     if (!leaf) {
@@ -311,8 +315,9 @@ static void add_entry(struct builder *builder, const struct vmki_tree_entry *ent
             vmki_fetch_node(builder->tree->spare);
     }
     slot = vmki_order_count(leaf->order++);
-    leaf->start[slot] = entry->start;
-    leaf->slot[slot] = (struct vmki_tree_slot){entry->end, entry->flags, entry->item};
+    leaf->start[slot] = start;
+    leaf->slot[slot] = (struct vmki_tree_slot){end, flags, vmki_load_relaxed(&entry->item)};
+    builder->nr++;
 }
 
 /* Closes what is open, level by level, up to the first level with one node: the root. */
@@ -333,13 +338,13 @@ static struct vmki_tree_node *finish_root(struct builder *builder)
     return root;
 }
 
-static void finish_tree(struct builder *builder, size_t nr)
+static void finish_tree(struct builder *builder)
 {
     struct vmki_tree_node *root = finish_root(builder);
     struct vmki_tree *tree = builder->tree;
 
     tree->height = root->level + 1u;
-    tree->nr_entries = nr;
+    tree->nr_entries = builder->nr;
     vmki_tree_begin_edit(tree);
     vmki_store_release(&tree->root, root);
     vmki_tree_note_ends(tree);
@@ -364,7 +369,7 @@ bool vmki_tree_build(struct vmki_tree *tree, size_t nr, void (*next)(void *conte
         next(context, &entry);
         add_entry(&builder, &entry);
     }
-    finish_tree(&builder, nr);
+    finish_tree(&builder);
     return true;
 }
 
@@ -383,8 +388,11 @@ static VMKI_INLINE void fetch_items(const struct vmki_tree_leaf *leaf, uint64_t 
     }
 }
 
-/* While a leaf is copied: asks for the leaf after the next one, and for what will be looked at of the next one, which is there. */
-static VMKI_INLINE void fetch_ahead(const struct vmki_cursor *cursor, uint64_t blind)
+/*
+ * While a leaf is copied: asks for the leaf after the next one, and for what will be looked at of the next one, which is there, if
+ * something was in the one before.
+ */
+static VMKI_INLINE void fetch_ahead(const struct vmki_cursor *cursor, bool fetches_items, uint64_t blind)
 {
     const struct vmki_tree_inner *parent;
     unsigned slot;
@@ -396,7 +404,7 @@ static VMKI_INLINE void fetch_ahead(const struct vmki_cursor *cursor, uint64_t b
     if (slot + 2u < parent->head.count)
         for (unsigned at = 0; at < VMKI_NODE_SIZE; at += 64)
             __builtin_prefetch((const char *)parent->child[slot + 2u] + at);
-    if (slot + 1u < parent->head.count)
+    if (fetches_items && slot + 1u < parent->head.count)
         fetch_items(vmki_leaf(parent->child[slot + 1u]), blind);
 }
 
@@ -419,24 +427,27 @@ static void drop_builder(struct builder *builder)
     vmki_tree_release_spare(tree, 0);
 }
 
-/* False when it was told to stop. */
+/* False when it was told to stop. Leaves in *all the flags that all entries have. */
 static VMKI_INLINE bool copy_leaf(struct builder *builder, const struct vmki_tree_leaf *leaf,
                                   enum vmki_tree_take (*take)(void *context, struct vmki_tree_entry *entry),
-                                  void *context, size_t *nr)
+                                  void *context, uint64_t *all)
 {
     uint64_t order = leaf->order;
+
+    *all = ~UINT64_C(0);
 
     for (unsigned left = vmki_order_count(order); left > 0; left--) {
         const struct vmki_tree_slot *slot = &leaf->slot[(order >>= 4) & 15];
         struct vmki_tree_entry entry = {leaf->start[order & 15], slot->end, slot->flags, slot->item};
-        enum vmki_tree_take taken = take(context, &entry);
+        enum vmki_tree_take taken;
 
+        *all &= entry.flags;
+        taken = take(context, &entry);
         if (taken == VMKI_TREE_STOP)
             return false;
         if (taken == VMKI_TREE_LEAVE)
             continue;
         add_entry(builder, &entry);
-        ++*nr;
     }
     return true;
 }
@@ -446,7 +457,7 @@ bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from, uint64
 {
     struct builder builder = {.tree = tree};
     struct vmki_cursor cursor;
-    size_t nr = 0;
+    uint64_t all = blind;
     bool more;
 
     if (!reserve_together(tree, nodes_of_build(from->nr_entries))) {
@@ -455,15 +466,15 @@ bool vmki_tree_copy(struct vmki_tree *tree, const struct vmki_tree *from, uint64
     }
     more = vmki_cursor_first(&cursor, (struct vmki_tree *)(uintptr_t)from);
     for (; more; more = vmki_cursor_advance(&cursor)) {
-        fetch_ahead(&cursor, blind);
-        if (!copy_leaf(&builder, vmki_leaf_const(cursor.node[0]), take, context, &nr)) {
+        fetch_ahead(&cursor, (all & blind) != blind, blind);
+        if (!copy_leaf(&builder, vmki_leaf_const(cursor.node[0]), take, context, &all)) {
             drop_builder(&builder);
             return false;
         }
         cursor.slot[0] = (uint8_t)(vmki_node_count(cursor.node[0]) - 1);
     }
-    if (nr != 0)
-        finish_tree(&builder, nr);
+    if (builder.nr != 0)
+        finish_tree(&builder);
     vmki_tree_release_spare(tree, KEEP_SPARE);
     return true;
 }
