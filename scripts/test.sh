@@ -83,6 +83,7 @@ suite() { # PRESET CTEST-ARGUMENT...: counts each test
 
 if step build-release build release; then
     step check-includes scripts/check-includes.sh
+    step check-mutants perl scripts/mutate.pl --check
     step check-format scripts/check-format.sh
     step check-cxx scripts/check-cxx.sh
     step check-symbols scripts/check-symbols.sh

@@ -179,6 +179,33 @@ static void fork_family(void **state)
     vt_teardown(&t);
 }
 
+/* Nothing of one space is left for the next. */
+static void an_empty_space_after_a_full_one(void **state)
+{
+    struct vmk_mm *both[2], *loaded[2];
+    size_t nr = 2;
+    struct vt t;
+
+    (void)state;
+    open_with_everything(&t);
+    fill(&t);
+    both[0] = t.mm;
+    assert_int_equal(vmk_mm_create(t.system, &t.mm_options, &both[1]), 0);
+    save_all(both, 2, &saved);
+    assert_int_equal(vmk_mm_load(t.system, saved.text, saved.len, find_file, &t, loaded, &nr, NULL), 0);
+    for (size_t i = 0; i < 2; i++) {
+        vt_validate_mm(loaded[i]);
+        assert_same_dump(both[i], loaded[i]);
+        vmk_mm_put(loaded[i]);
+    }
+    /* The same when the second one ends too early. */
+    nr = 2;
+    saved.len -= strlen("end\n");
+    assert_int_not_equal(vmk_mm_load(t.system, saved.text, saved.len, find_file, &t, loaded, &nr, NULL), 0);
+    vmk_mm_put(both[1]);
+    vt_teardown(&t);
+}
+
 static void files_that_are_gone(void **state)
 {
     struct vt t;
@@ -807,6 +834,7 @@ int main(void)
         cmocka_unit_test(import_special),
         cmocka_unit_test(merges_go_on),
         cmocka_unit_test(fork_family),
+        cmocka_unit_test(an_empty_space_after_a_full_one),
         cmocka_unit_test(files_that_are_gone),
         cmocka_unit_test(driver_areas),
         cmocka_unit_test(special_areas),

@@ -140,6 +140,14 @@ static void test_check(void **state)
         mm_options.settings = &settings;
         assert_ret(vmk_mm_create(t.system, &mm_options, &mm), bad[i].error);
     }
+    /* One that cannot be beside one that this library cannot. */
+    for (uint64_t va_bits = 32; va_bits < 34; va_bits++) {
+        vmk_settings_init(&settings, VMK_LINUX_VERSION(6, 18), VMK_ARCH_X86_64);
+        settings.page_shift = 13;
+        settings.va_bits = va_bits;
+        t.mm_options.settings = &settings;
+        assert_ret(vmk_mm_create(t.system, &t.mm_options, &mm), va_bits == 32 ? -VMK_ERR_UNSUPPORTED : -VMK_ERR_MISUSE);
+    }
     vt_teardown(&t);
 }
 
