@@ -27,7 +27,6 @@ enum {
     OPTION_REPORT,
     OPTION_RLIMIT,
     OPTION_SEED,
-    OPTION_TRUST,
     OPTION_UNTOUCHED,
     OPTION_VA_BITS,
     OPTION_WINDOW
@@ -59,10 +58,6 @@ static const struct argp_option run_option_table[] = {
      "Limits that CMD has: AS, DATA, STACK, MEMLOCK; SIZE as in 64K, 1G, or unlimited", 0},
     {"seed", OPTION_SEED, "N", 0,
      "A layout at random, the same for the same N; N also draws the calls of --fail (default: 1)", 0},
-    {"trust", OPTION_TRUST, NULL, 0,
-     "Do not look at the end of calls that the kernel has no reason to refuse: faster, but what it refuses cannot be "
-     "undone",
-     0},
     {"untouched", OPTION_UNTOUCHED, NULL, 0,
      "Run setuid and 32-bit programs that CMD executes, the kernel deciding for them, instead of refusing them", 0},
     {"va-bits", OPTION_VA_BITS, "N", 0, "Width of an address: 39 for that of small arm64 kernels", 0},
@@ -166,9 +161,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
     case OPTION_UNTOUCHED:
         tracer->run->options.untouched = true;
         return 0;
-    case OPTION_TRUST:
-        tracer->run->options.trusts = true;
-        return 0;
     case OPTION_CHECK:
         if (!parse_check(argument, &tracer->options))
             argp_error(state, "--check=%s: it is every, a number of calls from 1, exit or none", argument);
@@ -202,10 +194,6 @@ static error_t parse_option(int key, char *argument, struct argp_state *state)
         return 0;
     case ARGP_KEY_NO_ARGS:
         argp_error(state, "no command to run");
-        return 0;
-    case ARGP_KEY_SUCCESS:
-        if (tracer->run->options.trusts && tracer->options.check != TRACE_CHECK_EXIT)
-            argp_error(state, "--trust and another --check than exit contradict each other");
         return 0;
     default:
         return ARGP_ERR_UNKNOWN;

@@ -30,7 +30,6 @@ struct run_options {
     bool has_limit[RUN_LIMITS];
     uint64_t limits[RUN_LIMITS]; /* bytes, both soft and hard */
     bool guard, untouched;
-    bool trusts;             /* the kernel to do what it has no reason to refuse: run_decide.c */
     uint64_t fail_nth;       /* 0: none */
     double fail_probability; /* 0: none */
     uint64_t seed;
@@ -78,7 +77,7 @@ enum trace_way run_enter(struct tracer *tracer, struct trace_task *task);
 enum trace_way run_enter_again(struct tracer *tracer, struct trace_task *task);
 enum trace_way run_leave(struct tracer *tracer, struct trace_task *task, int64_t value);
 void run_give_up(struct tracer *tracer, struct trace_task *task);
-void run_settle(struct tracer *tracer, struct trace_task *task);
+bool run_settle(struct tracer *tracer, const struct trace_task *stopped, int event);
 
 /* ---- run_apply.c ---- */
 void run_apply_begin(struct trace_task *task);

@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <linux/sched.h>
 #include <string.h>
+#include <sys/ptrace.h>
 
 #include "run.h"
 
@@ -122,7 +123,8 @@ static void use_range(struct trace_task *task, const struct vmk_edit *edit)
     struct trace_apply *apply = &task->apply;
     memcpy(apply->args, task->call.args, sizeof(apply->args));
     apply->wanted = 0;
-    apply->is_plain = true;
+    apply->is_plain = is_protection(task->call.kind);
+    apply->sign = (struct trace_sign){.start = edit->start, .end = edit->end, .is_mapped = true, .flags = edit->flags};
     apply->cursor = edit->end;
     if (is_whole_range(task, edit))
         return;
@@ -139,6 +141,34 @@ static bool is_plain_map(const struct vmk_edit *map)
                                  (map->flags & VMK_VM_MAYSHARE) == 0);
 }
 
+/* A mapping at a fixed place, an unmapping, a heap that grows or shrinks: how they look when they have been done. */
+static bool has_sign(const struct trace_task *task, const struct vmk_edit *edits, unsigned nr, struct trace_sign *sign)
+{
+    const struct trace_call *call = &task->call;
+    const struct vmk_edit *last = nr != 0 ? &edits[nr - 1] : NULL;
+    const uint64_t page = UINT64_C(1) << vmk_mm_settings(task->space->mm)->page_shift;
+    switch (call->kind) {
+    case TRACE_CALL_MUNMAP:
+        *sign = (struct trace_sign){.start = call->args[0],
+                                    .end = (call->args[0] + call->args[1] + page - 1) & ~(page - 1)};
+        return true;
+    case TRACE_CALL_BRK:
+    case TRACE_CALL_MMAP:
+        if (last == NULL || (call->kind == TRACE_CALL_MMAP && last->kind != VMK_EDIT_MAP))
+            return false;
+        *sign = (struct trace_sign){.start = last->start,
+                                    .end = last->end,
+                                    .is_mapped = last->kind == VMK_EDIT_MAP,
+                                    .flags = last->flags,
+                                    .is_of_map = true,
+                                    .has_file = last->file != NULL,
+                                    .offset = last->offset};
+        return !sign->is_mapped || is_plain_map(last);
+    default:
+        return false;
+    }
+}
+
 /* The arguments that make the kernel do a whole call where the engine wants it. */
 static void use_place(struct trace_task *task, const struct vmk_edit *edits, unsigned nr)
 {
@@ -152,7 +182,7 @@ static void use_place(struct trace_task *task, const struct vmk_edit *edits, uns
         if (edits[i].kind == VMK_EDIT_MOVE)
             move = &edits[i];
     }
-    apply->is_plain = map == NULL || is_plain_map(map);
+    apply->is_plain = has_sign(task, edits, nr, &apply->sign);
     switch (call->kind) {
     case TRACE_CALL_MMAP:
         apply->wanted = (int64_t)map->start;
@@ -278,66 +308,7 @@ static bool sets_other_flags(const struct trace_call *call)
     }
 }
 
-/* ---- Calls whose end is not seen ---- */
-
-/*
- * With --trust. A call goes to the kernel as it is, for a range that is fixed, and can fail there for no reason that the engine would not
- * know (but for one outside of all this: a security module, a limit that somebody else has set): the stop at its end would
- * only say what is known. The engine has done it already, and at the next stop of the task, before anything else, one
- * question to the kernel settles whether it has, too.
- */
-static bool is_certain(const struct tracer *tracer, const struct trace_task *task)
-{
-    const struct trace_call *call = &task->call;
-    const struct run *run = tracer->run;
-    if (!run->options.trusts || !tracer->has_procmap_query || task->space->nr_tasks != 1 || run->nr_served != 0 ||
-        run->is_narrow || !can_fail_alike(run))
-        return false;
-    switch (call->kind) {
-    case TRACE_CALL_MMAP:
-        return !sets_other_flags(call) && (call->args[3] & VMK_MAP_POPULATE) == 0;
-    case TRACE_CALL_MPROTECT:
-        return (call->args[2] & (VMK_PROT_GROWSDOWN | VMK_PROT_GROWSUP)) == 0;
-    case TRACE_CALL_MUNMAP:
-    case TRACE_CALL_BRK:
-        return true;
-    default:
-        return false;
-    }
-}
-
-static bool is_plain(const struct trace_task *task)
-{
-    const struct trace_apply *apply = &task->apply;
-    return apply->is_plain && !apply->is_cut && memcmp(apply->args, task->call.args, sizeof(apply->args)) == 0;
-}
-
-/* Only with the part that is open, which is the whole call: otherwise false, and nothing has changed. */
-static bool leave_unseen(struct tracer *tracer, struct trace_task *task)
-{
-    struct trace_call *call = &task->call;
-    const uint64_t page = UINT64_C(1) << vmk_mm_settings(task->space->mm)->page_shift;
-    if (call->page_error != 0 || !is_plain(task) || !is_certain(tracer, task))
-        return false;
-    commit_all(task);
-    call->touched = true;
-    if (trace_call_value(call) != task->apply.wanted)
-        return false;
-    task->settles_at = (call->kind == TRACE_CALL_BRK ? call->args[0] - 1 : call->args[0]) & ~(page - 1);
-    task->unsettled = true;
-    return true;
-}
-
-void run_settle(struct tracer *tracer, struct trace_task *task)
-{
-    if (!trace_pages_next_differs(task->space, task->settles_at))
-        return;
-    trace_pages_feed_for_reader(tracer, task); /* unless it is a stack that has grown */
-    if (!task->space->lost && trace_pages_next_differs(task->space, task->settles_at))
-        say_diverged(tracer, task, trace_call_value(&task->call), "did not do it");
-}
-
-/* ---- The entry ---- */
+/* ---- Ends ---- */
 
 static enum trace_way end(struct tracer *tracer, struct trace_task *task, int64_t got, int64_t value)
 {
@@ -349,6 +320,109 @@ static enum trace_way end(struct tracer *tracer, struct trace_task *task, int64_
         run_proc_renew(tracer, task);
     return run_apply_return(task, got, value);
 }
+
+/* ---- Calls whose end is not seen ---- */
+
+/*
+ * A call that goes to the kernel as it is, and after which the areas look other than before, needs no stop at its end: the
+ * areas say whether the kernel has done it, and nobody else can have done that, as calls of one address space come one
+ * after the other. So the plan stays open and the space the task's own until the next stop of any task; then, before
+ * anything else, one question (PROCMAP_QUERY) is asked about the range:
+ *
+ * - They look as they should: it has been done. It is one call on one range, in one area or to one area, which the kernel
+ *   either does or does not, and what shows is what it does last: it has no way left to fail. The engine commits.
+ * - They do not, and the call is over, as its task has stopped or sleeps in another one: the kernel has refused it. The
+ *   plan is aborted, engine and kernel stay equal, and that is a divergence by name, as at an end.
+ * - They do not, and it may be on its way: the task is interrupted, which ends no memory call and stops it after this one.
+ *   The others of the space wait.
+ */
+static bool may_go_unseen(const struct tracer *tracer, const struct trace_task *task)
+{
+    const struct run *run = tracer->run;
+    if (!tracer->has_procmap_query || tracer->unseen != NULL || tracer->interval != 0 || run->nr_served != 0 ||
+        run->is_narrow || !can_fail_alike(run))
+        return false;
+    /* A thread that is held back would find the call on its way. */
+    for (const struct trace_task *other = tracer->tasks; other != NULL; other = other->next)
+        if (other->state == TRACE_HELD && (other->space == task->space || other->waits_for == task->space))
+            return false;
+    return true;
+}
+
+/* The part that is open is the whole call. */
+static bool leave_unseen(const struct tracer *tracer, const struct trace_task *task)
+{
+    const struct trace_call *call = &task->call;
+    const struct trace_apply *apply = &task->apply;
+    return call->page_error == 0 && apply->is_plain && !apply->is_cut &&
+           memcmp(apply->args, call->args, sizeof(apply->args)) == 0 && may_go_unseen(tracer, task) &&
+           !trace_pages_engine_shows(task->space, &apply->sign);
+}
+
+static void settle_done(struct tracer *tracer, struct trace_task *task)
+{
+    struct trace_call *call = &task->call;
+    int64_t wanted = task->apply.wanted, value;
+    commit_all(task);
+    value = trace_call_value(call);
+    if (value != wanted)
+        diverged(tracer, task, value, wanted);
+    end(tracer, task, wanted, wanted);
+}
+
+/* What the call returned, where it is the last thing that its task has done; 0: not known. */
+static int64_t answer_of(const struct trace_task *task)
+{
+    struct trace_regs regs;
+    if (!trace_regs_read(task->tid, &regs) || trace_regs_pc(&regs) != task->call.pc)
+        return 0;
+    return trace_regs_result(&regs);
+}
+
+static void settle_refused(struct tracer *tracer, struct trace_task *task, int64_t got)
+{
+    bool says = got < 0 && got > -4096;
+    int error = says ? (int)got : -VMK_ENOMEM;
+    abort_part(task, error);
+    trace_call_count(tracer, task);
+    trace_report_call(tracer, task, error, false);
+    if (says)
+        diverged(tracer, task, task->apply.wanted, got);
+    else
+        say_diverged(tracer, task, task->apply.wanted, "did not do it");
+}
+
+/* The call is over and has not been done. Interrupted it comes again; killed, its task has not come to it. */
+static void settle_undone(struct tracer *tracer, struct trace_task *task, int event)
+{
+    int64_t got = event == PTRACE_EVENT_SECCOMP ? 0 : answer_of(task);
+    bool comes_again = got >= RESTART_FIRST && got <= RESTART_LAST;
+    bool is_killed = event == PTRACE_EVENT_EXIT && (got == -VMK_EINTR || got == -VMK_ENOSYS);
+    if (comes_again || is_killed)
+        abort_part(task, -VMK_EAGAIN);
+    else
+        settle_refused(tracer, task, got);
+}
+
+bool run_settle(struct tracer *tracer, const struct trace_task *stopped, int event)
+{
+    struct trace_task *task = tracer->unseen;
+    const struct trace_sign *sign = &task->apply.sign;
+    bool is_over = stopped == task;
+    if (trace_pages_show(task->space, sign)) {
+        settle_done(tracer, task);
+        return true;
+    }
+    if (!is_over && trace_may_be_in_call(task))
+        return false;
+    if (!is_over && trace_pages_show(task->space, sign)) /* it was until then */
+        settle_done(tracer, task);
+    else
+        settle_undone(tracer, task, is_over ? event : PTRACE_EVENT_SECCOMP);
+    return true;
+}
+
+/* ---- The entry ---- */
 
 /* No part, no error: is it certain that the kernel has nothing to do either? */
 static bool is_nothing(const struct trace_call *call)
@@ -445,7 +519,7 @@ static enum trace_way enter_memory(struct tracer *tracer, struct trace_task *tas
         commit_early(tracer->run, task);
     if (call->touched || (call->open && next_action(tracer, task))) {
         if (!call->touched && leave_unseen(tracer, task))
-            return end(tracer, task, trace_call_value(call), trace_call_value(call));
+            return TRACE_UNSEEN;
         return run_apply_send(task);
     }
     bool is_told = call->kind == TRACE_CALL_MINCORE && call->result.done != 0; /* of the pages before the hole */

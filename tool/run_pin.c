@@ -72,12 +72,23 @@ void run_pin_begin(struct tracer *tracer)
 
 /* ---- Do several tasks get on with one processor? ---- */
 
-static volatile sig_atomic_t is_time;
+static void look(struct tracer *tracer);
+
+/*
+ * The signal of the timer may come anywhere: it is remembered, and looked at before the next waitpid. In waitpid, where
+ * nothing else is going on, it is looked at in the handler: no mask has to be set for each stop.
+ */
+static volatile sig_atomic_t is_time, is_waiting;
+static struct tracer *looked_at;
 
 static void on_time(int number)
 {
+    int error = errno;
     (void)number;
     is_time = 1;
+    if (is_waiting && syscall(SYS_gettid) == getpid()) /* not a thread of a library */
+        look(looked_at);
+    errno = error;
 }
 
 static uint64_t now(void)
@@ -131,12 +142,9 @@ static void start_timer(struct run *run)
 static void begin_looking(struct tracer *tracer)
 {
     struct run *run = tracer->run;
-    struct sigaction action = {.sa_handler = on_time}; /* without SA_RESTART: waitpid is to come back */
-    sigset_t alarm;
+    struct sigaction action = {.sa_handler = on_time, .sa_flags = SA_RESTART};
     uint64_t sum;
-    sigemptyset(&alarm);
-    sigaddset(&alarm, SIGALRM);
-    sigprocmask(SIG_BLOCK, &alarm, NULL);
+    looked_at = tracer;
     sigaction(SIGALRM, &action, NULL);
     run->looks = add_waiting(tracer, &sum);
     run->look_us = LOOK_FIRST_US;
@@ -162,21 +170,14 @@ static void look(struct tracer *tracer)
     start_timer(run);
 }
 
-/* waitpid. The signal of the timer comes nowhere else: no other call has to expect it. */
 pid_t run_pin_wait(struct tracer *tracer, int *status)
 {
-    sigset_t alarm;
-    if (!tracer->run->looks)
-        return waitpid(-1, status, __WALL);
-    sigemptyset(&alarm);
-    sigaddset(&alarm, SIGALRM);
-    sigprocmask(SIG_UNBLOCK, &alarm, NULL);
-    pid_t tid = waitpid(-1, status, __WALL);
-    int error = errno;
-    sigprocmask(SIG_BLOCK, &alarm, NULL);
-    if (is_time)
+    for (is_waiting = 1; is_time; is_waiting = 1) { /* it came before that */
+        is_waiting = 0;
         look(tracer);
-    errno = error;
+    }
+    pid_t tid = waitpid(-1, status, __WALL);
+    is_waiting = 0;
     return tid;
 }
 

@@ -132,9 +132,20 @@ struct trace_proc {
     pid_t tid;
 };
 
+/* What the kernel's areas show when a call has been done: [start, end) is nothing, or of one area like this. */
+struct trace_sign {
+    vmk_addr start, end;
+    bool is_mapped;
+    vmk_vm_flags flags; /* those that maps shows */
+    bool is_of_map;     /* these two count as well */
+    bool has_file;
+    uint64_t offset; /* in the file, of start; bytes */
+};
+
 /* A call in progress. */
 struct trace_call {
     enum trace_call_kind kind;
+    uint64_t number, pc; /* the kernel's number of it, and where it returns to */
     uint64_t args[6];
     struct caller caller; /* --report, --page-size */
     uint64_t clone_flags, uffd_features;
@@ -221,6 +232,7 @@ struct trace_apply {
     bool repeated;            /* a second call has been put in; signals are blocked, and were `signals` */
     bool is_cut;              /* the kernel is to fail as the engine will */
     bool is_plain;            /* it is to do nothing that it could fail at by itself */
+    struct trace_sign sign;   /* of its having been done; only where is_plain */
     uint64_t signals;
     uint64_t args[6]; /* what the kernel gets */
     int64_t wanted;   /* what it should return */
@@ -267,10 +279,8 @@ struct trace_task {
     struct vmk_plan plan;  /* run: of the call in progress */
     struct vmk_mm *forked; /* run: the child's address space, until the child is there */
     struct trace_apply apply;
-    bool leaves;    /* run: what it executes now is left to the kernel */
-    bool again;     /* run: the next stop is the entry of a call of ours */
-    bool unsettled; /* run: the end of its last call was not seen; it concerned `settles_at` */
-    vmk_addr settles_at;
+    bool leaves;                      /* run: what it executes now is left to the kernel */
+    bool again;                       /* run: the next stop is the entry of a call of ours */
     uint64_t hidden_flags, hidden_at; /* trace_untraced.c: of its clone, 0 for none; where, 0 for a register */
     struct trace_space *waits_for;    /* an address space, not its own, that has an owner */
 };
@@ -293,6 +303,7 @@ enum trace_way {
     TRACE_GO_ON,   /* the program runs */
     TRACE_SEE_END, /* the kernel runs the call; stop at its end */
     TRACE_AGAIN,   /* a call of ours comes next: stop at its entry */
+    TRACE_UNSEEN,  /* the kernel runs the call; whether it has is asked at the next stop of any task (tracer.unseen) */
     TRACE_WAIT     /* come back to this stop when task->waits_for has no owner */
 };
 
@@ -315,8 +326,11 @@ struct trace_mode {
     enum trace_way (*leave)(struct tracer *tracer, struct trace_task *task, int64_t value);
     /* The task dies inside a call, or the call ended without an end (fork's event). May be NULL. */
     void (*give_up)(struct tracer *tracer, struct trace_task *task);
-    /* At the next stop of a task that is `unsettled`: has the kernel done what it was not asked about? May be NULL. */
-    void (*settle)(struct tracer *tracer, struct trace_task *task);
+    /*
+     * After TRACE_UNSEEN: has the kernel done the call? `stopped` is the task that stopped, with this event; when that is
+     * the one whose call it is, the call is over. False: it may still be on its way. NULL where there is no TRACE_UNSEEN.
+     */
+    bool (*settle)(struct tracer *tracer, const struct trace_task *stopped, int event);
     /* At the end of execve, where tracer.layout is set: moves the image. False: the task is as good as dead. */
     bool (*arrange)(struct tracer *tracer, struct trace_task *task, struct layout *layout);
     void (*in_child)(const struct tracer *tracer); /* before CMD is executed; may be NULL */
@@ -344,6 +358,7 @@ struct tracer {
     struct trace_task *tasks;
     struct trace_process *processes, **last_process;
     struct trace_space *spaces;
+    struct trace_task *unseen; /* run: the owner of its space, whose call may be over; nobody was told */
     struct kview view;
     struct kview at_exec, at_exit; /* --map: CMD's areas, as the engine has them */
     struct record_writer *record;
@@ -398,6 +413,8 @@ int trace_start(struct tracer *tracer); /* 0, or an exit status after a message 
 int trace_loop(struct tracer *tracer);
 int trace_start_failed(struct tracer *tracer);
 void trace_stop_others(struct tracer *tracer, struct trace_task *task);
+/* Is the task, which has not stopped, still in the call that it entered last? Not a guess: true means `maybe'. */
+bool trace_may_be_in_call(const struct trace_task *task);
 void trace_end(struct tracer *tracer, int exit_status); /* give up: everything is killed */
 bool trace_read_memory(const struct trace_task *task, uint64_t address, void *buffer, size_t len);
 bool trace_read_text(const struct trace_task *task, uint64_t address, char *buffer, size_t size);
@@ -509,14 +526,21 @@ void trace_report_exit(struct tracer *tracer, const struct trace_task *task, boo
 
 /* ---- trace_pages.c ---- */
 void trace_pages_feed(struct tracer *tracer, struct trace_task *task);
+/*
+ * The same around the range of the call while other threads run: what they had written at one moment, which two looks
+ * agree about. False: nothing of it was fed (they do not agree, or it cannot be told).
+ */
+bool trace_pages_feed_running(struct tracer *tracer, struct trace_task *task);
 /* What no thread of the program does by itself in passing: stacks that have grown, writes through /proc/PID/mem. */
 void trace_pages_feed_others(struct tracer *tracer, struct trace_task *task);
 /* Somebody else looks at the areas of `task`, which goes on: its stacks, closed userfaultfds. */
 void trace_pages_feed_for_reader(struct tracer *tracer, struct trace_task *task);
 /* Could pages that a thread writes now change what the call does to the areas? */
 bool trace_pages_matter(const struct trace_task *task);
-/* Is the first area that ends above the address another one in the kernel? Only where tracer.has_procmap_query. */
-bool trace_pages_next_differs(const struct trace_space *space, vmk_addr address);
+/* Do the kernel's areas show that a call has been done? Only where tracer.has_procmap_query. */
+bool trace_pages_show(const struct trace_space *space, const struct trace_sign *sign);
+/* The same of the engine's areas. */
+bool trace_pages_engine_shows(const struct trace_space *space, const struct trace_sign *sign);
 /* At the stop of a signal. */
 void trace_pages_feed_signal(struct tracer *tracer, struct trace_task *task);
 /* A call reads memory at an address that may be a stack's still to grow. */

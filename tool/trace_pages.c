@@ -47,7 +47,7 @@ struct procmap_query_abi {
 #define QUERY_COVERING_OR_NEXT UINT64_C(0x10) /* its vma_flags: readable, writable, executable, shared from bit 0 on */
 #define PROCMAP_QUERY_ABI      _IOWR('f', 17, struct procmap_query_abi)
 
-enum { FEW_AREAS = 48, MANY_AREAS = 2000 };
+enum { FEW_AREAS = 48, MANY_AREAS = 2000, FEW_FAULTS = 8 };
 
 #define PAGEMAP_PRESENT (UINT64_C(1) << 63)
 #define PAGEMAP_SWAPPED (UINT64_C(1) << 62)
@@ -152,9 +152,10 @@ void trace_pages_feed_kernel_read(struct tracer *tracer, struct trace_task *task
     feed_fault_with(tracer, task, &request, NULL); /* whether it can will be seen by the call's result */
 }
 
-static void feed_area(struct tracer *tracer, struct trace_task *task, const struct vmk_vma_info *area)
+/* Has a fault made an anon_vma in the area, going by its pages? That fault. */
+static bool find_fault(struct tracer *tracer, const struct trace_space *space, const struct vmk_vma_info *area,
+                       struct vmk_fault_request *fault)
 {
-    const struct trace_space *space = task->space;
     vmk_addr page = area->start;
     int nr = find_page(space->pagemap_fd, area->start, area->end, 0, SCAN_FILE | SCAN_ZERO, SCAN_ANY, &page);
     tracer->has_pagemap_scan = nr >= 0;
@@ -163,12 +164,21 @@ static void feed_area(struct tracer *tracer, struct trace_task *task, const stru
         nr = find_page_by_reading(space->pagemap_fd, area->start, area->end, (unsigned)settings->page_shift, &page);
     }
     unsigned force = (area->flags & VMK_VM_WRITE) != 0 ? 0u : VMK_ACCESS_FOREIGN | VMK_ACCESS_FORCE;
-    if (nr > 0)
-        feed_fault(tracer, task, page, VMK_ACCESS_WRITE | force, VMK_FAULT_USER | VMK_FAULT_HAS_TABLE);
-    else if (force == 0 &&
-             find_page(space->pagemap_fd, area->start, area->end, SCAN_ZERO | SCAN_HUGE, 0, SCAN_ANY, &page) > 0)
-        feed_fault(tracer, task, page, VMK_ACCESS_READ,
-                   VMK_FAULT_USER); /* a huge zero page: a read can have made an anon_vma */
+    *fault =
+        (struct vmk_fault_request){.access = VMK_ACCESS_WRITE | force, .flags = VMK_FAULT_USER | VMK_FAULT_HAS_TABLE};
+    if (nr <= 0 && force == 0) { /* a huge zero page: a read can have made an anon_vma */
+        nr = find_page(space->pagemap_fd, area->start, area->end, SCAN_ZERO | SCAN_HUGE, 0, SCAN_ANY, &page);
+        *fault = (struct vmk_fault_request){.access = VMK_ACCESS_READ, .flags = VMK_FAULT_USER};
+    }
+    fault->address = page;
+    return nr > 0;
+}
+
+static void feed_area(struct tracer *tracer, struct trace_task *task, const struct vmk_vma_info *area)
+{
+    struct vmk_fault_request fault;
+    if (find_fault(tracer, task->space, area, &fault))
+        feed_fault_with(tracer, task, &fault, &(int64_t){0});
 }
 
 /* Where written pages are, read for many areas at once: ascending runs. */
@@ -334,27 +344,51 @@ static vmk_addr kernel_start_of(struct tracer *tracer, struct trace_task *task, 
     return 0;
 }
 
-static bool is_kernels(const struct vmk_vma_info *area, const struct procmap_query_abi *query, unsigned page_shift)
+/* ---- Calls whose end is not seen ---- */
+
+static const vmk_vm_flags shown_flags[] = {VMK_VM_READ, VMK_VM_WRITE, VMK_VM_EXEC, VMK_VM_MAYSHARE};
+
+/* `area` is the first that ends above the sign's start, as a query says it. */
+static bool shows(const struct procmap_query_abi *area, const struct trace_sign *sign)
 {
-    const vmk_vm_flags shown[] = {VMK_VM_READ, VMK_VM_WRITE, VMK_VM_EXEC, VMK_VM_MAYSHARE};
+    if (!sign->is_mapped)
+        return area->vma_start >= sign->end;
     for (unsigned i = 0; i < 4; i++)
-        if (((area->flags & shown[i]) != 0) != ((query->vma_flags >> i & 1) != 0))
+        if (((sign->flags & shown_flags[i]) != 0) != ((area->vma_flags >> i & 1) != 0))
             return false;
-    return area->start == query->vma_start && area->end == query->vma_end &&
-           (area->file == NULL || area->pgoff << page_shift == query->vma_offset);
+    if (area->vma_start > sign->start || area->vma_end < sign->end)
+        return false;
+    return !sign->is_of_map ||
+           ((area->inode != 0) == sign->has_file &&
+            (!sign->has_file || area->vma_offset + (sign->start - area->vma_start) == sign->offset));
 }
 
-bool trace_pages_next_differs(const struct trace_space *space, vmk_addr address)
+bool trace_pages_show(const struct trace_space *space, const struct trace_sign *sign)
+{
+    struct procmap_query_abi query = {
+        .size = sizeof(query), .query_flags = QUERY_COVERING_OR_NEXT, .query_addr = sign->start};
+    if (ioctl(space->maps_fd, PROCMAP_QUERY_ABI, &query) != 0)
+        return errno == ENOENT && !sign->is_mapped; /* no area above */
+    return shows(&query, sign);
+}
+
+bool trace_pages_engine_shows(const struct trace_space *space, const struct trace_sign *sign)
 {
     const unsigned page_shift = (unsigned)vmk_mm_settings(space->mm)->page_shift;
-    struct procmap_query_abi query = {
-        .size = sizeof(query), .query_flags = QUERY_COVERING_OR_NEXT, .query_addr = address};
     struct vmk_vma_info area = {.size = sizeof(area)};
-    vmk_addr cursor = address;
-    if (ioctl(space->maps_fd, PROCMAP_QUERY_ABI, &query) != 0)
-        return errno == ENOENT && vmk_mm_next(space->mm, &cursor, &area) == 0; /* otherwise it is being killed */
-    return vmk_mm_next(space->mm, &cursor, &area) != 0 || !is_kernels(&area, &query, page_shift);
+    vmk_addr cursor = sign->start;
+    if (vmk_mm_next(space->mm, &cursor, &area) != 0)
+        return !sign->is_mapped;
+    struct procmap_query_abi query = {.vma_start = area.start,
+                                      .vma_end = area.end,
+                                      .vma_offset = area.pgoff << page_shift,
+                                      .inode = area.file != NULL};
+    for (unsigned i = 0; i < 4; i++)
+        query.vma_flags |= (uint64_t)((area.flags & shown_flags[i]) != 0) << i;
+    return shows(&query, sign);
 }
+
+/* ---- Stacks that have grown ---- */
 
 /* A grown stack is a fault at its new end that the engine must allow. */
 static void feed_growth(struct tracer *tracer, struct trace_task *task, const struct vmk_vma_info *area)
@@ -548,6 +582,36 @@ void trace_pages_feed_others(struct tracer *tracer, struct trace_task *task)
         return;
     widen(task->space, &window);
     feed_near(tracer, task, &window, could_have_been_forced);
+}
+
+bool trace_pages_feed_running(struct tracer *tracer, struct trace_task *task)
+{
+    struct vmk_vma_info areas[FEW_FAULTS];
+    struct vmk_fault_request faults[FEW_FAULTS], fault;
+    bool found[FEW_FAULTS];
+    struct window window;
+    unsigned nr = 0;
+    if (task->space->pagemap_fd < 0 || tracer->looks_for_forced || !range_of_call(task->space, &task->call, &window))
+        return false;
+    feed_begin(tracer, task);
+    widen(task->space, &window);
+    areas[0].size = sizeof(areas[0]);
+    for (vmk_addr cursor = window.start;
+         vmk_mm_next(task->space->mm, &cursor, &areas[nr]) == 0 && areas[nr].start < window.end;) {
+        if (!could_gain_anon_vma(&areas[nr]))
+            continue;
+        found[nr] = find_fault(tracer, task->space, &areas[nr], &faults[nr]);
+        if (++nr == FEW_FAULTS)
+            return false;
+        areas[nr].size = sizeof(areas[nr]);
+    }
+    for (unsigned i = 0; i < nr; i++)
+        if (!found[i] && find_fault(tracer, task->space, &areas[i], &fault))
+            return false;
+    for (unsigned i = 0; i < nr && !task->space->lost; i++)
+        if (found[i])
+            feed_fault_with(tracer, task, &faults[i], &(int64_t){0});
+    return true;
 }
 
 void trace_pages_feed(struct tracer *tracer, struct trace_task *task)

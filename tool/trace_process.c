@@ -113,6 +113,8 @@ void trace_task_free(struct tracer *tracer, struct trace_task *task)
 {
     if (tracer->mode->give_up != NULL)
         tracer->mode->give_up(tracer, task);
+    if (tracer->unseen == task)
+        tracer->unseen = NULL;
     trace_space_leave(tracer, task);
     trace_task_close(task);
     if (task->process != NULL)

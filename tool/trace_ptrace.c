@@ -105,6 +105,23 @@ static char state_of(struct trace_task *task)
     return state[2];
 }
 
+/* /proc/PID/syscall: "running", or the number of the call that it sleeps in (-1: in none), arguments, stack and program counter. */
+bool trace_may_be_in_call(const struct trace_task *task)
+{
+    char text[256], name[64];
+    snprintf(name, sizeof(name), "task/%d/syscall", (int)task->tid);
+    int fd = trace_proc_open(task->tid, name);
+    ssize_t len = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+    if (fd >= 0)
+        close(fd);
+    if (len <= 0)
+        return true;
+    text[len] = '\0';
+    char *end;
+    long long number = strtoll(text, &end, 10);
+    return end == text || number == (long long)task->call.number;
+}
+
 static void on_stop(struct tracer *tracer, struct trace_task *task, int status);
 
 /*
@@ -160,7 +177,8 @@ void trace_stop_others(struct tracer *tracer, struct trace_task *task)
 
 /*
  * Makes `task` the owner of its space, alone with it, and lets the engine know of pages and stacks. In run, which is to be
- * fast, other threads go on unless what they write could matter to the call.
+ * fast, other threads go on unless what they write could matter to the call. Mostly it no longer does once the engine
+ * knows what they have written before.
  */
 static void take_space(struct tracer *tracer, struct trace_task *task)
 {
@@ -169,6 +187,9 @@ static void take_space(struct tracer *tracer, struct trace_task *task)
         trace_pages_feed_others(tracer, task);
         return;
     }
+    if (tracer->mode->decides && task->space->nr_tasks > 1 && trace_pages_feed_running(tracer, task) &&
+        (task->space->lost || !trace_pages_matter(task)))
+        return;
     trace_stop_others(tracer, task);
     trace_pages_feed(tracer, task);
 }
@@ -205,9 +226,25 @@ static void go(struct tracer *tracer, struct trace_task *task, enum trace_way wa
         task->held_status = status;
         task->state = TRACE_HELD;
         return;
+    case TRACE_UNSEEN: /* the space stays its own until then */
+        tracer->unseen = task;
+        go_on(task);
+        return;
     case TRACE_GO_ON:
         give_space(task);
         go_on(task);
+    }
+}
+
+/* Before anything else at a stop: what has become of the call whose end nobody sees? */
+static void settle(struct tracer *tracer, const struct trace_task *stopped, int event)
+{
+    struct trace_task *task = tracer->unseen;
+    if (tracer->mode->settle(tracer, stopped, event)) {
+        tracer->unseen = NULL;
+        give_space(task);
+    } else {
+        ask(PTRACE_INTERRUPT, task->tid, 0, 0); /* it runs, and this will be its next stop: the call is over then */
     }
 }
 
@@ -243,6 +280,8 @@ static void on_entry(struct tracer *tracer, struct trace_task *task, int status)
         return;
     }
     call->kind = (enum trace_call_kind)info.seccomp.ret_data;
+    call->number = info.seccomp.nr;
+    call->pc = info.instruction_pointer;
     for (int i = 0; i < 6; i++)
         call->args[i] = info.seccomp.args[i];
     if (!trace_untraced_hide(task)) {
@@ -488,20 +527,6 @@ static void on_event(struct tracer *tracer, struct trace_task *task, int event, 
     }
 }
 
-/* The first stop after a call whose end was not seen. Killed, it may not have come to the call at all. */
-static void settle(struct tracer *tracer, struct trace_task *task, int event)
-{
-    unsigned long message = 0;
-    task->unsettled = false;
-    if (task->space == NULL || task->space->lost)
-        return;
-    if (event == PTRACE_EVENT_EXIT && ask(PTRACE_GETEVENTMSG, task->tid, 0, (uintptr_t)&message) == 0 &&
-        WIFSIGNALED((int)message) && WTERMSIG((int)message) == SIGKILL)
-        task->space->unfinished = true;
-    else
-        tracer->mode->settle(tracer, task);
-}
-
 static void on_stop(struct tracer *tracer, struct trace_task *task, int status)
 {
     if (WIFEXITED(status) || WIFSIGNALED(status)) {
@@ -511,7 +536,7 @@ static void on_stop(struct tracer *tracer, struct trace_task *task, int status)
     if (!WIFSTOPPED(status))
         return;
     int event = (int)((unsigned)status >> 16), signal = WSTOPSIG(status);
-    if (task->unsettled)
+    if (tracer->unseen != NULL)
         settle(tracer, task, event);
     if (event == PTRACE_EVENT_EXIT) { /* may be on the way to a SIGKILL: never waits */
         on_exit_event(tracer, task);

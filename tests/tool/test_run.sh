@@ -60,12 +60,16 @@ stops 10
 few=${stopped:-0}
 stops 510
 [ $((stopped - few)) = 3000 ] || fail "3000 calls with nothing to do: $((stopped - few)) stops"
-# With --trust one at a fixed place is one as well.
-decided 0 'an end that is looked at' -- ./decided registers
+# So is one whose end shows in the areas, also beside other threads.
+decided 0 'ends that are looked at' --check=1000000 -- ./decided registers
 looked=$(sed -n 's/.* \([0-9]*\) stops$/\1/p' err)
-decided 0 'an end that is not looked at' --trust -- ./decided registers
-trusted=$(sed -n 's/.* \([0-9]*\) stops$/\1/p' err)
-[ "$trusted" -lt "$looked" ] || fail "--trust: $trusted stops, without it $looked"
+decided 0 'ends that show' -- ./decided registers
+unseen=$(sed -n 's/.* \([0-9]*\) stops$/\1/p' err)
+[ "$unseen" -lt "$looked" ] || fail "$unseen stops, and $looked with all ends"
+for _ in 1 2 3; do
+    decided 0 'ends that show, six threads' -- ./threads
+    decided 0 'ends that show, two threads at the same ranges' -- ./decided race
+done
 
 # A second thread is tried on the same processor, and gets one of its own when it wants it.
 if [ "$(nproc)" -gt 1 ]; then
@@ -169,19 +173,21 @@ if [ "$sanitized" = 0 ]; then
 fi
 
 # A limit that somebody else sets: the kernel refuses what the engine allows, whether the end of the call is looked at or not.
+# Both are equal afterwards.
 if type prlimit >/dev/null 2>&1; then
-    for trust in '' --trust; do
-        does=fixed outside 'a limit from outside' $trust
+    for check in exit every; do
+        does=fixed outside 'a limit from outside' --check=$check
         prlimit --data=4096 --pid "$child"
         echo >&9
         exec 9>&-
         wait $tool
-        [ $? = 5 ] || fail "$trust: its status after a limit from outside"
+        [ $? = 5 ] || fail "$check: its status after a limit from outside"
         says out 'over it Cannot allocate memory'
         grep -q '0x[0-9a-f]*, 0x100000, .*: the engine decided 0x[0-9a-f]*, the kernel' err || {
-            fail "$trust: no divergence by name"
+            fail "$check: no divergence by name"
             cat err
         }
+        [ "$(grep -c 'divergence' err)" = 1 ] || fail "$check: more than one divergence"
     done
 fi
 
@@ -229,7 +235,6 @@ for bad in --check=0 --fail=0 --fail=x --fail=2.0 --rlimit=AS --rlimit=CPU=5 --r
     --max-map-count=0 --seed=x; do
     expect 2 "$bad" run "$bad" -- true
 done
-expect 2 'two wishes for one end' run --trust --check=every -- true
 expect 0 'quiet' run -q -- true
 [ ! -s err ] || fail '--quiet prints something'
 finish

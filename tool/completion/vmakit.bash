@@ -9,7 +9,7 @@ _vmakit_options()
         ;;
     run)
         echo --base --bottom-up --check --fail --guard --kernel-proc --max-map-count --overcommit --overcommit-ratio --page-size --quiet \
-            --ram --random --report --rlimit --seed --trust --untouched --va-bits --window --help --usage --version
+            --ram --random --report --rlimit --seed --untouched --va-bits --window --help --usage --version
         ;;
     replay)
         echo --break --max-map-count --rlimit --va-bits --page-size --set --map --json --report --quiet --color --help --usage \
