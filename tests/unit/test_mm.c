@@ -444,6 +444,25 @@ static void test_objects(void **state)
     vt_teardown(&t);
 }
 
+/* Memory of an area that goes stays with the space, and is counted there wherever it waits. */
+static void test_bytes_of_areas_that_go(void **state)
+{
+    struct vmk_mm_stats before = {.size = sizeof(before)}, after = {.size = sizeof(after)};
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    for (unsigned i = 0; i < 12; i++)
+        vt_anon(&t, BASE + P(2 * i), P(1), VT_RW);
+    vmk_mm_get_stats(t.mm, &before);
+    for (unsigned i = 1; i < 6; i++) {
+        assert_ret(vt_munmap(&t, BASE + P(2 * i), P(1)), 0);
+        vmk_mm_get_stats(t.mm, &after);
+        assert_int_equal(after.nr_bytes, before.nr_bytes);
+    }
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -451,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_limits_off), cmocka_unit_test(test_marks),        cmocka_unit_test(test_lookup),
         cmocka_unit_test(test_next_areas), cmocka_unit_test(test_areas),        cmocka_unit_test(test_names),
         cmocka_unit_test(test_notices),    cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_bytes_of_areas_that_go),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
