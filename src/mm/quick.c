@@ -91,13 +91,19 @@ static VMKI_NOINLINE bool may_splice(struct vmk_mm *mm, vmk_addr until, unsigned
 
 /* ---- mmap ---- */
 
-/* Where the memory is to be; false where the long way is to say why not. */
-static inline bool find_place(struct vmk_mm *mm, const struct vmk_mmap_request *request, uint64_t len, vmk_addr *at)
+static VMKI_NOINLINE bool find_free_place(struct vmk_mm *mm, const struct vmk_mmap_request *request, uint64_t len,
+                                          vmk_addr *at)
 {
     const struct vmki_place place = {.hint = request->address, .len = len, .flags = request->flags};
 
+    return vmki_place(mm, &place, at) == 0;
+}
+
+/* Where the memory is to be; false where the long way is to say why not. */
+static inline bool find_place(struct vmk_mm *mm, const struct vmk_mmap_request *request, uint64_t len, vmk_addr *at)
+{
     if ((request->flags & VMK_MAP_FIXED) == 0)
-        return vmki_place(mm, &place, at) == 0;
+        return find_free_place(mm, request, len, at);
     *at = request->address;
     return vmki_range_fits(mm, *at, len) && *at >= mm->min_addr;
 }
