@@ -310,6 +310,17 @@ static bool sets_other_flags(const struct trace_call *call)
 
 /* ---- Ends ---- */
 
+/* Another thread has written to the range before the kernel ran the call: it is prepared once more, after that. */
+static void know_late_writes(struct tracer *tracer, struct trace_task *task)
+{
+    struct vmk_fault_request fault;
+    if (!task->call.open || !trace_pages_wrote_late(tracer, task, &fault))
+        return;
+    abort_part(task, -VMK_EAGAIN);
+    trace_pages_feed_late(tracer, task, &fault);
+    trace_call_ask(tracer, task);
+}
+
 static enum trace_way end(struct tracer *tracer, struct trace_task *task, int64_t got, int64_t value)
 {
     trace_call_count(tracer, task);
@@ -363,6 +374,7 @@ static void settle_done(struct tracer *tracer, struct trace_task *task)
 {
     struct trace_call *call = &task->call;
     int64_t wanted = task->apply.wanted, value;
+    know_late_writes(tracer, task);
     commit_all(task);
     value = trace_call_value(call);
     if (value != wanted)
@@ -639,6 +651,7 @@ static enum trace_way leave_part(struct tracer *tracer, struct trace_task *task,
         apply->kernel_error = (int)got;
     else if (got != 0)
         return refused(tracer, task, got);
+    know_late_writes(tracer, task);
     commit_part(task);
     if (apply->kernel_error != 0 && only_populates(call))
         abort_part(task, 0); /* the engine would have gone on: see below */

@@ -158,11 +158,12 @@ struct trace_call {
     bool placed;   /* the kernel chooses the address */
     bool drawn;    /* only the kernel can know the address: the engine runs the call when it has ended */
     enum trace_expect expect;
-    bool two_phase; /* asked for: the engine only prepares the call, in task->plan */
-    bool touched;   /* run: the engine has changed something already, whatever the result */
-    bool open;      /* a part is prepared there: otherwise the result is there */
-    int part_error; /* of vmk_plan_part */
-    int page_error; /* what a guard page in the way makes the kernel return */
+    bool late_writes; /* of others are looked for at its end, to its range; it leaves nothing there to write to */
+    bool two_phase;   /* asked for: the engine only prepares the call, in task->plan */
+    bool touched;     /* run: the engine has changed something already, whatever the result */
+    bool open;        /* a part is prepared there: otherwise the result is there */
+    int part_error;   /* of vmk_plan_part */
+    int page_error;   /* what a guard page in the way makes the kernel return */
     struct vmk_result result;
     char text[160]; /* "mmap(0, 8192, 3, 34, -1, 0)" */
 };
@@ -536,7 +537,10 @@ void trace_pages_feed_others(struct tracer *tracer, struct trace_task *task);
 /* Somebody else looks at the areas of `task`, which goes on: its stacks, closed userfaultfds. */
 void trace_pages_feed_for_reader(struct tracer *tracer, struct trace_task *task);
 /* Could pages that a thread writes now change what the call does to the areas? */
-bool trace_pages_matter(const struct trace_task *task);
+bool trace_pages_matter(struct trace_task *task);
+/* Where call.late_writes says so, when the kernel has run the call: has a thread written there before that? */
+bool trace_pages_wrote_late(struct tracer *tracer, const struct trace_task *task, struct vmk_fault_request *fault);
+void trace_pages_feed_late(struct tracer *tracer, struct trace_task *task, const struct vmk_fault_request *fault);
 /* Do the kernel's areas show that a call has been done? Only where tracer.has_procmap_query. */
 bool trace_pages_show(const struct trace_space *space, const struct trace_sign *sign);
 /* The same of the engine's areas. */

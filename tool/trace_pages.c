@@ -508,45 +508,88 @@ static bool concerns_pages(enum trace_call_kind kind)
 }
 
 /*
+ * One whole area that nobody can reach after the call: pages that it has then were there before. So they can be looked
+ * for afterwards.
+ */
+static bool becomes_inaccessible(const struct trace_task *task, const struct vmk_vma_info *area,
+                                 const struct window *window)
+{
+    return task->call.kind == TRACE_CALL_MPROTECT && task->call.args[2] == VMK_PROT_NONE &&
+           area->start == window->start && area->end == window->end && !task->space->uses_uffd;
+}
+
+/*
  * An area of the range itself: what it has now decides what it can join, and is forgotten with its pages. munmap joins
  * nothing, and forgets nothing of what goes whole.
  */
-static bool range_could_change(const struct trace_task *task, const struct window *window)
+static bool range_could_change(struct trace_task *task, const struct window *window)
 {
     struct vmk_vma_info area = {.size = sizeof(area)};
     vmk_addr cursor = window->start;
     while (vmk_mm_next(task->space->mm, &cursor, &area) == 0 && area.start < window->end) {
-        bool goes = task->call.kind == TRACE_CALL_MUNMAP && area.start >= window->start && area.end <= window->end;
-        if (!goes && could_gain_anon_vma(&area))
+        bool is_whole = area.start >= window->start && area.end <= window->end;
+        bool goes = task->call.kind == TRACE_CALL_MUNMAP && is_whole;
+        if (goes || !could_gain_anon_vma(&area))
+            continue;
+        if (!is_whole || !becomes_inaccessible(task, &area, window))
             return true;
+        task->call.late_writes = true;
     }
     return false;
 }
 
-/* New memory, or other permissions: whoever lay beside a neighbour does so afterwards. */
-static bool keeps_neighbours(const struct trace_call *call)
+/* Has the area an anon_vma, or could it have one by now, so that one beside it can have taken it? */
+static bool may_have_anon_vma(const struct vmk_vma_info *area)
 {
-    return call->kind == TRACE_CALL_MPROTECT || call->kind == TRACE_CALL_BRK ||
-           (call->kind == TRACE_CALL_MMAP && (call->args[3] & (VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE)) == 0);
+    return area->anon_vma != 0 || area->anon_vma_unknown || could_gain_anon_vma(area);
+}
+
+static bool range_may_have_anon_vma(const struct trace_task *task, const struct window *window)
+{
+    struct vmk_vma_info area = {.size = sizeof(area)};
+    vmk_addr cursor = window->start;
+    while (vmk_mm_next(task->space->mm, &cursor, &area) == 0 && area.start < window->end)
+        if (may_have_anon_vma(&area))
+            return true;
+    return false;
 }
 
 /*
- * An area may have taken the anon_vma of one that is going. Otherwise, as memory without an anon_vma joins a neighbour with
- * or without one, it matters only between two neighbours what they have.
+ * A neighbour may have taken the anon_vma of an area that is going. Otherwise what it has matters only where another
+ * neighbour, of which it would have taken or could take one afterwards, lies beyond the range: memory without an anon_vma
+ * joins an area with or without one, and whoever lay beside a neighbour does so afterwards, but for what a mapping brings
+ * together. With mprotect the range may have an anon_vma itself.
  */
 static bool neighbours_could_change(const struct trace_task *task, const struct window *window)
 {
     struct vmk_vma_info below = {.size = sizeof(below)}, above = {.size = sizeof(above)};
+    const struct trace_call *call = &task->call;
     struct vmk_mm *mm = task->space->mm;
     bool has_below = window->start != 0 && vmk_mm_lookup(mm, window->start - 1, &below) == 0;
     bool has_above = vmk_mm_lookup(mm, window->end, &above) == 0;
-    if (keeps_neighbours(&task->call) && !(has_below && has_above))
+    bool could_below = has_below && could_gain_anon_vma(&below), could_above = has_above && could_gain_anon_vma(&above);
+    bool replaces = call->kind == TRACE_CALL_MUNMAP ||
+                    (call->kind == TRACE_CALL_MMAP && (call->args[3] & (VMK_MAP_FIXED | VMK_MAP_FIXED_NOREPLACE)) != 0);
+    if (!could_below && !could_above)
         return false;
-    return (has_below && could_gain_anon_vma(&below)) || (has_above && could_gain_anon_vma(&above));
+    if (replaces && range_may_have_anon_vma(task, window))
+        return true;
+    switch (call->kind) {
+    case TRACE_CALL_MUNMAP:
+        return false;
+    case TRACE_CALL_MPROTECT:
+        return has_below && has_above;
+    case TRACE_CALL_MMAP:
+    case TRACE_CALL_BRK:
+        return has_below && has_above && may_have_anon_vma(&below) && may_have_anon_vma(&above);
+    default:
+        return true;
+    }
 }
 
-bool trace_pages_matter(const struct trace_task *task)
+bool trace_pages_matter(struct trace_task *task)
 {
+    task->call.late_writes = false;
     struct window window;
     bool is_clone = task->call.kind == TRACE_CALL_FORK || task->call.kind == TRACE_CALL_CLONE ||
                     task->call.kind == TRACE_CALL_CLONE3;
@@ -557,6 +600,18 @@ bool trace_pages_matter(const struct trace_task *task)
     if (!range_of_call(task->space, &task->call, &window))
         return true;
     return range_could_change(task, &window) || neighbours_could_change(task, &window);
+}
+
+bool trace_pages_wrote_late(struct tracer *tracer, const struct trace_task *task, struct vmk_fault_request *fault)
+{
+    struct vmk_vma_info area = {.size = sizeof(area)};
+    return task->call.late_writes && vmk_mm_lookup(task->space->mm, task->call.args[0], &area) == 0 &&
+           could_gain_anon_vma(&area) && find_fault(tracer, task->space, &area, fault);
+}
+
+void trace_pages_feed_late(struct tracer *tracer, struct trace_task *task, const struct vmk_fault_request *fault)
+{
+    feed_fault_with(tracer, task, fault, &(int64_t){0});
 }
 
 void trace_pages_feed_for_reader(struct tracer *tracer, struct trace_task *task)

@@ -183,7 +183,7 @@ void trace_stop_others(struct tracer *tracer, struct trace_task *task)
 static void take_space(struct tracer *tracer, struct trace_task *task)
 {
     task->space->owner = task;
-    if (tracer->mode->decides && !trace_pages_matter(task)) {
+    if (tracer->mode->decides && !trace_pages_matter(task) && !task->call.late_writes) {
         trace_pages_feed_others(tracer, task);
         return;
     }

@@ -3,7 +3,7 @@
  * What a program can see of `vmakit run`, one case an argument: "areas N" makes N areas and says how many came; "limits"
  * sets and reads limits; "registers" checks that a call leaves its argument registers alone; "traceme" wants to be traced;
  * "pause" maps 64 MiB, says where, and waits for a line; "fixed" does that, too, and maps other memory over it afterwards; "children N" forks N at once; "race" has two threads at
- * the same ranges; "idle N" makes calls that come to nothing in the kernel, six a round; "spread" has two threads that want
+ * the same ranges; "late N" takes N areas away from a thread that writes to them; "idle N" makes calls that come to nothing in the kernel, six a round; "spread" has two threads that want
  * a processor each.
  */
 #define _GNU_SOURCE
@@ -158,6 +158,51 @@ static int race(void)
     return 0;
 }
 
+static char *volatile written;
+static volatile bool is_over;
+
+/* The kernel writes for it: no signal where that is not possible. */
+static void *write_late(void *unused)
+{
+    int zero = open("/dev/zero", O_RDONLY);
+    while (!is_over) {
+        char *at = written;
+        if (at != NULL && read(zero, at, 1) == 1)
+            written = NULL;
+    }
+    close(zero);
+    return unused;
+}
+
+/*
+ * An area between two that have different anon_vmas: once written it has that of the upper one. Without access it joins
+ * the one or the other.
+ */
+static int late(int nr)
+{
+    const int prot = PROT_READ | PROT_WRITE, flags = MAP_PRIVATE | MAP_ANONYMOUS;
+    char *base = mmap(NULL, 16384, PROT_NONE, flags, -1, 0);
+    pthread_t thread;
+    pthread_create(&thread, NULL, write_late, NULL);
+    for (int i = 0; i < nr; i++) {
+        munmap(base, 16384);
+        *(char *)mmap(base, 4096, prot, flags | MAP_FIXED, -1, 0) = 1;
+        *(char *)mmap(base + 8192, 4096, prot, flags | MAP_FIXED, -1, 0) = 1;
+        mprotect(base, 4096, PROT_NONE);
+        mprotect(base + 8192, 4096, PROT_NONE);
+        mmap(base + 4096, 4096, prot, flags | MAP_FIXED, -1, 0);
+        written = base + 4096;
+        for (volatile int wait = 0; wait < i % 50 * 40; wait++)
+            ;
+        mprotect(base + 4096, 4096, PROT_NONE);
+        written = NULL;
+    }
+    is_over = true;
+    pthread_join(thread, NULL);
+    printf("late\n");
+    return 0;
+}
+
 static int idle(int nr)
 {
     char *base = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -173,8 +218,6 @@ static int idle(int nr)
     printf("%s\n", good ? "idle" : "unexpected");
     return !good;
 }
-
-static volatile bool is_over;
 
 static void *turn(void *unused)
 {
@@ -222,6 +265,8 @@ int main(int argc, char **argv)
         return areas(nr);
     if (strcmp(what, "limits") == 0)
         return limits();
+    if (strcmp(what, "late") == 0)
+        return late(nr);
     if (strcmp(what, "registers") == 0)
         return registers();
     if (strcmp(what, "pause") == 0)
