@@ -538,7 +538,6 @@ static void copy_modes(struct vmk_mm *lane, const struct vmk_mm *mm)
     lane->rlimits = mm->rlimits;
     lane->def_flags = mm->def_flags;
     lane->mdwe = mm->mdwe;
-    lane->pkeys_allocated = mm->pkeys_allocated;
     lane->pkey_exec_only = mm->pkey_exec_only;
     lane->overlay = mm->overlay;
     lane->notice = mm->notice;
