@@ -58,14 +58,15 @@ static bool can_fail_alike(const struct run *run)
  * Calls whose parts are calls of their own to the kernel. mlock populates when all its parts are done, and not when one of
  * them fails: it goes as a whole unless the engine alone can stop it.
  */
-static bool goes_part_by_part(const struct run *run, enum trace_call_kind kind)
+static bool goes_part_by_part(const struct run *run, const struct trace_call *call)
 {
-    switch (kind) {
+    switch (call->kind) {
     case TRACE_CALL_MPROTECT:
     case TRACE_CALL_PKEY_MPROTECT:
-    case TRACE_CALL_MADVISE:
     case TRACE_CALL_MUNLOCK:
         return true;
+    case TRACE_CALL_MADVISE: /* these change no area, so that no limit stops them */
+        return call->args[2] != VMK_MADV_DONTNEED && call->args[2] != VMK_MADV_FREE;
     case TRACE_CALL_MLOCK:
     case TRACE_CALL_MLOCK2:
         return !can_fail_alike(run);
@@ -246,8 +247,7 @@ static void commit_early(const struct run *run, struct trace_task *task)
     struct trace_call *call = &task->call;
     struct vmk_edit edits[EDITS_MAX];
     unsigned nr = read_edits(task, edits);
-    if (nr != 0 && call->part_error == 0 &&
-        !goes_part_by_part(run, call->kind)) /* it maps, and does not only make room */
+    if (nr != 0 && call->part_error == 0 && !goes_part_by_part(run, call)) /* it maps, and does not only make room */
         use_place(task, edits, nr);
     call->touched = true;
     commit_all(task);
@@ -262,7 +262,7 @@ static bool next_action(struct tracer *tracer, struct trace_task *task)
         unsigned nr = read_edits(task, edits);
         if (call->part_error != 0 || (nr == 0 && call->kind == TRACE_CALL_MMAP))
             return leave_cut(tracer, task);
-        if (!goes_part_by_part(tracer->run, call->kind)) {
+        if (!goes_part_by_part(tracer->run, call)) {
             use_place(task, edits, nr);
             return true;
         }
@@ -623,6 +623,7 @@ static bool may_end_early(const struct trace_call *call)
     return call->kind == TRACE_CALL_MLOCKALL || call->kind == TRACE_CALL_MLOCK || call->kind == TRACE_CALL_MLOCK2 ||
            call->kind == TRACE_CALL_MSEAL || call->kind == TRACE_CALL_MSYNC ||
            call->kind == TRACE_CALL_REMAP_FILE_PAGES || call->kind == TRACE_CALL_MBIND ||
+           call->kind == TRACE_CALL_MADVISE ||
            (call->kind == TRACE_CALL_MREMAP && (call->args[3] & VMK_MREMAP_FIXED) != 0);
 }
 
@@ -710,7 +711,7 @@ enum trace_way run_leave(struct tracer *tracer, struct trace_task *task, int64_t
         return leave_told(tracer, task, got);
     if (!call->open)
         return leave_whole(tracer, task, got);
-    if (goes_part_by_part(tracer->run, call->kind))
+    if (goes_part_by_part(tracer->run, call))
         return leave_part(tracer, task, got);
     if (task->apply.is_cut || got == task->apply.wanted || may_end_early(call))
         return leave_whole(tracer, task, got);

@@ -48,6 +48,11 @@ says out kept
 decided 0 '200 children' -- ./decided children 200
 says out '200 good'
 decided 0 'two threads at the same ranges' --check=20 -- ./decided race
+./decided advise >advised
+for check in every exit; do
+    decided 0 "advice, --check=$check" --check=$check -- ./decided advise
+    cmp -s out advised || fail "advice, --check=$check: another output than natively"
+done
 decided 0 'an area that is written while it is taken away' --check=every -- ./decided late 300
 
 # A call without an action in the kernel is one stop.

@@ -466,11 +466,12 @@ static void test_bytes_of_areas_that_go(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),       cmocka_unit_test(test_own_settings), cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_limits_off), cmocka_unit_test(test_marks),        cmocka_unit_test(test_lookup),
-        cmocka_unit_test(test_next_areas), cmocka_unit_test(test_areas),        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_notices),    cmocka_unit_test(test_objects),
-        cmocka_unit_test(test_bytes_of_areas_that_go),
+        cmocka_unit_test(test_life),       cmocka_unit_test(test_own_settings),
+        cmocka_unit_test(test_limits),     cmocka_unit_test(test_limits_off),
+        cmocka_unit_test(test_marks),      cmocka_unit_test(test_lookup),
+        cmocka_unit_test(test_next_areas), cmocka_unit_test(test_areas),
+        cmocka_unit_test(test_names),      cmocka_unit_test(test_notices),
+        cmocka_unit_test(test_objects),    cmocka_unit_test(test_bytes_of_areas_that_go),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

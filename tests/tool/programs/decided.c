@@ -2,9 +2,10 @@
 /*
  * What a program can see of `vmakit run`, one case an argument: "areas N" makes N areas and says how many came; "limits"
  * sets and reads limits; "registers" checks that a call leaves its argument registers alone; "traceme" wants to be traced;
- * "pause" maps 64 MiB, says where, and waits for a line; "fixed" does that, too, and maps other memory over it afterwards; "children N" forks N at once; "race" has two threads at
- * the same ranges; "late N" takes N areas away from a thread that writes to them; "idle N" makes calls that come to nothing in the kernel, six a round; "spread" has two threads that want
- * a processor each.
+ * "pause" maps 64 MiB, says where, and waits for a line; "fixed" does that, too, and maps other memory over it afterwards;
+ * "children N" forks N at once; "race" has two threads at the same ranges; "late N" takes N areas away from a thread that
+ * writes to them; "advise" says what madvise answered and left; "idle N" makes calls that come to nothing in the kernel,
+ * six a round; "spread" has two threads that want a processor each.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -203,6 +204,29 @@ static int late(int nr)
     return 0;
 }
 
+/* Advice over several areas, a hole, a locked one and a file, from each page and to each. */
+static int advise(void)
+{
+    enum { PAGES = 8 };
+    const int advice[] = {MADV_DONTNEED, MADV_FREE, MADV_WILLNEED, MADV_RANDOM};
+    char *base = mmap(NULL, 4 * PAGES * 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    int file = open("/proc/self/exe", O_RDONLY);
+    memset(base, 1, PAGES * 4096);
+    mprotect(base + 4096, 4096, PROT_READ);
+    munmap(base + 12288, 4096);
+    mlock(base + 20480, 4096);
+    mmap(base + 24576, 4096, PROT_READ, MAP_PRIVATE | MAP_FIXED, file, 0);
+    for (size_t i = 0; i < sizeof(advice) / sizeof(advice[0]); i++) {
+        for (size_t at = 0; at < PAGES; at++) {
+            for (size_t nr = 1; nr <= PAGES; nr++) {
+                int error = madvise(base + at * 4096, nr * 4096, advice[i]) != 0 ? errno : 0;
+                printf("%d %zu %zu %d %d\n", advice[i], at, nr, error, at != 3 ? base[at * 4096] : 0);
+            }
+        }
+    }
+    return 0;
+}
+
 static int idle(int nr)
 {
     char *base = mmap(NULL, 8192, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -265,6 +289,8 @@ int main(int argc, char **argv)
         return areas(nr);
     if (strcmp(what, "limits") == 0)
         return limits();
+    if (strcmp(what, "advise") == 0)
+        return advise();
     if (strcmp(what, "late") == 0)
         return late(nr);
     if (strcmp(what, "registers") == 0)
