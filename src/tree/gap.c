@@ -33,16 +33,11 @@ uint64_t vmki_leaf_gap(const struct vmki_tree_leaf *leaf, uint64_t limit)
 
     order >>= 4;
     for (end = leaf->slot[order & 15].end; --left > 0; end = leaf->slot[slot].end) {
-        uint64_t gap;
-
         order >>= 4;
         slot = (unsigned)(order & 15);
-        gap = leaf->start[slot] - end;
-        largest = gap > largest ? gap : largest;
+        largest = vmki_max(largest, leaf->start[slot] - end);
     }
-    if (limit != VMKI_NO_KEY && limit - end > largest)
-        largest = limit - end;
-    return largest;
+    return limit == VMKI_NO_KEY ? largest : vmki_max(largest, limit - end);
 }
 
 uint64_t vmki_leaf_class_holes(struct vmki_tree_leaf *leaf, uint64_t limit)
@@ -54,7 +49,7 @@ uint64_t vmki_leaf_class_holes(struct vmki_tree_leaf *leaf, uint64_t limit)
     for (i = last; i-- > 0;) {
         uint64_t gap = leaf->start[i + 1] - leaf->slot[i].end;
 
-        largest = gap > largest ? gap : largest;
+        largest = vmki_max(largest, gap);
         holes = holes << 4 | vmki_hole_class(gap);
     }
     leaf->holes = holes << 4;
@@ -67,7 +62,7 @@ uint64_t vmki_inner_gap(const struct vmki_tree_inner *inner)
     unsigned i;
 
     for (i = 0; i < inner->head.count; i++)
-        largest = inner->gap[i] > largest ? inner->gap[i] : largest;
+        largest = vmki_max(largest, inner->gap[i]);
     return largest;
 }
 

@@ -406,7 +406,7 @@ uint64_t vmki_leaf_gap(const struct vmki_tree_leaf *leaf, uint64_t limit);
 uint64_t vmki_leaf_class_holes(struct vmki_tree_leaf *leaf, uint64_t limit);
 uint64_t vmki_inner_gap(const struct vmki_tree_inner *inner);
 
-/* An empty leaf or inner node from the reserved ones; there is one, by vmki_tree_reserve's promise. */
+/* An empty leaf or inner node from the reserved ones; there is one, by vmki_tree_reserve's promise. Who fills a leaf classes its holes. */
 struct vmki_tree_leaf *vmki_tree_take_leaf(struct vmki_tree *tree);
 struct vmki_tree_inner *vmki_tree_take_inner(struct vmki_tree *tree, unsigned level);
 /* Gives a node away that readers may still be in; without its children. */

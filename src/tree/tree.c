@@ -117,7 +117,6 @@ struct vmki_tree_leaf *vmki_tree_take_leaf(struct vmki_tree *tree)
     leaf->order = VMKI_ORDER_EMPTY;
     for (i = 0; i < VMKI_LEAF_MAX; i++)
         leaf->start[i] = VMKI_NO_KEY;
-    leaf->holes = 0;
     return leaf;
 }
 

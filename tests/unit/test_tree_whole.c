@@ -362,6 +362,7 @@ static void test_divide_above_all(void **state)
         grow(&world, sizes[i]);
         root = world.tree.root;
         end = world.model[world.nr - 1].end;
+        assert_int_equal(vmki_tree_nr_parts(&world.tree), root->level > 0 ? root->count : 0);
         assert_false(vmki_tree_divide_part(&world.tree, end));
         assert_false(vmki_tree_divide_part(&world.tree, VMKI_TREE_MAX_END));
         vmki_tree_release_spare(&world.tree, 0);
