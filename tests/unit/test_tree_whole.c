@@ -5,16 +5,16 @@
  */
 #include "tests/unit/tree_world.h"
 
-/* Entries and holes of 1 to 9, leaves as full as they come. */
-static void grow(struct world *world, size_t nr)
+/* Entries and holes of 1 to 9 units, leaves as full as they come. */
+static void grow(struct world *world, size_t nr, uint64_t unit)
 {
-    uint64_t at = 1 + random_below(world, 9);
+    uint64_t at = unit * (1 + random_below(world, 9));
 
     while (world->nr < nr) {
-        uint64_t end = at + 1 + random_below(world, 9);
+        uint64_t end = at + unit * (1 + random_below(world, 9));
 
         insert(world, at, end);
-        at = end + random_below(world, 10) * random_below(world, 2);
+        at = end + unit * random_below(world, 10) * random_below(world, 2);
     }
     for (size_t i = 0; i < nr / 3; i++) {
         struct vmki_tree_entry gone = world->model[random_below(world, world->nr)];
@@ -124,7 +124,7 @@ static void test_copy(void **state)
         if (sizes[i] == 480) /* leaves that are all full */
             assert_true(vmki_tree_build(&from.tree, 480, build_next, &from));
         else
-            grow(&from, sizes[i]);
+            grow(&from, sizes[i], 1 + 5000 * (i % 2));
         nodes = nodes_of(from.nr);
         for (unsigned round = 0; round < 24; round++) {
             struct copying copying = {&from, &to, 0, 0, 1 + round / 4 * 3, round & 1};
@@ -190,7 +190,7 @@ static void test_areas(void **state)
         struct world world;
 
         world_init(&world);
-        grow(&world, sizes[i]);
+        grow(&world, sizes[i], 1 + 5000 * (i % 2));
         check_some_areas(&world);
         insert(&world, VMKI_TREE_MAX_END - 3, VMKI_TREE_MAX_END);
         check_some_areas(&world);
@@ -209,6 +209,7 @@ enum { NR_LANES = 3 };
 struct lanes {
     struct world *world;
     struct vmki_tree tree[NR_LANES];
+    uint64_t unit;
     size_t nr_spliced, nr_refused;
 };
 
@@ -234,7 +235,7 @@ static void splice_part(struct lanes *lanes, struct vmki_tree *part, unsigned nu
 {
     struct world *world = lanes->world;
     uint64_t low = vmki_tree_part_low(&world->tree, number), high = vmki_tree_part_bound(&world->tree, number + 1);
-    uint64_t last = world->model[world->nr - 1].end + 60, address, until, at;
+    uint64_t last = world->model[world->nr - 1].end + 60 * lanes->unit, address, until, at;
     struct vmki_tree_entry entries[VMKI_TREE_SPLICE_MAX];
     unsigned nr = 0, want = (unsigned)random_below(world, VMKI_TREE_SPLICE_MAX + 1) * (unsigned)random_below(world, 2);
     size_t from, to;
@@ -244,15 +245,15 @@ static void splice_part(struct lanes *lanes, struct vmki_tree *part, unsigned nu
     if (low >= high)
         return;
     address = low + random_below(world, random_below(world, 3) ? high - low : 2);
-    until = address + random_below(world, 30) * random_below(world, 2);
+    until = address + lanes->unit * random_below(world, 30) * random_below(world, 2);
     until = until < high ? until : high;
     for (from = to = model_seek(world, address); to < world->nr && world->model[to].start < until;)
         to++;
     at = to > from && world->model[from].start < address ? world->model[from].start : address;
     at = random_below(world, 2) ? at : address;
     high = to < world->nr && world->model[to].start < high ? world->model[to].start : high;
-    for (; nr < want && at < high; nr++, at = entries[nr - 1].end + random_below(world, 2)) {
-        uint64_t end = at + 1 + random_below(world, 4);
+    for (; nr < want && at < high; nr++, at = entries[nr - 1].end + lanes->unit * random_below(world, 2)) {
+        uint64_t end = at + lanes->unit * (1 + random_below(world, 4));
 
         entries[nr] = entry_of(at, end < high ? end : high);
     }
@@ -322,11 +323,12 @@ static void test_parts(void **state)
     struct lanes lanes = {0};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    for (size_t i = 0; i < 2 * sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct world world;
 
         world_init(&world);
-        grow(&world, sizes[i]);
+        lanes.unit = 1 + 5000 * (i % 2);
+        grow(&world, sizes[i / 2], lanes.unit);
         assert_true(vmki_tree_nr_parts(&world.tree) > 1);
         lanes.world = &world;
         for (unsigned lane = 0; lane < NR_LANES; lane++)
@@ -359,7 +361,7 @@ static void test_divide_above_all(void **state)
         uint64_t end;
 
         world_init(&world);
-        grow(&world, sizes[i]);
+        grow(&world, sizes[i], 1 + 5000 * (i % 2));
         root = world.tree.root;
         end = world.model[world.nr - 1].end;
         assert_int_equal(vmki_tree_nr_parts(&world.tree), root->level > 0 ? root->count : 0);
