@@ -293,7 +293,7 @@ static void test_modes(void **state)
 
     (void)state;
     for (size_t i = 0; i < VMKI_ARRAY_SIZE(modes); i++)
-        run_compared(10 + i, NR_COMPARED / 2, 50, &modes[i]);
+        run_compared(10 + i, 1500, 50, &modes[i]);
 }
 
 /* ---- Limits are kept, and high marks ---- */
