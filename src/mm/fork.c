@@ -642,6 +642,7 @@ static void fork_place_commit(struct fork_place *place)
     mm->tree.nr_entries = place->tree.nr_entries;
     mm->tree.first_start = place->tree.first_start;
     mm->tree.last_end = place->tree.last_end;
+    vmki_store_release(&mm->tree.last_leaf, place->tree.last_leaf);
     mm->tree.height = place->tree.height;
     mm->tree.nr_nodes_bytes = place->tree.nr_nodes_bytes;
     VMKI_FOR_EACH_ENTRY (&place->cursor, &old, &entry) {

@@ -311,13 +311,35 @@ static inline enum outcome leaf_lowest(const struct walk *walk, const struct wan
 
 /* ---- The short way ---- */
 
-struct vmki_highest vmki_tree_highest_first(const struct vmki_tree *tree, uint64_t len)
+/* The space below the first entry. */
+static inline struct vmki_highest highest_below_first(const struct vmki_tree *tree, const struct vmki_tree_node *root,
+                                                      uint64_t len)
 {
     uint64_t end = vmki_load_relaxed(&tree->first_start);
 
     if (end < len)
         return VMKI_NOWHERE;
-    return (struct vmki_highest){end - len, first_flags(vmki_load_acquire(&tree->root))};
+    return (struct vmki_highest){end - len, first_flags(root)};
+}
+
+struct vmki_highest vmki_tree_highest_of_all(const struct vmki_tree *tree, uint64_t len)
+{
+    const struct vmki_tree_node *root = vmki_load_acquire(&tree->root), *node = root;
+    unsigned level;
+
+    if (VMKI_UNLIKELY(root == NULL))
+        return VMKI_NOWHERE;
+    for (level = node->level; level > 0; level--) {
+        const struct vmki_tree_inner *inner = vmki_inner_const(node);
+        const uint64_t *gap = &inner->gap[inner->head.count];
+
+        do
+            if (gap-- == inner->gap) /* in the root, and there is none elsewhere */
+                return highest_below_first(tree, root, len);
+        while (vmki_load_relaxed(gap) < len);
+        node = vmki_load_acquire(&inner->child[gap - inner->gap]);
+    }
+    return vmki_highest_in(node, len);
 }
 
 /* A leaf below an inner node: that of the pivot there. */

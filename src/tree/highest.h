@@ -3,8 +3,8 @@
  * highest.h - the short way of the search for the highest gap, for the call that asks for nothing else (gap.c has all of it, and
  * says what a search without a lock may meet).
  *
- * It looks at the highest gap of all that is long enough, or, where entries are above the limit, at the leaf of the limit and
- * at one beside it.  It asks for no lower limit: the place that it finds is the answer if it is not below that.
+ * It looks at the last leaf, then at the highest gap of all that is long enough; or, where entries are above the limit, at the
+ * leaf of the limit and at one beside it.  It asks for no lower limit: the place that it finds is the answer if it is not below that.
  */
 #ifndef VMKI_TREE_HIGHEST_H
 #define VMKI_TREE_HIGHEST_H
@@ -47,46 +47,30 @@ static VMKI_INLINE struct vmki_highest vmki_highest_in(const struct vmki_tree_no
     return vmki_highest_of(leaf, order, vmki_holes_down(vmki_load_relaxed(&leaf->holes), len), len);
 }
 
-/* The space below the first entry, of a tree that has some. */
-struct vmki_highest vmki_tree_highest_first(const struct vmki_tree *tree, uint64_t len);
-
 /* The highest gap where entries are above the limit: in the leaf of the limit or the next one that has one. */
 struct vmki_highest vmki_tree_highest_below(const struct vmki_tree_node *root, vmk_addr high, uint64_t len);
 
-/* The same where none is. */
-static VMKI_INLINE struct vmki_highest vmki_tree_highest_of_all(const struct vmki_tree *tree,
-                                                                const struct vmki_tree_node *root, uint64_t len)
-{
-    const struct vmki_tree_node *node = root;
-    unsigned level;
-
-    for (level = node->level; level > 0; level--) {
-        const struct vmki_tree_inner *inner = vmki_inner_const(node);
-        unsigned slot = inner->head.count - 1u;
-
-        if (VMKI_UNLIKELY(vmki_load_relaxed(&inner->gap[slot]) < len))
-            do
-                if (slot-- == 0) /* in the root, and there is none elsewhere */
-                    return vmki_tree_highest_first(tree, len);
-            while (vmki_load_relaxed(&inner->gap[slot]) < len);
-        node = vmki_load_acquire(&inner->child[slot]);
-    }
-    return vmki_highest_in(node, len);
-}
+/* The same where none is, for a tree that has entries. */
+struct vmki_highest vmki_tree_highest_of_all(const struct vmki_tree *tree, uint64_t len);
 
 /*
  * The highest `len` free bytes below the limit, or nowhere: then the long way has to say. For whoever may take the long way.
+ * Most often it is in the last leaf, which the tree remembers: to go down to it takes as long as to search it.
  */
 static VMKI_INLINE struct vmki_highest vmki_tree_highest(const struct vmki_tree *tree, vmk_addr high, uint64_t len)
 {
     uint64_t last_end = vmki_load_relaxed(&tree->last_end);
-    const struct vmki_tree_node *root = vmki_load_acquire(&tree->root);
+    const struct vmki_tree_node *leaf = vmki_load_acquire(&tree->last_leaf), *root;
+    struct vmki_highest place;
 
-    if (VMKI_UNLIKELY(root == NULL))
+    if (VMKI_UNLIKELY(leaf == NULL))
         return VMKI_NOWHERE;
-    if (VMKI_LIKELY(high - last_end < len))
-        return vmki_tree_highest_of_all(tree, root, len);
-    return last_end > high ? vmki_tree_highest_below(root, high, len) : VMKI_NOWHERE;
+    if (VMKI_LIKELY(high - last_end < len)) {
+        place = vmki_highest_in(leaf, len);
+        return VMKI_LIKELY(place.flags != ~UINT64_C(0)) ? place : vmki_tree_highest_of_all(tree, len);
+    }
+    root = vmki_load_acquire(&tree->root);
+    return root != NULL && last_end > high ? vmki_tree_highest_below(root, high, len) : VMKI_NOWHERE;
 }
 
 #endif

@@ -204,6 +204,7 @@ bool vmki_tree_divide_part(struct vmki_tree *tree, vmk_addr address)
     add_children(root, old, cursor.slot[top] + 1u, old->head.count);
     vmki_tree_begin_edit(tree);
     vmki_store_release(&tree->root, &root->head);
+    vmki_tree_note_ends(tree); /* the last leaf may be another one */
     vmki_tree_end_edit(tree);
     for (level = lowest; level <= top; level++)
         vmki_tree_retire_node(tree, cursor.node[level]);

@@ -212,17 +212,18 @@ void vmki_tree_clear(struct vmki_tree *tree)
 
 void vmki_tree_note_ends(struct vmki_tree *tree)
 {
-    const struct vmki_tree_node *node = tree->root;
+    struct vmki_tree_node *node = tree->root;
     uint64_t first = 0, last = 0;
 
     if (node) {
         first = node->level ? vmki_inner_const(node)->pivot[0] : vmki_leaf_start(vmki_leaf_const(node), 0);
         while (node->level)
-            node = vmki_inner_const(node)->child[node->count - 1];
+            node = vmki_inner(node)->child[node->count - 1];
         last = vmki_leaf_end(vmki_leaf_const(node), vmki_order_count(vmki_leaf_const(node)->order) - 1);
     }
     vmki_store_relaxed(&tree->first_start, first);
     vmki_store_relaxed(&tree->last_end, last);
+    vmki_store_release(&tree->last_leaf, node);
 }
 
 /* ---- Building ---- */

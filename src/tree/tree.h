@@ -79,11 +79,12 @@ struct vmki_tree_node; /* node.h */
 struct vmki_tree {
     struct vmki_tree_node *root; /* read by readers with acquire; NULL when empty */
     size_t nr_entries;
-    uint64_t first_start; /* start of the lowest entry, for the gap below it */
-    uint64_t last_end;    /* end of the highest entry, for the gap above it; both 0 when empty */
-    uint32_t edits;       /* counts begins and ends of edits: odd inside one */
-    uint32_t height;      /* levels including the leaves; writers only */
-    uint32_t nr_spare;    /* reserved nodes in `spare` */
+    uint64_t first_start;             /* start of the lowest entry, for the gap below it */
+    uint64_t last_end;                /* end of the highest entry, for the gap above it; both 0 when empty */
+    struct vmki_tree_node *last_leaf; /* the leaf of the highest entry, where the highest gap most often is; or NULL */
+    uint32_t edits;                   /* counts begins and ends of edits: odd inside one */
+    uint32_t height;                  /* levels including the leaves; writers only */
+    uint32_t nr_spare;                /* reserved nodes in `spare` */
     struct vmki_tree_node *spare;
     size_t nr_nodes_bytes; /* bytes in live nodes, the spare ones included */
     const struct vmki_tree_memory *memory;

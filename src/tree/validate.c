@@ -189,6 +189,15 @@ static const char *check_spare(struct check *check)
     return NULL;
 }
 
+static const struct vmki_tree_node *last_leaf(const struct vmki_tree *tree)
+{
+    const struct vmki_tree_node *node = tree->root;
+
+    while (node != NULL && node->level > 0)
+        node = vmki_inner_const(node)->child[node->count - 1];
+    return node;
+}
+
 const char *vmki_tree_validate(const struct vmki_tree *tree)
 {
     struct check check = {.tree = tree};
@@ -206,7 +215,7 @@ const char *vmki_tree_validate(const struct vmki_tree *tree)
         return broken;
     if (check.nr_entries != tree->nr_entries)
         return "the count of entries is wrong";
-    if (check.first != tree->first_start || check.end != tree->last_end)
+    if (check.first != tree->first_start || check.end != tree->last_end || last_leaf(tree) != tree->last_leaf)
         return "the ends of the tree are wrong";
     if (check.nr_nodes * VMKI_NODE_SIZE != tree->nr_nodes_bytes)
         return "the count of bytes is wrong";
