@@ -5,6 +5,9 @@
  *
  * VMKIT_TREE_STEPS sets the number of random queries.
  */
+#include <sys/mman.h>
+#include <unistd.h>
+
 #include "tests/unit/tree_world.h"
 
 /* ---- What the short way is to say ---- */
@@ -283,11 +286,59 @@ static void test_no_gap(void **state)
     }
 }
 
+/* ---- Nodes that end where memory ends ---- */
+
+static void *guarded_alloc(void *context, size_t size)
+{
+    struct memory *memory = context;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    char *pages = mmap(NULL, 2 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    assert_true(pages != MAP_FAILED);
+    assert_int_equal(mprotect(pages + page, page, PROT_NONE), 0);
+    memory->nr_live++;
+    return pages + page - size;
+}
+
+static void guarded_free(void *context, void *node, size_t size)
+{
+    struct memory *memory = context;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+    munmap((char *)node + size - page, 2 * page);
+    memory->nr_live--;
+}
+
+/* No search looks behind the last gap of a full node. */
+static void test_full_nodes(void **state)
+{
+    static const size_t sizes[] = {15, 315, 6615};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct world world;
+
+        world_init(&world);
+        world.memory.table.alloc = guarded_alloc;
+        world.memory.table.free = world.memory.table.retire = guarded_free;
+        assert_true(vmki_tree_build(&world.tree, sizes[i], build_next, &world));
+        for (unsigned step = 0; step < 60; step++) {
+            query_step(&world, 1);
+            check_query(&world, random_below(&world, sizes[i] * 20), UINT64_MAX, 7 + random_below(&world, 30));
+        }
+        check_query(&world, 0, sizes[i] * 20, 100);
+        check_query(&world, 0, VMKI_TREE_MAX_END, 4096);
+        check_valid(&world);
+        world_destroy(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_around_gaps),
         cmocka_unit_test(test_no_gap),
+        cmocka_unit_test(test_full_nodes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

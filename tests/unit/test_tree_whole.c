@@ -318,7 +318,7 @@ static void round_of_parts(struct lanes *lanes, unsigned steps)
 
 static void test_parts(void **state)
 {
-    static const size_t sizes[] = {30, 100, 400, 3000};
+    static const size_t sizes[] = {30, 100, 315, 400, 3000};
     size_t rounds = env_number("VMKIT_TREE_STEPS", 100000) / 1000;
     struct lanes lanes = {0};
 
@@ -328,7 +328,10 @@ static void test_parts(void **state)
 
         world_init(&world);
         lanes.unit = 1 + 5000 * (i % 2);
-        grow(&world, sizes[i / 2], lanes.unit);
+        if (sizes[i / 2] == 315) /* as many parts as there can be */
+            assert_true(vmki_tree_build(&world.tree, 315, build_next, &world));
+        else
+            grow(&world, sizes[i / 2], lanes.unit);
         assert_true(vmki_tree_nr_parts(&world.tree) > 1);
         lanes.world = &world;
         for (unsigned lane = 0; lane < NR_LANES; lane++)
