@@ -340,6 +340,8 @@ static void splice_step(struct bed *bed)
     keeps = vmki_cursor_keeps_root(&cursor, until, nr);
     assert_int_equal(keeps, is_to_keep_root(world, &cursor, (unsigned)removed, nr));
     assert_false(vmki_cursor_keeps_root(&cursor, VMKI_TREE_MAX_END + 1, nr));
+    assert_int_equal(vmki_cursor_keeps_root(&cursor, VMKI_TREE_MAX_END, nr),
+                     is_to_keep_root(world, &cursor, (unsigned)(world->nr - index), nr));
     splice(world, from, until, entries, nr);
     check_valid(world);
     assert_true(!keeps || (world->tree.height == levels && (levels == 1 || world->tree.root->count >= 2)));
