@@ -295,6 +295,22 @@ static TW_UNUSED void check_cursor(const struct world *world, const struct vmki_
         check_entry(&entry, &world->model[index + 1]);
 }
 
+/* The lookups that say what they saw: it is so still. */
+static TW_UNUSED void check_looks(const struct world *world, uint64_t address, bool found)
+{
+    size_t index = model_seek(world, address);
+    struct vmki_tree_entry mark = {1, 2, 3, NULL}, entry = mark;
+    struct vmki_tree_look look;
+
+    assert_int_equal(vmki_tree_look_at(&world->tree, address, &entry, &look), found);
+    check_entry(&entry, found ? &world->model[index] : &mark);
+    assert_true(!found || vmki_tree_holds(&look));
+    entry = mark;
+    assert_int_equal(vmki_tree_look_next(&world->tree, address, &entry, &look), index < world->nr);
+    check_entry(&entry, index < world->nr ? &world->model[index] : &mark);
+    assert_true(index == world->nr || vmki_tree_holds(&look));
+}
+
 static TW_UNUSED void check_lookups(const struct world *world, uint64_t address)
 {
     size_t index = model_seek(world, address), before = index;
@@ -310,6 +326,7 @@ static TW_UNUSED void check_lookups(const struct world *world, uint64_t address)
     entry = mark;
     assert_int_equal(vmki_tree_next(&world->tree, address, &entry), index < world->nr);
     check_entry(&entry, index < world->nr ? &world->model[index] : &mark);
+    check_looks(world, address, found);
     if (before < world->nr && world->model[before].start < address)
         before++;
     entry = mark;
