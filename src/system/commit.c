@@ -25,7 +25,7 @@ uint64_t vmk_system_commit_limit(const struct vmk_system *system)
 static bool commit_fits(const struct vmk_system *system, uint64_t committed, bool privileged, uint64_t total_vm,
                         unsigned page_shift)
 {
-    uint64_t allowed = vmk_system_commit_limit(system);
+    uint64_t allowed = vmk_system_commit_limit(system), user;
     unsigned kb_shift = page_shift - 10;
 
     if (!privileged) {
@@ -33,12 +33,8 @@ static bool commit_fits(const struct vmk_system *system, uint64_t committed, boo
 
         allowed -= vmki_min(allowed, admin);
     }
-    if (total_vm != 0) {
-        uint64_t user = vmki_sysctl(&system->sysctl.user_reserve_kbytes) >> kb_shift;
-        uint64_t reserve = vmki_min(total_vm / 32, user);
-
-        allowed -= vmki_min(allowed, reserve);
-    }
+    user = vmki_sysctl(&system->sysctl.user_reserve_kbytes) >> kb_shift;
+    allowed -= vmki_min(allowed, vmki_min(total_vm / 32, user));
     return committed < allowed;
 }
 

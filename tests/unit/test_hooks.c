@@ -260,6 +260,16 @@ static void may_split(void **state)
     answer = 0;
     assert_ret(vt_mprotect(&t, BASE + P(1), P(1), VT_R), 0);
     assert_told("may_split 10001000\nmay_split 10002000\n");
+    /* Also when the embedder splits. */
+    struct vmk_vma *upper;
+    told.len = 0;
+    told.text[0] = '\0';
+    answer = -VMK_EINVAL;
+    vmk_mm_lock_write(t.mm);
+    assert_ret(vmk_vma_split(t.mm, vmk_mm_find(t.mm, BASE + P(2)), BASE + P(3), &upper), -VMK_EINVAL);
+    vmk_mm_unlock_write(t.mm);
+    assert_told("may_split 10003000\n");
+    vt_validate(&t);
     vt_teardown(&t);
 }
 
