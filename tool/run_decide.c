@@ -344,8 +344,8 @@ static enum trace_way end(struct tracer *tracer, struct trace_task *task, int64_
  *   either does or does not, and what shows is what it does last: it has no way left to fail. The engine commits.
  * - They do not, and the call is over, as its task has stopped or sleeps in another one: the kernel has refused it. The
  *   plan is aborted, engine and kernel stay equal, and that is a divergence by name, as at an end.
- * - They do not, and it may be on its way: the task is interrupted, which ends no memory call and stops it after this one.
- *   The others of the space wait.
+ * - They do not, and it may be on its way: if the others of the space have to wait for it, its task is interrupted, which
+ *   ends no memory call and stops it after this one.
  */
 static bool may_go_unseen(const struct tracer *tracer, const struct trace_task *task)
 {
@@ -386,9 +386,9 @@ static void settle_done(struct tracer *tracer, struct trace_task *task)
 static int64_t answer_of(const struct trace_task *task)
 {
     struct trace_regs regs;
-    if (!trace_regs_read(task->tid, &regs) || trace_regs_pc(&regs) != task->call.pc)
-        return 0;
-    return trace_regs_result(&regs);
+    if (!trace_regs_read(task->tid, &regs))
+        return RESTART_FIRST; /* it vanishes: nobody sees an answer */
+    return trace_regs_pc(&regs) == task->call.pc ? trace_regs_result(&regs) : 0;
 }
 
 static void settle_refused(struct tracer *tracer, struct trace_task *task, int64_t got)
@@ -421,16 +421,22 @@ bool run_settle(struct tracer *tracer, const struct trace_task *stopped, int eve
     struct trace_task *task = tracer->unseen;
     const struct trace_sign *sign = &task->apply.sign;
     bool is_over = stopped == task;
-    if (trace_pages_show(task->space, sign)) {
-        settle_done(tracer, task);
-        return true;
+    enum trace_shown shown = trace_pages_show(task->space, sign);
+    if (shown == TRACE_SHOWN_NO && !is_over) {
+        if (stopped->space != task->space || trace_may_be_in_call(task))
+            return false;
+        is_over = true; /* but it was not a moment ago */
+        event = PTRACE_EVENT_SECCOMP;
+        shown = trace_pages_show(task->space, sign);
     }
-    if (!is_over && trace_may_be_in_call(task))
-        return false;
-    if (!is_over && trace_pages_show(task->space, sign)) /* it was until then */
+    if (shown == TRACE_SHOWN_GONE && !is_over)
+        return false; /* its death will be reported */
+    if (shown == TRACE_SHOWN_YES)
         settle_done(tracer, task);
+    else if (shown == TRACE_SHOWN_NO)
+        settle_undone(tracer, task, event);
     else
-        settle_undone(tracer, task, is_over ? event : PTRACE_EVENT_SECCOMP);
+        abort_part(task, -VMK_EAGAIN);
     return true;
 }
 

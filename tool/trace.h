@@ -329,7 +329,8 @@ struct trace_mode {
     void (*give_up)(struct tracer *tracer, struct trace_task *task);
     /*
      * After TRACE_UNSEEN: has the kernel done the call? `stopped` is the task that stopped, with this event; when that is
-     * the one whose call it is, the call is over. False: it may still be on its way. NULL where there is no TRACE_UNSEEN.
+     * the one whose call it is, the call is over. False: it may still be on its way, or that does not concern `stopped`.
+     * NULL where there is no TRACE_UNSEEN.
      */
     bool (*settle)(struct tracer *tracer, const struct trace_task *stopped, int event);
     /* At the end of execve, where tracer.layout is set: moves the image. False: the task is as good as dead. */
@@ -414,8 +415,8 @@ int trace_start(struct tracer *tracer); /* 0, or an exit status after a message 
 int trace_loop(struct tracer *tracer);
 int trace_start_failed(struct tracer *tracer);
 void trace_stop_others(struct tracer *tracer, struct trace_task *task);
-/* Is the task, which has not stopped, still in the call that it entered last? Not a guess: true means `maybe'. */
-bool trace_may_be_in_call(const struct trace_task *task);
+/* Is the task still in the call that it entered last, or has it stopped after it? False: it sleeps in another one. */
+bool trace_may_be_in_call(struct trace_task *task);
 void trace_end(struct tracer *tracer, int exit_status); /* give up: everything is killed */
 bool trace_read_memory(const struct trace_task *task, uint64_t address, void *buffer, size_t len);
 bool trace_read_text(const struct trace_task *task, uint64_t address, char *buffer, size_t size);
@@ -542,7 +543,8 @@ bool trace_pages_matter(struct trace_task *task);
 bool trace_pages_wrote_late(struct tracer *tracer, const struct trace_task *task, struct vmk_fault_request *fault);
 void trace_pages_feed_late(struct tracer *tracer, struct trace_task *task, const struct vmk_fault_request *fault);
 /* Do the kernel's areas show that a call has been done? Only where tracer.has_procmap_query. */
-bool trace_pages_show(const struct trace_space *space, const struct trace_sign *sign);
+enum trace_shown { TRACE_SHOWN_YES, TRACE_SHOWN_NO, TRACE_SHOWN_GONE /* it has ended */ };
+enum trace_shown trace_pages_show(const struct trace_space *space, const struct trace_sign *sign);
 /* The same of the engine's areas. */
 bool trace_pages_engine_shows(const struct trace_space *space, const struct trace_sign *sign);
 /* At the stop of a signal. */

@@ -363,13 +363,13 @@ static bool shows(const struct procmap_query_abi *area, const struct trace_sign 
             (!sign->has_file || area->vma_offset + (sign->start - area->vma_start) == sign->offset));
 }
 
-bool trace_pages_show(const struct trace_space *space, const struct trace_sign *sign)
+enum trace_shown trace_pages_show(const struct trace_space *space, const struct trace_sign *sign)
 {
     struct procmap_query_abi query = {
         .size = sizeof(query), .query_flags = QUERY_COVERING_OR_NEXT, .query_addr = sign->start};
     if (ioctl(space->maps_fd, PROCMAP_QUERY_ABI, &query) != 0)
-        return errno == ENOENT && !sign->is_mapped; /* no area above */
-    return shows(&query, sign);
+        return errno != ENOENT ? TRACE_SHOWN_GONE : sign->is_mapped ? TRACE_SHOWN_NO : TRACE_SHOWN_YES; /* none above */
+    return shows(&query, sign) ? TRACE_SHOWN_YES : TRACE_SHOWN_NO;
 }
 
 bool trace_pages_engine_shows(const struct trace_space *space, const struct trace_sign *sign)

@@ -106,7 +106,7 @@ static char state_of(struct trace_task *task)
 }
 
 /* /proc/PID/syscall: "running", or the number of the call that it sleeps in (-1: in none), arguments, stack and program counter. */
-bool trace_may_be_in_call(const struct trace_task *task)
+bool trace_may_be_in_call(struct trace_task *task)
 {
     char text[256], name[64];
     snprintf(name, sizeof(name), "task/%d/syscall", (int)task->tid);
@@ -119,7 +119,7 @@ bool trace_may_be_in_call(const struct trace_task *task)
     text[len] = '\0';
     char *end;
     long long number = strtoll(text, &end, 10);
-    return end == text || number == (long long)task->call.number;
+    return end == text || number == (long long)task->call.number || state_of(task) != 'S'; /* it may have stopped */
 }
 
 static void on_stop(struct tracer *tracer, struct trace_task *task, int status);
@@ -222,6 +222,8 @@ static void go(struct tracer *tracer, struct trace_task *task, enum trace_way wa
         resume(task, 0);
         return;
     case TRACE_WAIT:
+        if (tracer->unseen != NULL && tracer->unseen->space == task->waits_for)
+            ask(PTRACE_INTERRUPT, tracer->unseen->tid, 0, 0);
         give_space(task);
         task->held_status = status;
         task->state = TRACE_HELD;
@@ -243,7 +245,7 @@ static void settle(struct tracer *tracer, const struct trace_task *stopped, int 
     if (tracer->mode->settle(tracer, stopped, event)) {
         tracer->unseen = NULL;
         give_space(task);
-    } else {
+    } else if (stopped->space == task->space) {
         ask(PTRACE_INTERRUPT, task->tid, 0, 0); /* it runs, and this will be its next stop: the call is over then */
     }
 }

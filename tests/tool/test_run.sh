@@ -213,6 +213,18 @@ exec 9>&-
 wait $tool
 [ $? = 137 ] || fail 'a killed program'
 
+# Threads that are killed inside a call have not been refused anything.
+for round in $(seq 24); do
+    "$VMAKIT" run -q -- ./decided race </dev/null >out 2>err &
+    tool=$!
+    sleep "0.0$((round % 8 + 1))"
+    child=$(cat "/proc/$tool/task/$tool/children" 2>/dev/null)
+    # shellcheck disable=SC2086
+    kill "-$((round % 2 == 0 ? 9 : 15))" $child 2>/dev/null
+    wait $tool 2>/dev/null
+    grep divergence err && fail "threads killed in round $round"
+done
+
 # Children that are not to be traced are decided all the same, and see nothing of it.
 decided 0 'untraced children' --check=every -- ./untraced
 says out 'traced all the same'
