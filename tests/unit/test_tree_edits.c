@@ -407,7 +407,7 @@ static void check_counts(const struct counts *counts, size_t least)
 
 static void test_steps(void **state)
 {
-    static const size_t sizes[] = {0, 3, 20, 60, 150, 400, 3000};
+    static const size_t sizes[] = {0, 3, 20, 60, 150, 190, 230, 400, 3000};
     size_t steps = env_number("VMKIT_TREE_STEPS", 100000) / 50;
 
     (void)state;
