@@ -495,6 +495,13 @@ static void test_pkeys(void **state)
     for (int key = 1; key < 16; key++)
         assert_ret(pkey_alloc(&t, 0, 3), key);
     assert_ret(pkey_alloc(&t, 0, 0), -VMK_ENOSPC);
+    /* With no key left for PROT_EXEC alone an area keeps its own. */
+    const struct vmk_mprotect_request keyed = {.address = BASE, .len = P(1), .prot = VT_RW, .pkey = 3};
+    const struct vmk_mprotect_request exec = {.address = BASE, .len = P(1), .prot = VMK_PROT_EXEC, .pkey = -1};
+    vt_anon(&t, BASE, P(1), VT_RW);
+    assert_int_equal(vmk_mprotect(t.mm, &keyed, NULL), 0);
+    assert_int_equal(vmk_mprotect(t.mm, &exec, NULL), 0);
+    assert_int_equal((vmki_find(t.mm, BASE)->flags & VMK_VM_PKEY_MASK) >> VMK_VM_PKEY_SHIFT, 3);
     assert_ret(pkey_free(&t, 16), -VMK_EINVAL);
     assert_ret(pkey_free(&t, -1), -VMK_EINVAL);
     assert_ret(pkey_free(&t, 7), 0);
