@@ -232,6 +232,25 @@ static void mmap_hook_refuses_and_changes(void **state)
     vt_teardown(&t);
 }
 
+/* Memory of a device has no pages that could be asked for beforehand, whichever of the two flags says so. */
+static void devices_are_not_populated(void **state)
+{
+    const uint32_t flags = VMK_MAP_SHARED | VMK_MAP_FIXED | VMK_MAP_POPULATE;
+    struct vt t;
+
+    (void)state;
+    open_with(&t, (struct vmk_vm_ops){.fault = hook_fault}, VMK_OBJECT_DEVICE);
+    for (unsigned i = 0; i < 2; i++) {
+        mmap_sets_flags = i == 0 ? VMK_VM_IO : VMK_VM_PFNMAP;
+        assert_ret(vt_mmap_file(&t, BASE + P(8), P(1), VT_RW, flags, t.files[0], 0), BASE + P(8));
+        assert_told("");
+    }
+    mmap_sets_flags = 0;
+    assert_ret(vt_mmap_file(&t, BASE + P(8), P(1), VT_RW, flags, t.files[0], 0), BASE + P(8));
+    assert_told("fault 10008000-10009000\n");
+    vt_teardown(&t);
+}
+
 static void open_close_split(void **state)
 {
     struct vt t;
@@ -559,6 +578,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(name_and_private_data),
         cmocka_unit_test(mmap_hook_refuses_and_changes),
+        cmocka_unit_test(devices_are_not_populated),
         cmocka_unit_test(open_close_split),
         cmocka_unit_test(may_split),
         cmocka_unit_test(close_keeps_a_merge_from_removing_it),

@@ -463,15 +463,40 @@ static void test_bytes_of_areas_that_go(void **state)
     vt_teardown(&t);
 }
 
+/* The end of a space without huge pages leaves the pool as it was. */
+static void test_pool_after_the_end(void **state)
+{
+    struct vmk_sysctl sysctl;
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    t.system_options.sysctl.hugetlb_total_pages = 4 * 512;
+    t.system_options.sysctl.hugetlb_free_pages = 4;
+    vt_open(&t);
+    vt_anon(&t, BASE, P(4), VT_RW);
+    vmk_mm_exit(t.mm);
+    vmk_system_sysctl(t.system, &sysctl);
+    assert_int_equal(sysctl.hugetlb_free_pages, 4);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_life),       cmocka_unit_test(test_own_settings),
-        cmocka_unit_test(test_limits),     cmocka_unit_test(test_limits_off),
-        cmocka_unit_test(test_marks),      cmocka_unit_test(test_lookup),
-        cmocka_unit_test(test_next_areas), cmocka_unit_test(test_areas),
-        cmocka_unit_test(test_names),      cmocka_unit_test(test_notices),
-        cmocka_unit_test(test_objects),    cmocka_unit_test(test_bytes_of_areas_that_go),
+        cmocka_unit_test(test_life),
+        cmocka_unit_test(test_own_settings),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_limits_off),
+        cmocka_unit_test(test_marks),
+        cmocka_unit_test(test_lookup),
+        cmocka_unit_test(test_next_areas),
+        cmocka_unit_test(test_areas),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_notices),
+        cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_bytes_of_areas_that_go),
+        cmocka_unit_test(test_pool_after_the_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

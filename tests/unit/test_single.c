@@ -144,6 +144,16 @@ static void test_account(void **state)
     vmk_mm_get_stats(t.mm, &stats);
     assert_int_equal(stats.total_vm, 0);
     assert_int_equal(vmk_system_committed(t.system), 0);
+    vt_anon(&t, BASE + P(8), P(3), VT_RW);
+    vmk_mm_lock_write(t.mm); /* memory that counts for no commit charge */
+    request.flags = VMK_VM_READ | VMK_VM_MAY_ACCESS;
+    vmk_vma_destroy(vma);
+    assert_int_equal(vmk_vma_create(t.mm, &request, &vma), 0);
+    assert_int_equal(vmk_vma_account(t.mm, vma), 0);
+    assert_int_equal(vmk_system_committed(t.system), 3);
+    vmk_vma_unaccount(t.mm, vma);
+    assert_int_equal(vmk_system_committed(t.system), 3);
+    vmk_mm_unlock_write(t.mm);
     vmk_mm_get_rlimits(t.mm, &rlimits);
     rlimits.as.soft = P(1);
     vmk_mm_set_rlimits(t.mm, &rlimits);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Save, load and import: nothing is lost, and hostile text is refused with its line. */
+#include "report/numbers.h"
 #include "support.h"
 #include "vmakit/state.h"
 
@@ -831,6 +832,14 @@ static void each_allocation_of_an_import_fails(void **state)
     assert_true(vt_fail_each(NULL, call_import, false) > 2);
 }
 
+/* Pointers as keys: all but the two highest bits, which the table has for itself. */
+static void numbers_of_pointers(void **state)
+{
+    (void)state;
+    assert_true(vmki_numbers_key((const void *)UINTPTR_MAX) == (UINT64_C(1) << 62) - 1);
+    assert_true(vmki_numbers_key(state) == (uintptr_t)state);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -854,6 +863,7 @@ int main(void)
         cmocka_unit_test(unknown_history_is_counted),
         cmocka_unit_test(unknown_history_and_fork),
         cmocka_unit_test(each_allocation_of_an_import_fails),
+        cmocka_unit_test(numbers_of_pointers),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
