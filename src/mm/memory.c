@@ -729,6 +729,17 @@ static void spare_trim(struct vmk_mm *mm, uint32_t keep)
     }
 }
 
+/* Spare areas of files were never in the tree, so they have no readers. */
+static void spare_files_free(struct vmk_mm *mm)
+{
+    for (struct vmk_vma *vma = mm->spare_file, *next; vma != NULL; vma = next) {
+        next = vma->link;
+        vmki_free(mm->system, vma, area_size(true));
+    }
+    mm->spare_file = NULL;
+    mm->nr_spare_file = 0;
+}
+
 /* Of a space, or of a lane of it. */
 static void flush(struct vmk_mm *mm)
 {
@@ -739,6 +750,7 @@ static void flush(struct vmk_mm *mm)
     mm->carried = NULL;
     vmki_mm_settle_leaving(mm);
     spare_trim(mm, 0);
+    spare_files_free(mm);
     vmki_tree_release_spare(&mm->tree, 0);
     vmki_tree_release_spare(&mm->reserved, 0);
     if (mm->retired->nr != 0 && mm->retired->drop_files == NULL && (empty = vmki_retired_new(mm->system)) != NULL) {
@@ -817,12 +829,7 @@ void vmki_mm_memory_end(struct vmk_mm *mm)
     vmki_mm_settle_leaving(mm);
     blocks_end(mm);
     spare_trim(mm, 0);
-    for (struct vmk_vma *vma = mm->spare_file, *next; vma != NULL; vma = next) {
-        next = vma->link;
-        vmki_free(mm->system, vma, area_size(true));
-    }
-    mm->spare_file = NULL;
-    mm->nr_spare_file = 0;
+    spare_files_free(mm);
     if (mm->carried != NULL)
         batch_give(mm->system, mm->carried);
     mm->carried = NULL;

@@ -59,16 +59,13 @@ int vmk_vma_create(struct vmk_mm *mm, const struct vmk_vma_request *request, str
     made->flags = request->flags;
     if (request->anon_vma_unknown)
         made->flags |= VMKI_VM_ANON_UNKNOWN;
-    if (is_file || request->keep_pgoff)
-        vmki_store_relaxed(&made->bias, request->pgoff - vmki_pages(mm, request->start));
+    if (is_file || request->keep_pgoff) /* its file before anything may fail: it says of what size the area is */
+        vmki_vma_set_origin(made, request->pgoff - vmki_pages(mm, request->start), request->file);
     error = create_properties(mm, request, made);
     if (error != 0) {
         vmki_mm_return_vma(mm, made);
         return error;
     }
-    made->file = request->file;
-    if (is_file)
-        vmk_file_get(made->file);
     *vma = made;
     return 0;
 }

@@ -76,31 +76,48 @@ __attribute__((visibility("default"))) int poll(struct pollfd *fds, nfds_t nr_fd
 
 /* ---- The allocator ---- */
 
+/*
+ * Before each block stands its size: what was asked for must be what is given back, and the alignment one that port.h allows.
+ */
+enum { VT_BLOCK_ALIGN = 64 };
+
+static VT_UNUSED void vt_port_misused(const char *what, size_t is)
+{
+    fprintf(stderr, "the library %s: %zu\n", what, is);
+    abort(); /* perhaps in a thread that cmocka does not know */
+}
+
 static VT_UNUSED void *vt_alloc(void *context, size_t size, size_t align, unsigned flags)
 {
     struct vt *t = context;
 
     (void)flags;
+    if (align == 0 || align > VT_BLOCK_ALIGN || (align & (align - 1)) != 0)
+        vt_port_misused("asks for an alignment that is none", align);
     if (atomic_load(&t->until_fail) >= 0 && atomic_fetch_sub(&t->until_fail, 1) <= 0) {
         atomic_store(&t->failed, true);
         return NULL;
     }
-    void *memory = aligned_alloc(align < sizeof(void *) ? sizeof(void *) : align, (size + 63) & ~(size_t)63);
-    if (memory != NULL) {
-        memset(memory, 0xa5, size);
-        atomic_fetch_add(&t->nr_live, 1);
-    }
-    return memory;
+    char *block = aligned_alloc(VT_BLOCK_ALIGN, VT_BLOCK_ALIGN + ((size + 63) & ~(size_t)63));
+    if (block == NULL)
+        return NULL;
+    memcpy(block, &size, sizeof(size));
+    memset(block + VT_BLOCK_ALIGN, 0xa5, size);
+    atomic_fetch_add(&t->nr_live, 1);
+    return block + VT_BLOCK_ALIGN;
 }
 
 static VT_UNUSED void vt_free(void *context, void *memory, size_t size)
 {
     struct vt *t = context;
+    char *block = (char *)memory - VT_BLOCK_ALIGN;
 
     if (memory == NULL)
         return;
+    if (memcmp(block, &size, sizeof(size)) != 0)
+        vt_port_misused("gives back a block with another size than it took it with", size);
     memset(memory, 0x5a, size);
-    free(memory);
+    free(block);
     atomic_fetch_sub(&t->nr_live, 1);
 }
 

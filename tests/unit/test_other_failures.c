@@ -5,6 +5,7 @@
  * it does untroubled, which golden/others.txt has, or says that memory is short and leaves the state of before.
  */
 #include "golden.h"
+#include "memory_log.h"
 #include "vmakit/fault.h"
 #include "vmakit/state.h"
 #include "world.h"
@@ -434,14 +435,40 @@ static void test_outcomes(void **state)
     golden_close(&golden);
 }
 
+/* What memory each takes, where nothing is spare, and keeps. */
+static void test_memory(void **state)
+{
+    static struct vt_text outcome;
+    struct golden golden;
+
+    (void)state;
+    golden_open(&golden, "other_memory.txt");
+    for (size_t i = 0; i < NR_OPERATIONS; i++) {
+        bool failed;
+
+        if (operations[i].run == op_load)
+            run_once(&(struct operation){"save", op_save}, WORLD_PLAIN, -1, &failed);
+        struct vt *t = world_setup(WORLD_QUIET, false, NULL, NULL);
+        outcome.len = 0;
+        vt_print(&outcome, "%s: ", operations[i].name);
+        memory_log_begin(t);
+        assert_true(operations[i].run(t) >= 0);
+        memory_log_end(t, &outcome);
+        world_teardown();
+        golden_text(&golden, &outcome);
+    }
+    golden_close(&golden);
+}
+
 int main(void)
 {
-    struct CMUnitTest tests[NR_OPERATIONS + 1];
+    struct CMUnitTest tests[NR_OPERATIONS + 2];
 
     for (size_t i = 0; i < NR_OPERATIONS; i++)
         tests[i] = (struct CMUnitTest){.name = operations[i].name,
                                        .test_func = test_operation,
                                        .initial_state = (void *)(uintptr_t)&operations[i]};
     tests[NR_OPERATIONS] = (struct CMUnitTest)cmocka_unit_test(test_outcomes);
+    tests[NR_OPERATIONS + 1] = (struct CMUnitTest)cmocka_unit_test(test_memory);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,9 +2,10 @@
 /*
  * test_verb_outcomes.c - what every row of verb_rows.h does, to the last bit: result, edits, notices, counters and what
  * becomes of the state, compared with golden/verbs.txt. And hosts that follow the edits, in either form, have the same map
- * afterwards, whatever the verb.
+ * afterwards, whatever the verb. What memory each takes is in golden/memory.txt.
  */
 #include "golden.h"
+#include "memory_log.h"
 #include "verb_rows.h"
 
 static const struct verb *this_verb;
@@ -346,6 +347,43 @@ static void test_verbs(void **state)
     golden_close(&golden);
 }
 
+/* ---- What memory a row takes, where nothing is spare, and keeps ---- */
+
+static void row_memory(const struct verb *verb, const struct row *row, unsigned nr_times, struct vt_text *to)
+{
+    struct vt *t = world_setup(WORLD_QUIET, row->empty, NULL, NULL);
+    union any_request request = fill_in(verb, row);
+
+    memory_log_begin(t);
+    for (unsigned i = 0; i < nr_times; i++)
+        verb->call(t->mm, &request, NULL);
+    to->len = 0;
+    memory_log_end(t, to);
+    vt_validate(t);
+    world_teardown();
+}
+
+/* Made twice, a call finds what was spare after the first time: told where that is another amount. */
+static void test_memory(void **state)
+{
+    static struct vt_text once, twice;
+    struct golden golden;
+
+    (void)state;
+    golden_open(&golden, "memory.txt");
+    for (unsigned v = 0; v < NR_VERBS; v++)
+        for (unsigned i = 0; i < verbs[v].nr_rows; i++) {
+            row_memory(&verbs[v], &verbs[v].rows[i], 1, &once);
+            row_memory(&verbs[v], &verbs[v].rows[i], 2, &twice);
+            outcome.len = 0;
+            vt_print(&outcome, "%s, %s: %s", verbs[v].name, verbs[v].rows[i].shape, once.text);
+            if (strcmp(once.text, twice.text) != 0)
+                vt_print(&outcome, "    twice: %s", twice.text);
+            golden_text(&golden, &outcome);
+        }
+    golden_close(&golden);
+}
+
 /* ---- What observers see of the worlds ---- */
 
 typedef void report_fn(struct vmk_mm *mm, vmk_sink_fn *sink, void *context);
@@ -404,6 +442,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_verbs),
+        cmocka_unit_test(test_memory),
         cmocka_unit_test(test_reports),
         cmocka_unit_test(test_loaded),
     };
