@@ -71,7 +71,6 @@ struct search {
     vmk_addr low, high;
     uint64_t len;   /* what is asked for */
     uint64_t align; /* 0 or a power of two */
-    uint64_t offset;
 };
 
 /* Skips a reserved range in the way of [at, at + len): false when none is. */
@@ -123,7 +122,7 @@ static bool place_highest(struct vmk_mm *mm, const struct search *search, vmk_ad
         }
         at = gap_end - search->len;
         if (search->align != 0)
-            at -= (at - search->offset) & (search->align - 1);
+            at = vmki_align_down(at, search->align);
         *found = at;
         return true;
     }
@@ -144,8 +143,8 @@ static bool place_lowest(struct vmk_mm *mm, const struct search *search, vmk_add
             continue;
         }
         if (search->align != 0)
-            at += (search->offset - at) & (search->align - 1);
-        if (VMKI_UNLIKELY(guarded_above(mm, &gap) < at + query.len - 1)) {
+            at = vmki_align_up(at, search->align);
+        if (VMKI_UNLIKELY(guarded_above(mm, &gap) < at + query.len)) {
             query.low = gap.above + 1; /* no hole begins before that entry's end */
             continue;
         }
@@ -346,8 +345,7 @@ static bool place_huge_aligned(struct vmk_mm *mm, const struct vmki_place *place
     uint64_t shift;
 
     /* As signed numbers, as file offsets are: at the very end there is no huge page. */
-    if ((int64_t)(offset + place->len) <= (int64_t)first_aligned || offset + place->len - first_aligned < size ||
-        padded < place->len)
+    if ((int64_t)(offset + place->len) <= (int64_t)first_aligned || offset + place->len - first_aligned < size)
         return false;
     if (place_plain(mm, place, padded, &at) != 0)
         return false;
@@ -368,8 +366,6 @@ static int place_hugetlb(struct vmk_mm *mm, const struct vmki_place *place, vmk_
 
     if (!vmki_is_aligned(place->len, size))
         return -VMK_EINVAL;
-    if (place->len > mm->task_size_max)
-        return -VMK_ENOMEM;
     if ((place->flags & VMK_MAP_FIXED) != 0) {
         *address = place->hint;
         return vmki_is_aligned(place->hint, size) ? 0 : -VMK_EINVAL;
