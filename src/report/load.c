@@ -44,8 +44,8 @@ struct loader {
     struct vmki_numbers files, anon_vmas; /* by number; files: a reference each */
     uint64_t nr_files;
     struct vmk_settings settings;
-    struct vmk_mm *mm;                    /* that is being read; NULL between two */
-    bool has_settings;                    /* mm has got the settings read before its first other line */
+    struct vmk_mm *mm;                    /* that is being read; NULL before its settings are complete */
+    bool is_inside;                       /* of an address space */
     struct vmk_vma *first, **tail, *next; /* areas of mm, by link */
     size_t nr_areas;
     vmk_addr last_end;
@@ -298,12 +298,12 @@ static int load_file(struct loader *l)
     char *path;
     int error;
 
-    if (l->mm != NULL || !load_number(l, &number) || number != l->nr_files + 1)
+    if (l->is_inside || !load_number(l, &number) || number != l->nr_files + 1)
         return load_bad(l, "a file out of order");
     error = load_file_fields(l, &from);
     if (error != 0)
         return error;
-    if (from.path_len == SIZE_MAX || from.path_len > UINT32_MAX)
+    if (from.path_len > UINT32_MAX)
         return load_bad(l, "a broken text");
     path = vmki_alloc(l->system, from.path_len + 1, 1);
     if (path == NULL)
@@ -325,14 +325,10 @@ static int load_file(struct loader *l)
 
 static int load_mm_begin(struct loader *l)
 {
-    if (l->mm != NULL)
+    if (l->is_inside)
         return load_bad(l, "an address space inside another");
+    l->is_inside = true;
     l->settings = *vmk_system_settings(l->system);
-    l->mm = vmki_mm_new(l->system, l->system->settings);
-    if (l->mm == NULL)
-        return -VMK_ERR_HOST_NOMEM;
-    vmki_layout_init(l->mm); /* for what the text does not say */
-    l->has_settings = false;
     l->first = NULL;
     l->tail = &l->first;
     l->nr_areas = 0;
@@ -340,28 +336,25 @@ static int load_mm_begin(struct loader *l)
     return load_line_end(l);
 }
 
-/* The settings are complete when the first other line comes: the address space is made again with them. */
+/* The settings are complete when the first other line comes: the address space is made with them. */
 static int load_settle(struct loader *l)
 {
     struct vmki_settings *settings;
-    struct vmk_mm *mm;
 
-    if (l->mm == NULL)
+    if (!l->is_inside)
         return load_bad(l, "outside of an address space");
-    if (l->has_settings)
+    if (l->mm != NULL)
         return 0;
     if (vmk_settings_check(&l->settings) != NULL)
         return load_bad(l, "a setting with a value that cannot be");
     settings = vmki_settings_new(l->system, &l->settings);
-    mm = settings != NULL ? vmki_mm_new(l->system, settings) : NULL;
-    if (settings != NULL)
-        vmki_settings_put(l->system, settings);
-    if (mm == NULL)
+    if (settings == NULL)
         return -VMK_ERR_HOST_NOMEM;
-    vmk_mm_put(l->mm);
-    l->mm = mm;
-    vmki_layout_init(mm);
-    l->has_settings = true;
+    l->mm = vmki_mm_new(l->system, settings);
+    vmki_settings_put(l->system, settings);
+    if (l->mm == NULL)
+        return -VMK_ERR_HOST_NOMEM;
+    vmki_layout_init(l->mm); /* for what the text does not say */
     return 0;
 }
 
@@ -373,7 +366,7 @@ static int load_setting(struct loader *l)
     char text[LOAD_NAME_MAX];
     uint64_t value;
 
-    if (l->mm == NULL || l->has_settings)
+    if (!l->is_inside || l->mm != NULL)
         return load_bad(l, "a setting out of order");
     if (!load_word(l, &name) || name.len >= sizeof(text) || !load_number(l, &value))
         return load_bad(l, "a broken setting");
@@ -469,6 +462,12 @@ static bool load_area_field(struct load_area *area, const struct load_field *fie
     return load_area_texts(area, field);
 }
 
+/* Its flags, but for those that it has only when the pages that they stand for are its own. */
+static vmk_vm_flags load_area_flags(const struct load_area *area)
+{
+    return area->flags | (area->forked ? VMKI_VM_FORKED : 0) | (area->unknown ? VMKI_VM_ANON_UNKNOWN : 0);
+}
+
 /* What an area's own line may say: the rules that validate checks. */
 static const char *load_area_is_broken(const struct loader *l, const struct load_area *area)
 {
@@ -482,9 +481,8 @@ static const char *load_area_is_broken(const struct loader *l, const struct load
         return "an area on a reserved range";
     if (area->file != 0 && (area->pgoff > UINT64_MAX >> 1 >> l->mm->page_shift))
         return "an offset that cannot be";
-    return vmki_area_flags_broken(area->flags | (area->forked ? VMKI_VM_FORKED : 0) |
-                                      (area->pooled ? VMKI_VM_POOLED : 0),
-                                  area->anon != 0, area->uffd != 0);
+    return vmki_area_flags_broken(load_area_flags(area) | (area->pooled ? VMKI_VM_POOLED : 0), area->anon != 0,
+                                  area->uffd != 0);
 }
 
 static int load_area_line(struct loader *l, struct load_area *area)
@@ -595,8 +593,7 @@ static int load_area_fill(struct loader *l, const struct load_area *from, struct
 
     vma->start = from->start;
     vma->end = from->end;
-    vma->flags = (from->flags & ~VMK_VM_ACCOUNT) | (from->forked ? VMKI_VM_FORKED : 0) |
-                 (from->unknown ? VMKI_VM_ANON_UNKNOWN : 0);
+    vma->flags = load_area_flags(from) & ~VMK_VM_ACCOUNT;
     vma->bias = from->pgoff - vmki_pages(l->mm, from->start);
     error = load_area_ext(l, from, vma);
     if (error == 0)
@@ -666,11 +663,9 @@ static int load_mm_end(struct loader *l, struct vmk_mm **mm)
         return -VMK_ERR_HOST_NOMEM;
     peak = l->mm->peak_vm;
     peak_areas = l->mm->nr_vmas_peak;
-    for (struct vmk_vma *vma = l->first, *next; vma != NULL; vma = next) {
+    for (struct vmk_vma *vma = l->first; vma != NULL; vma = vma->link) {
         const struct vmk_vm_ops *ops = vmki_vma_ops(vma);
 
-        next = vma->link;
-        vma->link = NULL;
         vmki_vma_link_object(vma);
         vmki_count_area(l->mm, vma->flags, vmki_vma_nr_pages(vma), 1);
         if (ops != NULL && ops->open != NULL)
@@ -681,6 +676,7 @@ static int load_mm_end(struct loader *l, struct vmk_mm **mm)
     l->mm->nr_vmas_peak = vmki_max(peak_areas, l->nr_areas);
     *mm = l->mm;
     l->mm = NULL;
+    l->is_inside = false;
     return 0;
 }
 
@@ -746,7 +742,7 @@ static int load_text(struct loader *l, struct vmk_mm **mms, size_t room, size_t 
             return error;
         *nr += ends;
     }
-    return l->mm == NULL ? 0 : load_bad(l, "the text ends inside an address space");
+    return l->is_inside ? load_bad(l, "the text ends inside an address space") : 0;
 }
 
 static void load_put_files(struct loader *l)

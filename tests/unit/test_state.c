@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Save, load and import: nothing is lost, and hostile text is refused with its line. */
+/* Save, load and import: nothing is lost, and damaged text harms nothing (test_load.c has what is refused, line by line). */
 #include "report/numbers.h"
 #include "support.h"
 #include "vmakit/state.h"
@@ -336,132 +336,7 @@ static void special_areas(void **state)
     vt_teardown(&t);
 }
 
-/* ---- Hostile text ---- */
-
-#define HEAD "vmakit-state 1\nmm\n"
-#define AREA "area 10000000 10001000 "
-
-/* Line of the error in `text`. */
-static size_t refused(struct vt *t, const char *text)
-{
-    struct vmk_mm *loaded[2];
-    size_t nr = 2;
-    struct vmk_format_error error = {0};
-    long live = atomic_load(&t->nr_live);
-    int result = vmk_mm_load(t->system, text, strlen(text), find_file, t, loaded, &nr, &error);
-
-    if (result != -VMK_ERR_FORMAT)
-        fail_msg("%d for: %s", result, text);
-    assert_int_equal(nr, 0);
-    assert_true(error.what[0] != '\0');
-    vmk_system_quiesce(t->system);
-    assert_int_equal(atomic_load(&t->nr_live), live);
-    return error.line;
-}
-
-static void hostile_text(void **state)
-{
-    static const struct {
-        const char *text;
-        size_t line;
-    } cases[] = {
-        {"hello\n", 1},
-        {"vmakit-state 2\n", 1},
-        {"vmakit-state 1 1\n", 1},
-        {"vmakit-state 1\nwhat\n", 2},
-        {"vmakit-state 1\n\n", 2},
-        {"vmakit-state 1\nend\n", 2},
-        {"vmakit-state 1\narea 1 2 3 4\n", 2},
-        {"vmakit-state 1\nsetting page_shift c\n", 2},
-        {"vmakit-state 1\nvalue seed 1\n", 2},
-        {"vmakit-state 1\nfile 2 id=1 path=\"x\"\n", 2},
-        {"vmakit-state 1\nfile 1 id=1 what=1\n", 2},
-        {"vmakit-state 1\nfile 1 id=1 path=\"x\n", 2},
-        {"vmakit-state 1\nfile 1 id=1 path=\"\\zz\"\n", 2},
-        {"vmakit-state 1\nfile 1 id=1 path=\"\\00\"\n", 2},
-        {"vmakit-state 1\nfile 1 id=1 path=\"\\4\"\n", 2},
-        {"vmakit-state 1\nfile 1 id=1 kind=9 internal path=\"x\"\n", 2},
-        {"vmakit-state 1\nfile 1 kind=1 bytes=1 pages=ff internal path=\"x\"\n", 2},
-        {"vmakit-state 1\nfile 1 kind=1 bytes=1000 shift=29 internal path=\"x\"\n", 2},
-        {"vmakit-state 1\nfile 1 kind=2 bytes=1000 shift=b internal path=\"x\"\n", 2},
-        {"vmakit-state 1\nfile 1 kind=2 bytes=1000 shift=29 internal path=\"x\"\n", 2},
-        {"vmakit-state 1\nfile 1 kind=1 bytes=1000 huge=1001 internal path=\"x\"\n", 2},
-        {HEAD AREA "73 0 anon=4000000000000000\n", 3},
-        {"vmakit-state 1\nfile 1 kind=1 bytes=ffffffffffffffff internal path=\"x\"\n", 2},
-        {"vmakit-state 1\nfile 1 id= path=\"x\"\n", 2},
-        {"vmakit-state 1\nfile 1 =1\n", 2},
-        {HEAD "mm\n", 3},
-        {HEAD "mm x\n", 3},
-        {HEAD "file 1 id=1 path=\"x\"\n", 3},
-        {HEAD "setting nonsense 1\n", 3},
-        {HEAD "setting page_shift\n", 3},
-        {HEAD "setting page_shift xyz\n", 3},
-        {HEAD "setting page_shift 1 2\n", 3},
-        {HEAD "setting page_shift 10000000000000000\n", 3},
-        {HEAD "setting page_shift 3\nend\n", 4},
-        {HEAD "value seed 1\nsetting page_shift c\n", 4},
-        {HEAD "value nonsense 1\n", 3},
-        {HEAD "value seed\n", 3},
-        {HEAD "value personality 100000000\n", 3},
-        {HEAD "value top_down 2\n", 3},
-        {HEAD "value pkey_exec_only 99\n", 3},
-        {HEAD "value def_flags f000000000000000\n", 3},
-        {HEAD "reserved 1000\n", 3},
-        {HEAD "reserved 1001 2000\n", 3},
-        {HEAD "reserved 2000 1000\n", 3},
-        {HEAD "tracked 0 ffffffffffff0000\n", 3},
-        {HEAD "reserved 1000 2000 3\n", 3},
-        {HEAD "area 10000000\n", 3},
-        {HEAD "area 10000001 10002000 73 0\n", 3},
-        {HEAD "area 10002000 10001000 73 0\n", 3},
-        {HEAD "area 0 ffffffffffff0000 73 0\n", 3},
-        {HEAD AREA "f000000000000000 0\n", 3},
-        {HEAD AREA "8 0\n", 3},
-        {HEAD AREA "88 0 anon=1\n", 3},
-        {HEAD AREA "73 0 forked\n", 3},
-        {"vmakit-state 1\nfile 1 kind=1 bytes=1000 internal path=\"x\"\nmm\n" AREA "73 fffffffffffffff file=1\n", 4},
-        {"vmakit-state 1\nfile 1 kind=1 bytes=1000 internal path=\"x\"\nmm\n" AREA "73 8000000000000 file=1\n", 4},
-        {"vmakit-state 1\nfile 1 id=1 path=\"\x01\"\n", 2},
-        {HEAD "setting page_shift 3\nreserved 1000 2000\n", 4},
-        {HEAD "setting page_shift 3\narea 1000 2000 73 1\n", 4},
-        {HEAD AREA "73 0 anon=ffffffffffffffff\n", 3},
-        {HEAD AREA "73 0 file=1\n", 3},
-        {HEAD AREA "73 0 uffd=1\n", 3},
-        {HEAD AREA "73 0 features=100000000\n", 3},
-        {HEAD AREA "73 0 policy=100000000\n", 3},
-        {HEAD AREA "73 0 special=\"[else]\"\n", 3},
-        {HEAD AREA "73 0 special\n", 3},
-        {HEAD AREA "73 0 name=\"\"\n", 3},
-        {HEAD AREA "73 0 name=\"\\0g\"\n", 3},
-        {HEAD AREA "73 0 name=\"0123456789012345678901234567890123456789"
-                   "0123456789012345678901234567890123456789\"\n",
-         3},
-        {HEAD AREA "73 0 driver\n", 3},
-        {HEAD AREA "73 0 nonsense\n", 3},
-        {HEAD AREA "73 0 forked=1\n", 3},
-        {HEAD AREA "73 0\narea 10000000 10002000 73 0\nend\n", 4},
-        {HEAD AREA "73 0\nreserved 20000000 20001000\n", 4},
-        {HEAD "reserved 10000000 10001000\n" AREA "73 0\n", 4},
-        {HEAD "end\nend\n", 4},
-        {HEAD "end\nmm\nend\nmm\nend\n", 7},
-    };
-    char whole[512];
-    struct vt t;
-
-    (void)state;
-    vt_setup(&t);
-    for (size_t i = 0; i < VMKI_ARRAY_SIZE(cases); i++) {
-        /* Its end may be there or not: that is not what is wrong. */
-        snprintf(whole, sizeof(whole), "%send\n", cases[i].text);
-        size_t cut_line = refused(&t, cases[i].text), line = refused(&t, whole);
-        if (line != cases[i].line || cut_line != cases[i].line)
-            fail_msg("line %zu or %zu, not %zu, for: %s", line, cut_line, cases[i].line, whole);
-    }
-    assert_int_equal(refused(&t, ""), 0);
-    assert_int_equal(refused(&t, HEAD), 2);
-    assert_int_equal(refused(&t, HEAD AREA "73 0\n"), 3);
-    vt_teardown(&t);
-}
+/* ---- Damaged text ---- */
 
 /* Any prefix and any flipped byte: an error or a valid address space. */
 static void damaged_text(void **state)
@@ -852,7 +727,6 @@ int main(void)
         cmocka_unit_test(files_that_are_gone),
         cmocka_unit_test(driver_areas),
         cmocka_unit_test(special_areas),
-        cmocka_unit_test(hostile_text),
         cmocka_unit_test(damaged_text),
         cmocka_unit_test(each_allocation_fails),
         cmocka_unit_test(charges_that_are_refused),
