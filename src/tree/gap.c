@@ -23,8 +23,7 @@
 #define SIXTEEN(lack)   EIGHT(lack), EIGHT(lack)
 #define THIRTYTWO(lack) SIXTEEN(lack), SIXTEEN(lack)
 const uint8_t vmki_hole_lack[VMKI_HOLE_CLASSED + 1] = {
-    0,        15,         14,         13,           TWO(12),      TWO(11),      FOUR(10),     FOUR(9), EIGHT(8),
-    EIGHT(7), SIXTEEN(6), SIXTEEN(5), THIRTYTWO(4), THIRTYTWO(3), THIRTYTWO(2), THIRTYTWO(2), 1};
+    0, 15, 14, 13, 12, 11, 10, 9, 8, 7, TWO(6), TWO(5), TWO(4), 3, 2, TWO(2), FOUR(2), EIGHT(2), THIRTYTWO(2), 1};
 
 uint64_t vmki_leaf_gap(const struct vmki_tree_leaf *leaf, uint64_t limit)
 {
@@ -325,6 +324,7 @@ static inline struct vmki_highest highest_below_first(const struct vmki_tree *tr
 struct vmki_highest vmki_tree_highest_of_all(const struct vmki_tree *tree, uint64_t len)
 {
     const struct vmki_tree_node *root = vmki_load_acquire(&tree->root), *node = root;
+    struct vmki_highest place;
     unsigned level;
 
     if (VMKI_UNLIKELY(root == NULL))
@@ -339,7 +339,7 @@ struct vmki_highest vmki_tree_highest_of_all(const struct vmki_tree *tree, uint6
         while (vmki_load_relaxed(gap) < len);
         node = vmki_load_acquire(&inner->child[gap - inner->gap]);
     }
-    return vmki_highest_in(node, len);
+    return vmki_highest_in(node, false, len, &place) ? place : VMKI_NOWHERE;
 }
 
 /* A leaf below an inner node: that of the pivot there. */

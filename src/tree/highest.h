@@ -19,32 +19,29 @@ struct vmki_highest {
 #define VMKI_NOWHERE ((struct vmki_highest){0, ~UINT64_C(0)})
 
 /*
- * The highest place in one of the candidates of a leaf (vmki_holes_down). Where the hole of the last rank is one of them, the
- * entry above it is in another leaf, and nobody knows here.
+ * The highest place in a leaf that is long enough.  Behind the last entry of the tree there is no hole; behind the last of any
+ * other leaf there may be the highest one, but what is above that is in another leaf, and nobody knows here.
  */
-static VMKI_INLINE struct vmki_highest vmki_highest_of(const struct vmki_tree_leaf *leaf, uint64_t order,
-                                                       uint64_t candidates, uint64_t len)
+static VMKI_INLINE bool vmki_highest_in(const struct vmki_tree_node *node, bool is_last, uint64_t len,
+                                        struct vmki_highest *place)
 {
+    const struct vmki_tree_leaf *leaf = vmki_leaf_const(node);
+    uint64_t order = vmki_load_acquire(&leaf->order);
+    uint64_t candidates = vmki_holes_down(vmki_load_relaxed(&leaf->holes), len);
+
     for (; VMKI_LIKELY(candidates != 0); candidates &= candidates - 1) {
         uint64_t slot = order >> (60u ^ (unsigned)__builtin_ctzll(candidates)), next = slot >> 4 & 15;
         uint64_t to = vmki_load_relaxed(&leaf->start[next]);
         uint64_t hole = to - vmki_load_relaxed(&leaf->slot[slot & 15].end);
 
         if (VMKI_LIKELY(hole >= len)) {
-            if (VMKI_UNLIKELY((int64_t)hole < 0)) /* the start of a free slot, or of slot 0 */
-                break;
-            return (struct vmki_highest){to - len, vmki_load_relaxed(&leaf->slot[next].flags)};
+            if (VMKI_UNLIKELY(!is_last && (int64_t)hole < 0)) /* to the start of a free slot, or of slot 0 */
+                return false;
+            *place = (struct vmki_highest){to - len, vmki_load_relaxed(&leaf->slot[next].flags)};
+            return true;
         }
     }
-    return VMKI_NOWHERE;
-}
-
-static VMKI_INLINE struct vmki_highest vmki_highest_in(const struct vmki_tree_node *node, uint64_t len)
-{
-    const struct vmki_tree_leaf *leaf = vmki_leaf_const(node);
-    uint64_t order = vmki_load_acquire(&leaf->order);
-
-    return vmki_highest_of(leaf, order, vmki_holes_down(vmki_load_relaxed(&leaf->holes), len), len);
+    return false;
 }
 
 /* The highest gap where entries are above the limit: in the leaf of the limit or the next one that has one. */
@@ -66,8 +63,9 @@ static VMKI_INLINE struct vmki_highest vmki_tree_highest(const struct vmki_tree 
     if (VMKI_UNLIKELY(leaf == NULL))
         return VMKI_NOWHERE;
     if (VMKI_LIKELY(high - last_end < len)) {
-        place = vmki_highest_in(leaf, len);
-        return VMKI_LIKELY(place.flags != ~UINT64_C(0)) ? place : vmki_tree_highest_of_all(tree, len);
+        if (VMKI_LIKELY(vmki_highest_in(leaf, true, len, &place)))
+            return place;
+        return vmki_tree_highest_of_all(tree, len);
     }
     root = vmki_load_acquire(&tree->root);
     return root != NULL && last_end > high ? vmki_tree_highest_below(root, high, len) : VMKI_NOWHERE;

@@ -180,7 +180,8 @@ static inline uint64_t vmki_order_splice(uint64_t order, unsigned from, unsigned
 /*
  * ---- The classes of a leaf's holes ----
  *
- * Four bits that grow with the length, in units of 4 KiB: two classes for each power of two.
+ * Four bits that grow with the length, in units of 4 KiB: one class for each length up to nine units, where most holes and most
+ * requests are, then wider ones; the last for 64 units and more.
  */
 
 enum { VMKI_HOLE_UNIT_SHIFT = 12, VMKI_HOLE_CLASS_MAX = 15 };
@@ -189,7 +190,7 @@ enum { VMKI_HOLE_UNIT_SHIFT = 12, VMKI_HOLE_CLASS_MAX = 15 };
  * 16 less the class of a length in units, of the last one for longer ones; and 0 for none, which no class makes 16.  A table,
  * since to look for the highest bit takes longer.
  */
-enum { VMKI_HOLE_CLASSED = 192 };
+enum { VMKI_HOLE_CLASSED = 64 };
 extern const uint8_t vmki_hole_lack[VMKI_HOLE_CLASSED + 1] __attribute__((visibility("hidden")));
 
 static inline uint64_t vmki_hole_lack_of(uint64_t length)
