@@ -652,6 +652,7 @@ static void random_edit(struct bed *bed, bool grows, unsigned most)
     removed = index + removed <= world->nr ? removed : world->nr - index;
     if (removed == 1 && random_below(world, 4) == 0) {
         entries[0] = world->model[index];
+        entries[0].start += random_below(world, 4) == 0;
         *(random_below(world, 2) ? &entries[0].flags : &entries[0].end) -= random_below(world, 2);
         if (entries[0].end > entries[0].start) {
             edit(bed, index, 1, entries, 1);
