@@ -55,6 +55,7 @@ static int mprotect_start(struct vmki_plan *plan)
     if (request->len == 0)
         return 0;
     plan->start = request->address;
+    plan->cursor = request->address;
     plan->end = request->address + len;
     if (plan->end <= plan->start)
         return -VMK_ENOMEM;

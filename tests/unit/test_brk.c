@@ -234,18 +234,32 @@ static void test_failing_allocations(void **state)
     vt_fail_each(prepare_heap, shrink, false);
 }
 
+/* What the host has reserved is in the way only once limits and the charge were asked: nothing of them stays. */
+static void test_reserved(void **state)
+{
+    struct vt t;
+
+    (void)state;
+    setup(&t);
+    assert_ret(heap(&t, BASE + P(2)), BASE + P(2));
+    assert_int_equal(vmk_mm_reserve_range(t.mm, BASE + P(4), BASE + P(5)), 0);
+    assert_ret(heap(&t, BASE + P(6)), BASE + P(2));
+    assert_ret(t.result.error, -VMK_EEXIST);
+    assert_int_equal(vmk_system_committed(t.system), 2);
+    assert_ret(heap(&t, BASE + P(4)), BASE + P(4));
+    assert_int_equal(vmk_system_committed(t.system), 4);
+    assert_map(&t, "10000000-10004000 rw-p ac [heap]\n");
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_grow_and_shrink),
-        cmocka_unit_test(test_joins),
-        cmocka_unit_test(test_what_lies_above),
-        cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_locked),
-        cmocka_unit_test(test_personality),
-        cmocka_unit_test(test_unaligned_start),
-        cmocka_unit_test(test_page_sizes),
-        cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_grow_and_shrink), cmocka_unit_test(test_joins),
+        cmocka_unit_test(test_what_lies_above), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_locked),          cmocka_unit_test(test_personality),
+        cmocka_unit_test(test_unaligned_start), cmocka_unit_test(test_page_sizes),
+        cmocka_unit_test(test_reserved),        cmocka_unit_test(test_failing_allocations),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
