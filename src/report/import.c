@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* import.c - areas of a process that exists elsewhere, as its /proc files show them. */
 #include "mm/plan.h"
-#include "mm/reserve.h"
 #include "mm/validate.h"
 #include "report/state.h"
 #include "tree/ranges.h"
@@ -40,9 +39,7 @@ static int import_check(const struct vmk_mm *mm, const struct vmk_import_area *f
     if ((from->flags & ~VMKI_VM_PUBLIC) != 0 || from->anon_vma > VMK_ANON_INHERITED ||
         vmki_area_flags_broken(from->flags, import_has_anon_vma(from), from->uffd != 0) != NULL)
         return -VMK_ERR_MISUSE;
-    if (vmki_ranges_touch(&mm->tree, from->start, from->end) || vmki_reserved_touches(mm, from->start, from->end))
-        return -VMK_EEXIST;
-    return 0;
+    return vmki_ranges_touch(&mm->tree, from->start, from->end) ? -VMK_EEXIST : 0; /* reserved: vmki_edit_map looks */
 }
 
 /* What lies out of line: a reference in *ext, NULL when there is nothing. */

@@ -182,6 +182,38 @@ static void text_is_capped(void **state)
     vt_teardown(&t);
 }
 
+/* The program's text, in whole pages on both sides of its marks; the rest of what is executable is its libraries'. */
+static void pages_of_text(void **state)
+{
+    static const struct {
+        vmk_addr start, end;
+        unsigned text;
+    } marks[] = {{0, 0, 0},           {0, 1, 1},           {0x1000, 0x2000, 1}, {0x1000, 0x2001, 2},
+                 {0x1fff, 0x2000, 1}, {0x1fff, 0x2001, 2}, {0x2000, 0x4000, 2}, {0x3000, 0x5000, 2},
+                 {0x1000, 0x5000, 4}, {0x1000, 0x5001, 4}};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++) {
+        struct vmk_mm_layout layout;
+        char expected[64];
+
+        open_space();
+        vmk_mm_get_layout(t.mm, &layout);
+        layout.start_code = marks[i].start;
+        layout.end_code = marks[i].end;
+        vmk_mm_set_layout(t.mm, &layout);
+        vmk_report_statm(t.mm, vt_sink, &text);
+        snprintf(expected, sizeof(expected), "43 0 0 %u 0 36 0\n", marks[i].text);
+        assert_string_equal(text.text, expected);
+        text.len = 0;
+        vmk_report_status(t.mm, vt_sink, &text);
+        snprintf(expected, sizeof(expected), "VmExe:\t%8u kB\nVmLib:\t%8u kB\n", 4 * marks[i].text,
+                 4 * (4 - marks[i].text));
+        assert_non_null(strstr(text.text, expected));
+        vt_teardown(&t);
+    }
+}
+
 static void json(void **state)
 {
     (void)state;
@@ -398,6 +430,7 @@ int main(void)
         cmocka_unit_test(vmflags),
         cmocka_unit_test(counters),
         cmocka_unit_test(text_is_capped),
+        cmocka_unit_test(pages_of_text),
         cmocka_unit_test(json),
         cmocka_unit_test(json_utf8),
         cmocka_unit_test(long_names),

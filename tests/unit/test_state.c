@@ -684,6 +684,115 @@ static void import_special(void **state)
     vt_teardown(&t);
 }
 
+/* Each check by itself: on both sides of its bound, and nothing is left of what is refused. */
+static void import_checks(void **state)
+{
+    const vmk_vm_flags rw = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS;
+    const vmk_addr top = UINT64_C(0x7ffffffff000);
+    const struct {
+        struct vmk_import_area area;
+        int error;
+    } cases[] = {
+        {{.start = BASE + 1, .end = BASE + P(1), .flags = rw}, -VMK_EINVAL},
+        {{.start = BASE, .end = BASE + P(1) - 1, .flags = rw}, -VMK_EINVAL},
+        {{.start = BASE, .end = BASE, .flags = rw}, -VMK_EINVAL},
+        {{.start = BASE + P(1), .end = BASE, .flags = rw}, -VMK_EINVAL},
+        {{.start = top - P(1), .end = top + P(1), .flags = rw}, -VMK_EINVAL},
+        {{.start = top - P(1), .end = top, .flags = rw}, 0},
+        {{.start = BASE, .end = BASE + P(1), .flags = rw | UINT64_C(1) << 60}, -VMK_ERR_MISUSE},
+        {{.start = BASE, .end = BASE + P(1), .flags = VMK_VM_SHARED}, -VMK_ERR_MISUSE},
+        {{.start = BASE, .end = BASE + P(1), .flags = rw, .uffd = 1}, -VMK_ERR_MISUSE},
+        {{.start = BASE, .end = BASE + P(3), .flags = rw | VMK_VM_ACCOUNT}, -VMK_EEXIST}, /* an area at its end */
+        {{.start = BASE + P(2), .end = BASE + P(4), .flags = rw | VMK_VM_ACCOUNT}, -VMK_EEXIST},
+        {{.start = BASE + P(3), .end = BASE + P(4), .flags = rw | VMK_VM_ACCOUNT}, 0},
+        {{.start = BASE + P(7), .end = BASE + P(9), .flags = rw | VMK_VM_ACCOUNT}, -VMK_EEXIST}, /* reserved */
+        {{.start = BASE + P(8), .end = BASE + P(11), .flags = rw | VMK_VM_ACCOUNT, .anon_vma = VMK_ANON_YES},
+         -VMK_EEXIST},
+        {{.start = BASE + P(10), .end = BASE + P(12), .flags = rw | VMK_VM_ACCOUNT, .special_name = "[x]"}, 0},
+        {{.start = BASE, .end = BASE + P(1), .flags = rw, .anon_vma = (int)VMK_ANON_INHERITED + 1}, -VMK_ERR_MISUSE},
+    };
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    vt_anon(&t, BASE + P(2), P(1), VT_RW);
+    assert_int_equal(vmk_mm_reserve_range(t.mm, BASE + P(8), BASE + P(10)), 0);
+    for (size_t i = 0; i < VMKI_ARRAY_SIZE(cases); i++) {
+        static struct vt_text before, after;
+        uint64_t committed = vmk_system_committed(t.system);
+        vmk_system_quiesce(t.system);
+
+        before.len = after.len = 0;
+        vmk_mm_dump(t.mm, vt_sink, &before);
+        assert_ret(vmk_mm_import(t.mm, &cases[i].area), cases[i].error);
+        vt_validate(&t);
+        if (cases[i].error == 0)
+            continue;
+        vmk_mm_dump(t.mm, vt_sink, &after);
+        assert_string_equal(before.text, after.text);
+        assert_int_equal(vmk_system_committed(t.system), committed);
+    }
+    vt_teardown(&t);
+}
+
+/* What lies out of line is there for the one thing that needs it, and for nothing else. */
+static void import_out_of_line(void **state)
+{
+    const vmk_vm_flags rw = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS;
+    struct vmk_import_area area = {.start = BASE, .end = BASE + P(1), .offset = P(7), .flags = rw};
+    struct vmk_vma_info info = {.size = sizeof(info)};
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    t.system_options.settings.arch = VMK_ARCH_ARM64;
+    t.system_options.settings.mte = 1;
+    vt_open(&t);
+    for (unsigned i = 0; i < 4; i++) {
+        area.uffd = i == 1 ? 5 : 0;
+        area.flags = rw | (i == 1 ? VMK_VM_UFFD_MISSING : 0);
+        area.special_name = i == 2 ? "[x]" : NULL;
+        area.ops = i == 3 ? &driver_vm_ops : NULL;
+        assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+        const struct vmk_vma *vma = vmki_find(t.mm, area.start);
+        assert_true((vma->ext != NULL) == (i != 0));
+        assert_int_equal(vmk_mm_lookup(t.mm, area.start, &info), 0);
+        assert_int_equal(info.uffd, area.uffd);
+        assert_ptr_equal(vmk_vma_ops(vma), area.ops);
+        /* Offsets are those of files and of what is special; ordinary memory may carry tags. */
+        assert_int_equal(info.pgoff, i >= 2 ? 7 : area.start / VT_PAGE);
+        assert_int_equal(info.flags, area.flags | (i < 2 ? VMK_VM_MTE_ALLOWED : 0));
+        area.start += P(2);
+        area.end += P(2);
+    }
+    vt_teardown(&t);
+}
+
+/* What came before in another process: private memory alone has pages of its own. */
+static void import_anon_vmas(void **state)
+{
+    struct vmk_vma_info info = {.size = sizeof(info)};
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    for (unsigned i = 0; i < 8; i++) {
+        const bool shared = i >= 4;
+        const struct vmk_import_area area = {.start = BASE + P(2 * i),
+                                             .end = BASE + P(2 * i + 1),
+                                             .anon_vma = (int)(i % 4),
+                                             .file = shared ? vt_file(&t, 1) : NULL,
+                                             .flags =
+                                                 shared ? VMK_VM_READ | VMK_VM_SHARED | VMK_VM_MAYSHARE : VMK_VM_READ};
+        assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+        assert_int_equal(vmk_mm_lookup(t.mm, area.start, &info), 0);
+        assert_true((info.anon_vma != 0) == (!shared && (i == VMK_ANON_YES || i == VMK_ANON_INHERITED)));
+        assert_true(info.anon_vma_inherited == (i == VMK_ANON_INHERITED));
+        assert_true(info.anon_vma_unknown == (i == VMK_ANON_UNKNOWN));
+    }
+    vt_teardown(&t);
+}
+
 /* Only what was charged where it came from is charged again. */
 static void import_charges(void **state)
 {
@@ -721,6 +830,9 @@ int main(void)
         cmocka_unit_test(nothing_is_lost),
         cmocka_unit_test(import_charges),
         cmocka_unit_test(import_special),
+        cmocka_unit_test(import_checks),
+        cmocka_unit_test(import_out_of_line),
+        cmocka_unit_test(import_anon_vmas),
         cmocka_unit_test(merges_go_on),
         cmocka_unit_test(fork_family),
         cmocka_unit_test(an_empty_space_after_a_full_one),
