@@ -63,14 +63,15 @@ struct lane {
     struct vmk_mm mm; /* first; its lock is the lane's lock, which guards all */
     struct vmki_lanes *lanes;
     uint64_t epoch;       /* of the last stop; another one: the lane is not laid out anew yet */
-    uint32_t part;        /* the one that mm.tree is of now; or NO_PART */
+    uint32_t part;        /* the one that mm.tree is of now, which is the lane's then; or NO_PART */
     uint32_t changed;     /* a bit for each that it was of since the last stop */
     uintptr_t thread;     /* whose it is (atomic; written with all locks); of a part's home: who was there last */
     uint32_t nr_streak;   /* of a home: that thread's calls, one after the other */
     uint32_t most_streak; /* and how many of them move the part; 0 of a thread's lane */
-    int64_t room_vm, room_data, room_vmas; /* by how much it may grow until the next stop, for the limits' sake */
-    uint64_t most[NR_MARKS];               /* sizes that need no more headroom; of a home: what they were at the call */
-    int64_t headroom[NR_MARKS];            /* of a thread's lane, while it is not laid out */
+    vmk_addr low, bound;  /* of calls inside that part; none for NO_PART */
+    uint64_t most_vm, most_data, most_vmas; /* how large it may become until the next stop, for the limits' sake */
+    uint64_t most[NR_MARKS];    /* sizes that need no more headroom; of a home: what they were at the call */
+    int64_t headroom[NR_MARKS]; /* of a thread's lane, while it is not laid out */
     uint64_t nr_calls;
     struct counts before;     /* at the last stop */
     struct vmk_counters kept; /* in a call that may be given up */
@@ -148,6 +149,12 @@ uint64_t vmki_lanes_bytes(const struct vmk_mm *mm)
 
 /* ---- Stop and go ---- */
 
+static void forget_part(struct lane *lane)
+{
+    lane->part = NO_PART;
+    lane->low = lane->bound = 0;
+}
+
 /* What the lane has done is the space's. Which parts it was of, as bits. The lane's lock is held. */
 static uint32_t lane_settle(struct vmk_mm *mm, struct lane *lane)
 {
@@ -162,7 +169,7 @@ static uint32_t lane_settle(struct vmk_mm *mm, struct lane *lane)
     for (unsigned mark = 0; mark < NR_MARKS; mark++)
         lane->headroom[mark] =
             lane->most[mark] > size_of(lane, mark) ? (int64_t)(lane->most[mark] - size_of(lane, mark)) : 0;
-    lane->part = NO_PART;
+    forget_part(lane);
     return lane->changed;
 }
 
@@ -327,7 +334,7 @@ static struct lane *lane_new(struct vmk_mm *mm, uint32_t most_streak)
     vmk_sync_rwlock_init(&lane->mm.lock);
     lane->mm.place = (uint32_t)((uintptr_t)lane >> 12);
     lane->lanes = mm->lanes;
-    lane->part = NO_PART;
+    forget_part(lane);
     lane->most_streak = most_streak;
     lane->most_turns = STREAK;
     return lane;
@@ -550,9 +557,10 @@ static void copy_modes(struct vmk_mm *lane, const struct vmk_mm *mm)
 #undef COUNT_COPY
 }
 
-static int64_t room_of(uint64_t limit, uint64_t now, unsigned nr_lanes)
+/* Up to where each lane may go: what is free below the limit is for all of them. */
+static uint64_t share_of(uint64_t limit, uint64_t now, unsigned nr_lanes)
 {
-    return (int64_t)(vmki_min(limit - vmki_min(limit, now), (uint64_t)INT64_MAX) / (nr_lanes + 1));
+    return now + vmki_min(limit - vmki_min(limit, now), (uint64_t)INT64_MAX) / (nr_lanes + 1);
 }
 
 static uint64_t pages_of_limit(const struct vmk_mm *mm, uint64_t bytes)
@@ -568,9 +576,9 @@ static VMKI_NOINLINE void lane_lay_out(struct vmk_mm *mm, struct lane *lane)
     vmki_tree_part_begin(&lane->mm.tree, &mm->tree);
     lane->changed = 0;
     lane->before = counts_of(mm);
-    lane->room_vm = room_of(pages_of_limit(mm, mm->rlimits.as.soft), mm->total_vm, nr);
-    lane->room_data = room_of(pages_of_limit(mm, mm->rlimits.data.soft), mm->data_vm, nr);
-    lane->room_vmas = room_of(mm->lanes->max_map_count, mm->tree.nr_entries, nr);
+    lane->most_vm = share_of(pages_of_limit(mm, mm->rlimits.as.soft), mm->total_vm, nr);
+    lane->most_data = share_of(pages_of_limit(mm, mm->rlimits.data.soft), mm->data_vm, nr);
+    lane->most_vmas = share_of(mm->lanes->max_map_count, mm->tree.nr_entries, nr);
     for (unsigned mark = 0; mark < NR_MARKS; mark++)
         lane->most[mark] = size_of(lane, mark) + (uint64_t)lane->headroom[mark];
     lane->epoch = mm->lanes->epoch;
@@ -602,7 +610,7 @@ static inline bool lane_has(const struct lane *lane, const struct where *where)
 static void part_moves(struct vmki_lanes *lanes, unsigned part, struct lane *from, struct lane *to)
 {
     if (from->part == part)
-        from->part = NO_PART;
+        forget_part(from);
     vmki_store_release(&lanes->owner[part], to);
 }
 
@@ -739,8 +747,11 @@ static inline struct lane *own_lane(struct vmki_lanes *lanes, struct where *wher
     if (lane == NULL || vmki_load_relaxed(&lane->thread) != where->thread)
         return NULL;
     vmk_sync_write_lock(&lane->mm.lock);
+    where->part = lane->part;
+    if (VMKI_LIKELY(lane->low <= where->start && where->end < lane->bound && lane->thread == where->thread))
+        return lane;
     where->part = part_at(lanes, where->start);
-    if (VMKI_LIKELY(lane_has(lane, where) && lane->thread == where->thread))
+    if (lane_has(lane, where) && lane->thread == where->thread)
         return lane;
     vmk_sync_write_unlock(&lane->mm.lock);
     return NULL;
@@ -766,6 +777,8 @@ static struct lane *lane_enter(struct vmk_mm *mm, vmk_addr start, uint64_t len)
         lane_lay_out(mm, lane);
     if (lane->part != where.part) {
         lane->part = where.part;
+        lane->low = vmki_load_relaxed(&lanes->low[where.part]);
+        lane->bound = vmki_load_relaxed(&lanes->bound[where.part + 1]);
         lane->changed |= UINT32_C(1) << where.part;
         vmki_tree_part_open(&lane->mm.tree, &mm->tree, where.part);
         vmki_finger_forget(&lane->mm);
@@ -840,13 +853,12 @@ static inline bool has_room(const struct lane *lane, uint64_t pages)
 {
     const struct vmk_sysctl *sysctl = &lane->mm.system->sysctl;
     uint64_t ram = vmki_sysctl(&sysctl->total_ram_pages) + vmki_sysctl(&sysctl->total_swap_pages);
-    int64_t more = (int64_t)pages;
 
     return lane->mm.system->commit == NULL && vmki_sysctl(&sysctl->overcommit_memory) != VMK_OVERCOMMIT_NEVER &&
            pages <= ram && vmki_max_map_count(&lane->mm) == lane->lanes->max_map_count &&
-           (int64_t)(lane->mm.tree.nr_entries - lane->before.nr_vmas) + 2 < lane->room_vmas &&
-           (int64_t)(lane->mm.total_vm - lane->before.total_vm) + more <= lane->room_vm &&
-           (int64_t)(lane->mm.data_vm - lane->before.data_vm) + more <= lane->room_data;
+           (int64_t)(lane->most_vmas - lane->mm.tree.nr_entries) > 2 &&
+           (int64_t)(lane->most_vm - lane->mm.total_vm) >= (int64_t)pages &&
+           (int64_t)(lane->most_data - lane->mm.data_vm) >= (int64_t)pages;
 }
 
 static bool may_shrink(const struct lane *lane)
