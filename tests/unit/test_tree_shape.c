@@ -682,12 +682,212 @@ static void test_random_edits(void **state)
     }
 }
 
+/* ---- Reserved nodes ---- */
+
+/*
+ * Three nodes a level for the first splice; for each further one as if the tree had become a level higher, and another one
+ * after every sixteen.
+ */
+static size_t need_of_many(unsigned height, unsigned nr_splices)
+{
+    size_t need = nr_splices > 0 ? need_of(height) : 0;
+
+    for (unsigned i = 1; i < nr_splices; i++)
+        need += 3 * ((height > 0 ? height : 1) + 1 + i / 16);
+    return need;
+}
+
+static void test_reserves(void **state)
+{
+    static const size_t sizes[] = {0, 1, 15, 16, 315, 316, 6615, 6616};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
+        for (unsigned nr = 0; nr < 70; nr++) {
+            struct bed bed;
+            size_t need, before;
+
+            bed_init(&bed, 0);
+            bed_build(&bed, sizes[i]);
+            need = need_of_many(bed.shape.height, nr);
+            before = bed.world.memory.nr_allocs;
+            bed.world.memory.fail_after = need;
+            assert_true(vmki_tree_reserve(&bed.world.tree, nr));
+            assert_int_equal(bed.world.memory.nr_allocs - before, need);
+            assert_int_equal(bed.world.tree.nr_spare, need);
+            vmki_tree_release_spare(&bed.world.tree, 2);
+            assert_int_equal(bed.world.tree.nr_spare, need < 2 ? need : 2);
+            bed.world.memory.fail_after = need > 2 ? need - 3 : 0;
+            assert_int_equal(vmki_tree_reserve(&bed.world.tree, nr), need < 3);
+            assert_int_equal(bed.world.tree.nr_spare, need < 3 ? need : need - 1); /* they stay for the next time */
+            check_valid(&bed.world);
+            bed_end(&bed);
+        }
+}
+
+/* Nodes that come in blocks, of at most five: asked for are those that are missing, and the leaves lie in their order. */
+static struct {
+    size_t asked[200], nr;
+} blocks;
+
+static size_t alloc_blocks(void *context, size_t size, size_t nr, void **first)
+{
+    blocks.asked[blocks.nr++] = nr;
+    return memory_alloc_many(context, size, nr, first);
+}
+
+static void test_blocks(void **state)
+{
+    static struct level leaves;
+
+    (void)state;
+    for (size_t nr = 0; nr < 700; nr += 1 + nr / 20) {
+        struct bed bed;
+        size_t left;
+
+        bed_init(&bed, 0);
+        bed.world.memory.table.alloc_many = alloc_blocks;
+        blocks.nr = 0;
+        bed_build(&bed, nr);
+        left = nr_nodes(&bed.shape);
+        for (size_t i = 0; i < blocks.nr; i++) {
+            assert_int_equal(blocks.asked[i], left);
+            left -= left < 2 ? 0 : left < 5 ? left : 5;
+        }
+        assert_true(left == 0 || (left == 1 && blocks.asked[blocks.nr - 1] == 1));
+        assert_int_equal(bed.world.memory.nr_allocs, nr_nodes(&bed.shape));
+        assert_int_equal(bed.world.tree.nr_spare, 0);
+        if (nr > 0)
+            level_of(&bed.world.tree, 0, &leaves);
+        for (size_t i = 1; nr > 0 && nr <= 315 && i + 1 < leaves.nr; i++)
+            if (leaves.node[i + 1]->mark > 2) /* not at the beginning of a block, where the node above may be, too */
+                assert_ptr_equal((char *)leaves.node[i + 1], (char *)leaves.node[i] + VMKI_NODE_SIZE);
+        bed_end(&bed);
+    }
+}
+
+/* ---- Parts that are divided ---- */
+
+/* Before an entry: the nodes on the way are halved from the leaf on, up to below the root, where it is not their first. */
+static bool shape_divide(struct shape *shape, size_t index)
+{
+    struct place place = place_of(shape, index);
+    size_t node = place.leaf;
+    unsigned slot = place.rank;
+    bool is_halved = false;
+
+    if (shape->height < 2 || shape->count[shape->height - 1][0] == 21)
+        return false;
+    for (unsigned level = 0; level + 1 < shape->height; level++) {
+        struct plan halves = {.nr = 2, .size = {slot + is_halved, shape->count[level][node] - slot}};
+        size_t parent = parent_of(shape, level, node, &slot);
+
+        if (is_halved || halves.size[0] > 0) {
+            shape_replace(shape, level, node, node + 1, &halves);
+            is_halved = true;
+        }
+        node = parent;
+    }
+    if (!is_halved)
+        return false;
+    shape->count[shape->height - 1][0]++;
+    shape->nr_made++;
+    return true;
+}
+
+static void divide(struct bed *bed, size_t index)
+{
+    struct world *world = &bed->world;
+    struct shape before = bed->shape;
+    size_t retired = world->memory.nr_retired, allocs = world->memory.nr_allocs;
+    uint32_t edits = world->tree.edits;
+    bool wanted;
+
+    vmki_tree_release_spare(&world->tree, 0);
+    bed->shape.nr_made = 0;
+    wanted = shape_divide(&bed->shape, index);
+    if (!wanted)
+        bed->shape = before;
+    assert_int_equal(vmki_tree_divide_part(&world->tree, world->model[index].start), wanted);
+    assert_int_equal(world->tree.edits - edits, wanted ? 2 : 0);
+    check_valid(world);
+    check_shape(&world->tree, &bed->shape);
+    if (wanted) {
+        assert_int_equal(world->memory.nr_allocs - allocs, need_of(before.height));
+        assert_int_equal(world->tree.nr_spare, need_of(before.height) - bed->shape.nr_made);
+        assert_int_equal(world->memory.nr_retired - retired,
+                         nr_nodes(&before) + bed->shape.nr_made - nr_nodes(&bed->shape));
+    } else {
+        assert_int_equal(world->memory.nr_retired, retired);
+    }
+    forget_retired(world);
+}
+
+static void test_divided(void **state)
+{
+    static const size_t sizes[] = {15, 16, 100, 315, 316, 700, 6700};
+    struct bed bed;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        for (size_t index = 0; index < sizes[i]; index += 1 + sizes[i] / 100) {
+            bed_init(&bed, index);
+            bed_build(&bed, sizes[i]);
+            divide(&bed, index);
+            bed_end(&bed);
+        }
+        bed_init(&bed, sizes[i]);
+        bed_build(&bed, sizes[i]);
+        for (unsigned step = 0; step < 40; step++) /* until the root is full */
+            divide(&bed, random_below(&bed.world, sizes[i]));
+        bed_end(&bed);
+    }
+}
+
+/* ---- No tree at all ---- */
+
+static void test_empty(void **state)
+{
+    struct vmki_tree_hole hole;
+    struct vmki_cursor cursor;
+    struct bed bed;
+
+    (void)state;
+    bed_init(&bed, 0);
+    for (unsigned round = 0; round < 2; round++) { /* never used, and emptied */
+        assert_false(vmki_cursor_seek(&cursor, &bed.world.tree, 7));
+        assert_false(vmki_cursor_advance(&cursor));
+        assert_false(vmki_cursor_retreat(&cursor));
+        assert_false(vmki_cursor_keeps_root(&cursor, 0, 1));
+        assert_true(vmki_cursor_reserve(&cursor, UINT64_MAX, 0));
+        assert_false(vmki_cursor_seek_gap(&cursor, &bed.world.tree, 7, 8, &hole));
+        assert_false(vmki_tree_divide_part(&bed.world.tree, 0));
+        assert_false(vmki_tree_clear_flags(&bed.world.tree, 7, &bed, 1));
+        assert_int_equal(vmki_tree_nr_parts(&bed.world.tree), 0);
+        assert_int_equal(bed.world.memory.nr_allocs, 0);
+        if (round == 0) {
+            uint32_t edits = bed.world.tree.edits;
+
+            vmki_tree_clear(&bed.world.tree);
+            assert_int_equal(bed.world.tree.edits, edits);
+            bed_build(&bed, 320);
+            edits = bed.world.tree.edits;
+            vmki_tree_clear(&bed.world.tree);
+            assert_int_equal(bed.world.tree.edits, edits + 2);
+            assert_int_equal(bed.world.memory.nr_retired, nr_nodes(&bed.shape));
+            bed.world.nr = bed.world.memory.nr_allocs = 0;
+            check_valid(&bed.world);
+        }
+    }
+    bed_end(&bed);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_all_edits),
-        cmocka_unit_test(test_neighbours),
-        cmocka_unit_test(test_random_edits),
+        cmocka_unit_test(test_all_edits), cmocka_unit_test(test_neighbours), cmocka_unit_test(test_random_edits),
+        cmocka_unit_test(test_reserves),  cmocka_unit_test(test_blocks),     cmocka_unit_test(test_divided),
+        cmocka_unit_test(test_empty),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
