@@ -247,9 +247,12 @@ static inline enum outcome not_in(const struct vmki_tree_leaf *leaf, uint64_t or
     return vmki_load_relaxed(start_at(leaf, order, 4)) <= want->low ? NOT_BEYOND : NOT_HERE;
 }
 
-/* The holes of a leaf whose entries are all below want->high. */
-static VMKI_INLINE enum outcome leaf_highest(const struct walk *walk, const struct want *want,
-                                             const struct vmki_tree_leaf *leaf, struct vmki_gap *gap)
+/*
+ * The holes of a leaf whose entries are all below want->high. By the node above one is long enough: where none is found, the lower
+ * limit is in it, and nothing further down is above that.
+ */
+static VMKI_INLINE bool leaf_highest(const struct walk *walk, const struct want *want,
+                                     const struct vmki_tree_leaf *leaf, struct vmki_gap *gap)
 {
     uint64_t order = vmki_load_acquire(&leaf->order);
     uint64_t candidates = vmki_holes_from(vmki_load_relaxed(&leaf->holes), want->classes);
@@ -257,9 +260,7 @@ static VMKI_INLINE enum outcome leaf_highest(const struct walk *walk, const stru
 
     if (VMKI_UNLIKELY(want->classes == 0)) /* that of the free ranks */
         candidates &= (UINT64_C(16) << last) - 1;
-    return highest_of(walk, want, leaf, order, candidates, last, walk->limit, walk->limit, gap)
-               ? FOUND
-               : not_in(leaf, order, want);
+    return highest_of(walk, want, leaf, order, candidates, last, walk->limit, walk->limit, gap);
 }
 
 /* The same where want->high is in or above that leaf: the hole in which it is, if it is in one, counts up to there. */
@@ -442,7 +443,7 @@ static VMKI_INLINE bool begin(struct walk *walk, struct want *want, const struct
     return true;
 }
 
-/* From a node whose entries are all below want->high down to a leaf with a long hole, if there is one there. */
+/* From a node whose entries are all below want->high down to the highest leaf with a long hole. There is one. */
 static VMKI_INLINE const struct vmki_tree_node *go_down_highest(struct walk *walk, const struct vmki_tree_node *node,
                                                                 uint64_t len)
 {
@@ -454,14 +455,13 @@ static VMKI_INLINE const struct vmki_tree_node *go_down_highest(struct walk *wal
 
         if (VMKI_UNLIKELY(gap_of(inner, slot) < len)) {
             slot = slot_below(inner, slot, len);
+            if (VMKI_UNLIKELY(slot < 0)) /* the tree was edited */
+                return NULL;
             walk->limit = vmki_load_relaxed(&inner->pivot[slot + 1]);
         }
         walk->above[level] = inner;
         walk->slot[level] = slot;
-        if (VMKI_LIKELY(slot >= 0))
-            node = child_of(inner, slot);
-        else if ((node = go_on_below(walk, level + 1, len)) == NULL)
-            return NULL;
+        node = child_of(inner, slot);
     }
     return node;
 }
@@ -498,13 +498,13 @@ static VMKI_INLINE const struct vmki_tree_node *go_down_bounded(struct walk *wal
 /*
  * The highest hole of all, where nothing is above want->high: the short way, which notes nothing of where it went.
  */
-static VMKI_INLINE enum outcome search_top(const struct vmki_tree *tree, struct want *want, struct vmki_gap *gap)
+static VMKI_INLINE bool search_top(const struct vmki_tree *tree, struct want *want, struct vmki_gap *gap)
 {
     const struct vmki_tree_node *node = vmki_load_acquire(&tree->root);
     struct walk walk;
 
     if (!begin(&walk, want, tree, node))
-        return NOT_BEYOND;
+        return false;
     walk.is_whole = false;
     walk.above[1] = NULL; /* not looked at; a compiler may not see it */
     walk.slot[1] = 0;
@@ -515,7 +515,7 @@ static VMKI_INLINE enum outcome search_top(const struct vmki_tree *tree, struct 
         if (VMKI_UNLIKELY(gap_of(inner, slot) < want->len)) {
             slot = slot_below(inner, slot, want->len);
             if (slot < 0) /* in the root, and there are none elsewhere */
-                return NOT_BEYOND;
+                return false;
             walk.limit = vmki_load_relaxed(&inner->pivot[slot + 1]);
         }
         node = child_of(inner, slot);
@@ -533,24 +533,16 @@ static VMKI_INLINE bool search_highest(const struct vmki_tree *tree, struct want
 
     if (!begin(&walk, want, tree, node))
         return false;
-    if (want->high < vmki_load_relaxed(&tree->last_end)) {
-        node = go_down_bounded(&walk, node, want, &is_beside);
-        if (!is_beside) {
-            outcome = leaf_highest_bounded(&walk, want, vmki_leaf_const(node), gap);
-            if (outcome != NOT_HERE)
-                return outcome == FOUND;
-            node = go_on_below(&walk, 1, want->len);
-        }
-    }
-    for (; node != NULL; node = go_on_below(&walk, 1, want->len)) {
-        node = go_down_highest(&walk, node, want->len);
-        if (VMKI_UNLIKELY(node == NULL))
-            break;
-        outcome = leaf_highest(&walk, want, vmki_leaf_const(node), gap);
-        if (VMKI_LIKELY(outcome != NOT_HERE))
+    node = go_down_bounded(&walk, node, want, &is_beside);
+    if (!is_beside) {
+        outcome = leaf_highest_bounded(&walk, want, vmki_leaf_const(node), gap);
+        if (outcome != NOT_HERE)
             return outcome == FOUND;
+        node = go_on_below(&walk, 1, want->len);
     }
-    return false;
+    if (node != NULL)
+        node = go_down_highest(&walk, node, want->len);
+    return node != NULL && leaf_highest(&walk, want, vmki_leaf_const(node), gap);
 }
 
 /* Searches the gaps behind entries, from the last entry that starts at or below want->low up. */
@@ -640,13 +632,10 @@ static VMKI_NOINLINE bool highest_below_all(const struct vmki_tree *tree, vmk_ad
                                             struct vmki_gap *gap)
 {
     struct want want = {.low = low, .high = high, .len = len};
-    enum outcome outcome = search_top(tree, &want, gap);
     uint64_t end;
 
-    if (VMKI_LIKELY(outcome == FOUND))
+    if (VMKI_LIKELY(search_top(tree, &want, gap)))
         return true;
-    if (VMKI_UNLIKELY(outcome == NOT_HERE))
-        return highest_below(tree, low, high, len, gap);
     return fits_below(tree, &want, &end, gap) && found_at(gap, end - len);
 }
 
