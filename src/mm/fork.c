@@ -58,7 +58,6 @@ static bool fork_ext(struct vmk_mm *mm, const struct vmk_vma *vma, struct vmki_e
     if (copy == NULL)
         return false;
     copy->uffd = 0;
-    copy->uffd_features = 0;
     if (vmki_ext_is_empty(copy))
         vmki_ext_put(mm, copy);
     else
@@ -269,30 +268,24 @@ static int fork_copy_areas(struct fork_work *work)
     return work->error;
 }
 
-struct fork_ranges {
-    struct vmki_cursor cursor;
-    struct vmk_mm *child;
-};
-
 static void fork_next_range(void *context, struct vmki_tree_entry *entry)
 {
-    struct fork_ranges *ranges = context;
+    struct vmki_cursor *cursor = context;
 
-    vmki_cursor_entry(&ranges->cursor, entry);
-    entry->item = ranges->child;
-    vmki_cursor_advance(&ranges->cursor);
+    vmki_cursor_entry(cursor, entry);
+    vmki_cursor_advance(cursor);
 }
 
 /* The host's ranges are in the child's way as much as in the parent's. */
 static int fork_copy_reserved(struct fork_work *work)
 {
-    struct fork_ranges ranges = {.child = work->child};
+    struct vmki_cursor cursor;
     size_t nr = work->parent->reserved.nr_entries;
 
     if (nr == 0)
         return 0;
-    vmki_cursor_first(&ranges.cursor, &work->parent->reserved);
-    return vmki_tree_build(&work->child->reserved, nr, fork_next_range, &ranges) ? 0 : -VMK_ERR_HOST_NOMEM;
+    vmki_cursor_first(&cursor, &work->parent->reserved);
+    return vmki_tree_build(&work->child->reserved, nr, fork_next_range, &cursor) ? 0 : -VMK_ERR_HOST_NOMEM;
 }
 
 /* ---- The backend ---- */
@@ -527,7 +520,6 @@ static bool fork_place_alloc(struct fork_place *place, const struct vmk_vma *vma
         if (ext == NULL)
             return false;
         ext->uffd = 0;
-        ext->uffd_features = 0;
         ext->retired = NULL;
         *place->ext_tail = ext;
         place->ext_tail = &ext->retired;
@@ -579,7 +571,6 @@ static void fork_place_undo(struct fork_place *place)
         next = ext->retired;
         vmki_ext_put(place->mm, ext);
     }
-    vmki_tree_destroy(&place->tree);
 }
 
 /* The area becomes what it would be in a child. */

@@ -217,7 +217,6 @@ static int mremap_drop_uffd(struct vmki_plan *plan, const struct vmk_vma *source
     if (ext == NULL)
         return -VMK_ERR_HOST_NOMEM;
     ext->uffd = 0;
-    ext->uffd_features = 0;
     if (vmki_ext_is_empty(ext)) {
         vmki_ext_put(mm, ext);
         ext = NULL;

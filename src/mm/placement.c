@@ -353,7 +353,7 @@ static bool place_huge_aligned(struct vmk_mm *mm, const struct vmki_place *place
         *address = at; /* the hint was free: no alignment */
         return true;
     }
-    shift = (offset - at) & (size - 1);
+    shift = offset - at - vmki_align_down(offset - at, size);
     *address = shift == 0 && mm->layout.top_down && !VMKI_BROKEN(place_again) ? at + size : at + shift;
     return true;
 }

@@ -173,6 +173,10 @@ static void add_areas(struct vt *t)
     driver_area(t, W(Z_FREE, 0x1c), &no_hooks, VMK_VM_DONTCOPY);
     vt_anon(t, W(Z_FREE, 0x20), P(3), VT_RW);
     assert_ret(vt_madvise(t, W(Z_FREE, 0x20), P(3), VMK_MADV_DONTFORK), 0);
+    vt_anon(t, W(Z_ANON, -4), P(2), VT_RW); /* the first area */
+    assert_ret(vt_madvise(t, W(Z_ANON, -4), P(2), VMK_MADV_DONTFORK), 0);
+    vt_anon(t, UINT64_C(0x7fffffff0000), P(2), VT_RW); /* the last one */
+    assert_ret(vt_madvise(t, UINT64_C(0x7fffffff0000), P(2), VMK_MADV_DONTFORK), 0);
     vt_anon(t, W(Z_FREE, 0x28), P(3), VT_R);
     assert_ret(vt_madvise(t, W(Z_FREE, 0x28), P(3), VMK_MADV_DONTFORK), 0);
     vt_anon(t, W(Z_FREE, 0x30), P(3), VT_RW);
