@@ -196,34 +196,33 @@ struct source {
     unsigned at;
 };
 
+static struct source source_begin(const struct rebuild *rebuild)
+{
+    return (struct source){rebuild, rebuild->part, rebuild->part[0].from};
+}
+
+/* To where something is left; there is. */
 static void skip_empty_parts(struct source *source)
 {
-    while (source->at == source->part->to && source->part < &source->rebuild->part[PART_SIBLING_AFTER]) {
+    while (source->at == source->part->to) {
         source->part++;
         source->at = source->part->from;
     }
 }
 
-static struct source source_begin(const struct rebuild *rebuild)
-{
-    struct source source = {rebuild, rebuild->part, rebuild->part[0].from};
-
-    skip_empty_parts(&source);
-    return source;
-}
-
 static void take_entry(struct source *source, struct vmki_tree_entry *entry)
 {
+    skip_empty_parts(source);
     if (source->part->node)
         vmki_leaf_entry(vmki_leaf(source->part->node), source->at, entry);
     else
         *entry = source->rebuild->entries[source->at];
     source->at++;
-    skip_empty_parts(source);
 }
 
 static void take_child(struct source *source, struct vmki_tree_child *child)
 {
+    skip_empty_parts(source);
     if (source->part->node) {
         struct vmki_tree_inner *inner = vmki_inner(source->part->node);
 
@@ -234,7 +233,6 @@ static void take_child(struct source *source, struct vmki_tree_child *child)
         *child = source->rebuild->made[source->at];
     }
     source->at++;
-    skip_empty_parts(source);
 }
 
 static struct vmki_tree_child make_leaf(struct source *source, unsigned nr)

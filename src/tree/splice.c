@@ -574,7 +574,8 @@ bool vmki_cursor_join(struct vmki_cursor *cursor, uint64_t flags, uint64_t ignor
     struct vmki_tree_entry entry;
     struct edit edit;
 
-    if (at == 0 || at + 4 >= 4 * count || count == VMKI_LEAF_MAX || (count <= VMKI_LEAF_LOW + 2 && tree->height != 1) ||
+    /* Behind the last entry comes a free slot, which starts where nothing ends. */
+    if (at == 0 || count == VMKI_LEAF_MAX || (count <= VMKI_LEAF_LOW + 2 && tree->height != 1) ||
         first->end != *middle || leaf->slot[gone >> 4 & 15].end != *high ||
         (((first->flags ^ flags) | (last->flags ^ flags)) & ~ignored) != 0)
         return false;

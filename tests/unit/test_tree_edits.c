@@ -12,7 +12,7 @@ enum { MAX_UNITS = 5 };
 
 /* What of each was asked for, and done. */
 struct counts {
-    size_t nr_inserts, nr_erases, nr_firsts, nr_tiles, nr_touching, nr_kept, nr_not_kept;
+    size_t nr_inserts, nr_erases, nr_firsts, nr_tiles, nr_touching, nr_kept, nr_not_kept, nr_splits, nr_joins;
 };
 
 struct bed {
@@ -266,6 +266,83 @@ static void tile_step(struct bed *bed)
     tile(bed, &cursor, from, from + nr_old, nr_new);
 }
 
+/* ---- An entry in three, and three in one ---- */
+
+/* Nothing is done that a reader or the memory could hear of. */
+static void check_untouched(const struct world *world, const struct stand *stand, const struct vmki_cursor *cursor,
+                            size_t index)
+{
+    assert_true(vmki_tree_holds(&stand->look) && vmki_tree_unedited(&world->tree, stand->edits));
+    check_cursor(world, cursor, index);
+    check_valid(world);
+}
+
+/* A part of it that touches neither of its ends; the leaf has room for two more, and a free slot beside those for the old one. */
+static void split_step(struct bed *bed)
+{
+    struct world *world = &bed->world;
+    size_t index = random_below(world, world->nr);
+    struct vmki_tree_entry was = world->model[index], tiles[3] = {was, was, was};
+    uint64_t units = (was.end - was.start) / bed->unit;
+    struct vmki_cursor cursor;
+    struct stand stand;
+    bool fits;
+
+    if (units < 3)
+        return;
+    tiles[0].end = was.start + bed->unit;
+    tiles[1] = some_entry(world, tiles[0].end, tiles[0].end + bed->unit * (1 + random_below(world, units - 2)));
+    tiles[2].start = tiles[1].end;
+    tiles[0].item = &tiles[0];
+    tiles[2].item = &tiles[2];
+    assert_true(vmki_cursor_seek(&cursor, &world->tree, was.start));
+    fits = count_of(&cursor) + 3 <= VMKI_LEAF_MAX;
+    stand = stand_of(world, &cursor);
+    assert_int_equal(vmki_cursor_split(&cursor, &tiles[1], tiles[0].item, tiles[2].item), fits);
+    if (!fits) {
+        check_untouched(world, &stand, &cursor, index);
+        return;
+    }
+    model_splice(world, index, index + 1, tiles, 3);
+    check_stand(world, &stand);
+    check_cursor(world, &cursor, index + 1);
+    bed->counts.nr_splits++;
+}
+
+/* It and both its neighbours, all in its leaf, touch, and have the same flags as are asked for, but for some. */
+static void join_step(struct bed *bed)
+{
+    struct world *world = &bed->world;
+    size_t index = random_below(world, world->nr);
+    struct vmki_tree_entry *entry = &world->model[index], joined = {1, 2, 3, world}, one;
+    uint64_t ignored = random_below(world, 8), flags = index > 0 ? entry[-1].flags : 0;
+    struct vmki_cursor cursor;
+    struct stand stand;
+    void *above = world;
+    bool fits;
+
+    flags ^= ignored & random_below(world, 8);
+    assert_true(vmki_cursor_seek(&cursor, &world->tree, entry->start));
+    fits = rank_of(&cursor) > 0 && rank_of(&cursor) + 1 < count_of(&cursor) && count_of(&cursor) < VMKI_LEAF_MAX &&
+           stays_filled(world, count_of(&cursor), count_of(&cursor) - 2) && are_touching(world, index - 1, index + 2) &&
+           ((entry[-1].flags ^ flags) & ~ignored) == 0 && ((entry[1].flags ^ flags) & ~ignored) == 0;
+    stand = stand_of(world, &cursor);
+    assert_int_equal(vmki_cursor_join(&cursor, flags, ignored, &joined, &above), fits);
+    if (!fits) {
+        assert_ptr_equal(above, world);
+        assert_ptr_equal(joined.item, world);
+        check_untouched(world, &stand, &cursor, index);
+        return;
+    }
+    one = (struct vmki_tree_entry){entry[-1].start, entry[1].end, entry[-1].flags, entry[-1].item};
+    check_entry(&joined, &one);
+    assert_ptr_equal(above, entry[1].item);
+    model_splice(world, index - 1, index + 2, &one, 1);
+    check_stand(world, &stand);
+    check_cursor(world, &cursor, index - 1);
+    bed->counts.nr_joins++;
+}
+
 /* ---- Who touches an entry ---- */
 
 static void check_touch(const struct world *world, size_t index, bool wanted, const struct vmki_tree_entry *found,
@@ -373,6 +450,8 @@ static void step(struct bed *bed)
 {
     if (bed->world.nr > 0) {
         tile_step(bed);
+        split_step(bed);
+        join_step(bed);
         touching_step(bed);
         overlap_step(bed);
         clear_step(bed);
@@ -403,6 +482,7 @@ static void check_counts(const struct counts *counts, size_t least)
 {
     assert_true(counts->nr_inserts > least && counts->nr_erases > least && counts->nr_tiles > least);
     assert_true(counts->nr_touching > least && counts->nr_kept > least);
+    assert_true(counts->nr_splits > least && counts->nr_joins > least);
 }
 
 static void test_steps(void **state)

@@ -322,11 +322,27 @@ static enum way shape_splice(struct shape *shape, size_t index, size_t removed, 
 
 /* ---- What readers are told ---- */
 
-/* All leaves, and what was seen of them. */
+/* All leaves, and what was seen of them; and all nodes as they were. */
 struct leaves {
-    struct level nodes;
+    struct level nodes, all;
     struct vmki_tree_look look[MAX_NODES];
+    _Alignas(64) char was[MAX_NODES][VMKI_NODE_SIZE];
 };
+
+static void copy_nodes(const struct vmki_tree *tree, struct leaves *leaves)
+{
+    static struct level nodes;
+
+    leaves->all.nr = 0;
+    for (unsigned level = 0; level < tree->height; level++) {
+        level_of(tree, level, &nodes);
+        assert_true(leaves->all.nr + nodes.nr <= MAX_NODES);
+        for (size_t i = 0; i < nodes.nr; i++) {
+            memcpy(leaves->was[leaves->all.nr], nodes.node[i], VMKI_NODE_SIZE);
+            leaves->all.node[leaves->all.nr++] = nodes.node[i];
+        }
+    }
+}
 
 static void look_at_leaves(const struct vmki_tree *tree, struct leaves *leaves)
 {
@@ -354,6 +370,15 @@ static void forget_retired(struct world *world)
 {
     while (world->memory.nr_kept > 0)
         memory_free(&world->memory, world->memory.kept[--world->memory.nr_kept], VMKI_NODE_SIZE);
+}
+
+/* Readers may still be in nodes that were retired: but for what says that they are dead, they are as they were. */
+static void check_retired(const struct world *world, const struct leaves *leaves)
+{
+    for (size_t i = 0; i < leaves->all.nr; i++)
+        if (is_retired(world, leaves->all.node[i]))
+            assert_memory_equal(leaves->was[i] + sizeof(uint32_t), (char *)leaves->all.node[i] + sizeof(uint32_t),
+                                VMKI_NODE_SIZE - sizeof(uint32_t));
 }
 
 /* One leaf was edited, or none; what was seen of the others holds, but for those that were retired, which say so. */
@@ -440,6 +465,7 @@ static void edit(struct bed *bed, size_t index, size_t removed, const struct vmk
     enum way way;
 
     look_at_leaves(&world->tree, &leaves);
+    copy_nodes(&world->tree, &leaves);
     needs = world->tree.height == 0
                 ? nr_new > 0
                 : !is_in_place(&bed->shape, place_of_edit(&bed->shape, index, removed, nr_new), removed, nr_new);
@@ -460,6 +486,7 @@ static void edit(struct bed *bed, size_t index, size_t removed, const struct vmk
     assert_int_equal(world->tree.nr_spare, spare - bed->shape.nr_made);
     assert_int_equal(world->memory.nr_retired - retired, nodes + bed->shape.nr_made - nr_nodes(&bed->shape));
     check_looks_at(world, &leaves, way == ONE_WORD || way == IN_PLACE ? place.leaf : SIZE_MAX);
+    check_retired(world, &leaves);
     look_at_leaves(&world->tree, &leaves);
     forget_retired(world);
 }
