@@ -340,6 +340,10 @@ static uint64_t random_len(struct place_world *w)
 
 static void add_random_spans(struct place_world *w)
 {
+    if (random_below(w, 3) == 0) /* no room in the middle */
+        add_span(w, random_below(w, 2) == 0 ? w->legacy_base : 4 * GIB, w->base - w->legacy_base, SPAN_AREA);
+    if (random_below(w, 3) == 0)
+        add_span(w, w->lowest, w->base - w->lowest - random_below(w, 3) * w->huge, SPAN_AREA);
     for (unsigned i = 0; i < 24; i++) {
         static const uint64_t longest[] = {4, 4, 4, 300, 1 << 18, 1 << 22};
         uint64_t len = (1 + random_below(w, longest[random_below(w, 6)])) * w->page;
