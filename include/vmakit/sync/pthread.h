@@ -61,16 +61,30 @@ static inline void vmk_sync_rwlock_init(struct vmk_sync_rwlock *lock)
     pthread_rwlock_init(&lock->lock, NULL);
 }
 
-static inline void vmk_sync_rwlock_destroy(struct vmk_sync_rwlock *lock)
-{
-    pthread_rwlock_destroy(&lock->lock);
-}
-
 /* A lock that its own thread takes once more would never come: the program ends here instead. */
 static inline void vmk_sync_taken(int error)
 {
     if (__builtin_expect(error != 0, 0))
         __builtin_trap();
+}
+
+/*
+ * Where VMK_SYNC_CHECKED is defined, as in test builds, a lock that is released without being held, or that goes while it is, ends
+ * the program too. Who holds a lock of either kind cannot be given it in the other.
+ */
+#if defined(VMK_SYNC_CHECKED)
+#define VMK_SYNC_TAKEN_IS(try, lock) vmk_sync_taken(pthread_rwlock_##try(lock) == 0)
+#else
+#define VMK_SYNC_TAKEN_IS(try, lock) ((void)0)
+#endif
+
+static inline void vmk_sync_rwlock_destroy(struct vmk_sync_rwlock *lock)
+{
+#if defined(VMK_SYNC_CHECKED)
+    vmk_sync_taken(pthread_rwlock_trywrlock(&lock->lock));
+    pthread_rwlock_unlock(&lock->lock);
+#endif
+    pthread_rwlock_destroy(&lock->lock);
 }
 
 static inline void vmk_sync_read_lock(struct vmk_sync_rwlock *lock)
@@ -85,6 +99,7 @@ static inline bool vmk_sync_try_read_lock(struct vmk_sync_rwlock *lock)
 
 static inline void vmk_sync_read_unlock(struct vmk_sync_rwlock *lock)
 {
+    VMK_SYNC_TAKEN_IS(trywrlock, &lock->lock);
     pthread_rwlock_unlock(&lock->lock);
 }
 
@@ -117,27 +132,44 @@ static inline bool vmk_sync_try_write_lock(struct vmk_sync_rwlock *lock)
 
 static inline void vmk_sync_write_unlock(struct vmk_sync_rwlock *lock)
 {
+    VMK_SYNC_TAKEN_IS(tryrdlock, &lock->lock);
     pthread_rwlock_unlock(&lock->lock);
 }
 
+#if defined(VMK_SYNC_CHECKED)
+static inline void vmk_sync_mutex_init(struct vmk_sync_mutex *mutex)
+{
+    pthread_mutexattr_t checked;
+
+    pthread_mutexattr_init(&checked);
+    pthread_mutexattr_settype(&checked, PTHREAD_MUTEX_ERRORCHECK);
+    pthread_mutex_init(&mutex->mutex, &checked);
+    pthread_mutexattr_destroy(&checked);
+}
+
+#define VMK_SYNC_MUTEX(call, mutex) vmk_sync_taken(pthread_mutex_##call(mutex))
+#else
 static inline void vmk_sync_mutex_init(struct vmk_sync_mutex *mutex)
 {
     pthread_mutex_init(&mutex->mutex, NULL);
 }
 
+#define VMK_SYNC_MUTEX(call, mutex) ((void)pthread_mutex_##call(mutex))
+#endif
+
 static inline void vmk_sync_mutex_destroy(struct vmk_sync_mutex *mutex)
 {
-    pthread_mutex_destroy(&mutex->mutex);
+    VMK_SYNC_MUTEX(destroy, &mutex->mutex);
 }
 
 static inline void vmk_sync_mutex_lock(struct vmk_sync_mutex *mutex)
 {
-    pthread_mutex_lock(&mutex->mutex);
+    VMK_SYNC_MUTEX(lock, &mutex->mutex);
 }
 
 static inline void vmk_sync_mutex_unlock(struct vmk_sync_mutex *mutex)
 {
-    pthread_mutex_unlock(&mutex->mutex);
+    VMK_SYNC_MUTEX(unlock, &mutex->mutex);
 }
 
 /*
