@@ -373,6 +373,309 @@ static void test_two_phases(void **state)
     assert_int_equal(result.value, 0x7fffffffea90);
 }
 
+/* What the host is told of each area. */
+static void test_edits(void **state)
+{
+    struct vmk_exec_request request = program(&t);
+    const vmk_vm_flags may = VMK_VM_MAY_ACCESS, rw = VMK_VM_READ | VMK_VM_WRITE | VMK_VM_ACCOUNT;
+    const struct {
+        vmk_addr start, end, offset;
+        unsigned file;
+        uint32_t prot;
+        vmk_vm_flags flags;
+    } expected[] = {
+        {UINT64_C(0x7ffffffde000), UINT64_C(0x7ffffffff000), 0, 0, VT_RW, rw | may | VMK_VM_GROWSDOWN},
+        {EXE, EXE + P(1), 0, 1, VT_R, VMK_VM_READ | may},
+        {EXE + P(1), EXE + P(2), P(1), 1, VT_RX, VMK_VM_READ | VMK_VM_EXEC | may},
+        {EXE + P(2), EXE + P(3), P(2), 1, VT_R, VMK_VM_READ | may},
+        {EXE + P(3), EXE + P(5), P(2), 1, VT_RW, rw | may},
+        {EXE + P(5), EXE + P(7), 0, 0, VT_RW, rw | may},
+        {LOADER, LOADER + P(1), 0, 2, VT_R, VMK_VM_READ | may},
+        {LOADER + P(1), LOADER + P(0x31), P(1), 2, VT_RX, VMK_VM_READ | VMK_VM_EXEC | may},
+        {LOADER + P(0x31), LOADER + P(0x35), P(0x31), 2, VT_RW, rw | may},
+        {LOADER - P(8), LOADER - P(4), 0, 0, VT_R, VVAR | VMK_VM_DONTEXPAND},
+        {LOADER - P(4), LOADER - P(2), 0, 0, VT_R, VVAR | VMK_VM_DONTEXPAND},
+        {LOADER - P(2), LOADER, 0, 0, VT_RX, CODE | VMK_VM_DONTEXPAND},
+    };
+    struct vmk_result result;
+    struct vmk_plan plan;
+    struct vmk_edit edit;
+
+    (void)state;
+    assert_int_equal(vmk_exec_prepare(t.mm, &request, &plan), 0);
+    for (size_t i = 0; i < VMKI_ARRAY_SIZE(expected); i++) {
+        assert_true(vmk_plan_next_edit(&plan, &edit));
+        assert_int_equal(edit.kind, VMK_EDIT_MAP);
+        assert_int_equal(edit.start, expected[i].start);
+        assert_int_equal(edit.end, expected[i].end);
+        assert_int_equal(edit.offset, expected[i].offset);
+        assert_ptr_equal(edit.file, expected[i].file != 0 ? vt_file(&t, expected[i].file) : NULL);
+        assert_int_equal(edit.prot, expected[i].prot);
+        assert_int_equal(edit.flags, expected[i].flags);
+        assert_false(vmk_plan_next_edit(&plan, &edit));
+        assert_int_equal(vmk_plan_commit(&plan, &result), i + 1 < VMKI_ARRAY_SIZE(expected) ? VMK_PLAN_MORE : 0);
+    }
+    assert_int_equal(result.error, 0);
+    vt_validate(&t);
+}
+
+/* Refused before anything is mapped, the old program goes on with its default flags and its random numbers. */
+static void test_refused_stack(void **state)
+{
+    struct vmk_exec_request request = program(&t);
+    struct vmk_rlimits limits, all;
+    struct vmk_plan plan;
+
+    teardown(state);
+    vt_init(&t);
+    t.mm_options.personality = 0;
+    t.mm_options.seed = 5;
+    vt_open(&t);
+    request = program(&t);
+    assert_ret(vt_mlockall(&t, VMK_MCL_FUTURE), 0);
+    const vmk_vm_flags def_flags = t.mm->def_flags;
+    const uint64_t seed = t.mm->seed;
+    const vmk_addr start_stack = t.mm->layout.start_stack;
+    assert_int_equal(def_flags, VMK_VM_LOCKED);
+    vmk_mm_get_rlimits(t.mm, &limits);
+    all = limits;
+    limits.as.soft = P(32);
+    vmk_mm_set_rlimits(t.mm, &limits);
+    assert_ret(exec(&t, &request), -VMK_ENOMEM);
+    assert_int_equal(t.mm->def_flags, def_flags);
+    assert_int_equal(t.mm->seed, seed);
+    vmk_mm_set_rlimits(t.mm, &all);
+    /* The same when the host gives the first part up. */
+    assert_int_equal(vmk_exec_prepare(t.mm, &request, &plan), 0);
+    assert_int_equal(t.mm->def_flags, 0);
+    vmk_plan_abort(&plan, -VMK_EIO, NULL);
+    assert_int_equal(t.mm->def_flags, def_flags);
+    assert_int_equal(t.mm->seed, seed);
+    assert_int_equal(t.mm->layout.start_stack, start_stack);
+    assert_map(&t, "");
+    assert_int_equal(vmk_system_committed(t.system), 0);
+    limits = all;
+    limits.as.soft = P(33);
+    vmk_mm_set_rlimits(t.mm, &limits);
+    request.nr_segments = request.nr_specials = 0;
+    assert_true(exec(&t, &request) > 0);
+    assert_int_equal(t.mm->def_flags, 0);
+}
+
+/* One area after the other, as long as max_map_count allows. */
+static void test_number_of_areas(void **state)
+{
+    (void)state;
+    for (uint64_t most = 0; most < 14; most++) {
+        struct vmk_exec_request request;
+        struct vmk_mm_stats stats = {.size = sizeof(stats)};
+
+        teardown(state);
+        vt_init(&t);
+        t.system_options.sysctl.max_map_count = most;
+        vt_open(&t);
+        request = program(&t);
+        /* The stack and eight segments; what the kernel maps for itself is outside the limits. */
+        const int64_t result = exec(&t, &request);
+        vmk_mm_get_stats(t.mm, &stats);
+        assert_int_equal(result > 0, most >= 8);
+        assert_int_equal(stats.nr_vmas, most >= 8 ? 12 : most + 1);
+    }
+}
+
+/* The rest of a last page is cleared by a write: not where nothing may be written, or nothing is to be cleared. */
+static void test_tails(void **state)
+{
+    static const uint32_t prots[] = {0, VT_R, VT_RX, VT_RW, VMK_PROT_WRITE};
+
+    for (size_t i = 0; i < VMKI_ARRAY_SIZE(prots); i++)
+        for (unsigned tail = 0; tail < 2; tail++) {
+            struct vmk_exec_request request;
+            struct vmk_vma_info info = {.size = sizeof(info)};
+
+            teardown(state);
+            setup(state);
+            request = program(&t);
+            segments[0].prot = prots[i];
+            segments[0].bss_tail = tail != 0;
+            request.nr_segments = 1;
+            request.nr_specials = 0;
+            assert_true(exec(&t, &request) > 0);
+            assert_int_equal(vmk_mm_lookup(t.mm, EXE, &info), 0);
+            assert_int_equal(info.anon_vma != 0, tail != 0 && (prots[i] & VMK_PROT_WRITE) != 0);
+        }
+}
+
+/* READ_IMPLIES_EXEC: what can be read. */
+static void test_read_implies_exec(void **state)
+{
+    static const uint32_t prots[] = {0, VT_R, VMK_PROT_WRITE, VT_RW, VMK_PROT_EXEC, VT_RX};
+
+    for (size_t i = 0; i < VMKI_ARRAY_SIZE(prots); i++)
+        for (unsigned implies = 0; implies < 2; implies++) {
+            struct vmk_exec_request request;
+            struct vmk_vma_info info = {.size = sizeof(info)};
+
+            teardown(state);
+            setup(state);
+            vmk_mm_set_personality(t.mm, VMK_ADDR_NO_RANDOMIZE | (implies != 0 ? VMK_READ_IMPLIES_EXEC : 0));
+            request = program(&t);
+            segments[0].prot = prots[i];
+            request.nr_segments = 1;
+            request.nr_specials = 0;
+            assert_true(exec(&t, &request) > 0);
+            assert_int_equal(vmk_mm_lookup(t.mm, EXE, &info), 0);
+            const bool runs = (prots[i] & VMK_PROT_EXEC) != 0 || (implies != 0 && (prots[i] & VMK_PROT_READ) != 0);
+            assert_int_equal((info.flags & VMK_VM_EXEC) != 0, runs);
+            assert_int_equal(vmk_mm_lookup(t.mm, UINT64_C(0x7fffffffe000), &info), 0);
+            assert_int_equal((info.flags & VMK_VM_EXEC) != 0, implies != 0);
+        }
+}
+
+/* The stack lies by 0 ... stack_rnd_pages pages lower, each of them at times; a break by whole pages below its bound. */
+static void test_all_random_places(void **state)
+{
+    static const uint64_t most[] = {0, 1, 3};
+
+    for (size_t i = 0; i < VMKI_ARRAY_SIZE(most); i++) {
+        unsigned tops = 0, breaks = 0;
+
+        for (uint64_t seed = 0; seed < 60; seed++) {
+            struct vmk_exec_request request;
+            struct vmk_mm_layout layout;
+            vmk_addr cursor = UINT64_C(0x7ff000000000);
+            struct vmk_vma_info info = {.size = sizeof(info)};
+
+            teardown(state);
+            vt_init(&t);
+            t.mm_options.personality = 0;
+            t.mm_options.seed = seed;
+            t.system_options.settings.stack_rnd_pages = most[i];
+            t.system_options.settings.brk_rnd_bytes = most[i] * VT_PAGE;
+            vt_open(&t);
+            request = program(&t);
+            request.nr_segments = 5;
+            request.nr_specials = 0;
+            request.start_brk = EXE + P(7) - 5;
+            request.randomize_brk = true;
+            assert_true(exec(&t, &request) > 0);
+            assert_int_equal(vmk_mm_next(t.mm, &cursor, &info), 0);
+            vmk_mm_get_layout(t.mm, &layout);
+            assert_int_equal(layout.brk, layout.start_brk);
+            const uint64_t lower = (UINT64_C(0x7ffffffff000) - info.end) / VT_PAGE;
+            assert_true(lower <= most[i]);
+            tops |= 1u << lower;
+            if (most[i] == 0) {
+                assert_int_equal(layout.start_brk, EXE + P(7) - 5);
+                continue;
+            }
+            assert_int_equal(layout.start_brk % VT_PAGE, 0);
+            assert_in_range(layout.start_brk, EXE + P(7), EXE + P(7) + (most[i] - 1) * VT_PAGE);
+            breaks |= 1u << ((layout.start_brk - EXE) / VT_PAGE - 7);
+        }
+        assert_int_equal(tops, (2u << most[i]) - 1);
+        assert_int_equal(breaks, (1u << most[i]) - 1);
+    }
+}
+
+/* Marks: from the first executable segment of the program to the last, and of the last segment; a bss is none. */
+static void test_marks(void **state)
+{
+    struct vmk_exec_request request = program(&t);
+    struct vmk_mm_layout layout;
+
+    (void)state;
+    vmk_mm_get_layout(t.mm, &layout);
+    layout.start_code = layout.end_code = layout.start_data = layout.end_data = 0xee;
+    vmk_mm_set_layout(t.mm, &layout);
+    segments[3].prot = VT_RX;
+    assert_true(exec(&t, &request) > 0);
+    vmk_mm_get_layout(t.mm, &layout);
+    assert_int_equal(layout.start_code, EXE + P(1));
+    assert_int_equal(layout.end_code, EXE + P(5));
+    assert_int_equal(layout.start_data, EXE + P(3));
+    assert_int_equal(layout.end_data, EXE + P(5));
+    assert_int_equal(layout.start_brk, EXE + P(7));
+    teardown(state);
+    setup(state);
+    request = program(&t);
+    segments[0].file = NULL; /* of no file at all */
+    request.nr_segments = 1;
+    request.nr_specials = 0;
+    vmk_mm_get_layout(t.mm, &layout);
+    layout.start_code = layout.end_code = layout.start_data = layout.end_data = 0xee;
+    vmk_mm_set_layout(t.mm, &layout);
+    assert_true(exec(&t, &request) > 0);
+    vmk_mm_get_layout(t.mm, &layout);
+    assert_true(layout.start_code == 0 && layout.end_code == 0 && layout.start_data == 0 && layout.end_data == 0);
+    assert_int_equal(layout.start_brk, EXE + P(1));
+}
+
+/* What a segment or a special may not be: each by itself. */
+static void test_misuse_by_itself(void **state)
+{
+    const vmk_addr top = UINT64_C(0x7ffffffff000);
+
+    for (unsigned i = 0; i < 12; i++) {
+        struct vmk_exec_request request;
+        struct vmk_map_special_request special = specials[2];
+        int error = -VMK_ERR_MISUSE;
+
+        teardown(state);
+        setup(state);
+        request = program(&t);
+        request.nr_segments = 1;
+        request.specials = &special;
+        request.nr_specials = 1;
+        switch (i) {
+        case 0:
+            segments[0].address += 1;
+            break;
+        case 1:
+            segments[0].len += 1;
+            break;
+        case 2:
+            segments[0].offset += 1;
+            break;
+        case 3:
+            segments[0].len = 0;
+            break;
+        case 4:
+            segments[0].address = top;
+            break;
+        case 5:
+            segments[0].len = UINT64_C(0) - P(1);
+            break;
+        case 6:
+            segments[0].address = top - P(34);
+            segments[0].len = P(2);
+            break; /* one page into the stack */
+        case 7:
+            segments[0].address = top - P(34);
+            error = 0;
+            break;
+        case 8:
+            request.stack_top = top + 1;
+            break;
+        case 9:
+            special.len = 0;
+            break;
+        case 10:
+            special.len = 1;
+            error = 0;
+            break;
+        default:
+            request.specials = NULL;
+            break;
+        }
+        const int64_t result = exec(&t, &request);
+        if (error == 0)
+            assert_true(result > 0);
+        else
+            assert_ret(result, error);
+    }
+}
+
 static struct vmk_exec_request prepared;
 
 static void prepare(struct vt *vt)
@@ -407,6 +710,14 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_misuse, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_two_phases, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_edits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_refused_stack, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_number_of_areas, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_tails, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_read_implies_exec, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_all_random_places, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_marks, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_misuse_by_itself, setup, teardown),
         cmocka_unit_test(test_failing_allocations),
     };
 

@@ -486,6 +486,22 @@ static void dumps_are_equal(void **state)
     vt_teardown(&b);
 }
 
+/* The first page of all, and numbers of one digit. */
+static void dump_of_the_first_page(void **state)
+{
+    const struct vmk_import_area area = {.start = 0, .end = P(1), .flags = VMK_VM_READ, .anon_vma = VMK_ANON_INHERITED};
+    static struct vt_text text;
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    assert_int_equal(vmk_mm_import(t.mm, &area), 0);
+    text.len = 0;
+    vmk_mm_dump(t.mm, vt_sink, &text);
+    assert_string_equal(strstr(text.text, "area "), "area 0-1000 flags=1 pgoff=0 anon_vma=0 forked\n");
+    vt_teardown(&t);
+}
+
 static void dump_names_everything(void **state)
 {
     struct vt t;
@@ -535,6 +551,7 @@ int main(void)
         cmocka_unit_test(broken_trees),
         cmocka_unit_test(dumps_are_equal),
         cmocka_unit_test(dump_names_everything),
+        cmocka_unit_test(dump_of_the_first_page),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
