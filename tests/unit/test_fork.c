@@ -619,6 +619,40 @@ static void runs_of_areas(void **state)
     vt_teardown(&t);
 }
 
+static size_t largest_taken;
+
+static void *note_size(void *context, size_t size, size_t align, unsigned flags)
+{
+    if (size > largest_taken)
+        largest_taken = size;
+    return vt_alloc(context, size, align, flags);
+}
+
+/* A fork takes memory for all areas at once; later the child takes it area by area, however many it did not get. */
+static void a_child_takes_what_it_needs(void **state)
+{
+    struct vmk_mm *parent;
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    t.port.alloc = note_size;
+    vt_open(&t);
+    for (unsigned i = 0; i < 100; i++)
+        vt_anon(&t, BASE + P(2 * i), P(1), VT_RW);
+    for (unsigned i = 20; i < 100; i++)
+        advise(&t, BASE + P(2 * i), P(1), VMK_MADV_DONTFORK);
+    parent = swap_mm(&t, fork_of(&t));
+    assert_int_equal(t.mm->tree.nr_entries, 20);
+    for (unsigned i = 0; i < 100; i++) {
+        largest_taken = 0;
+        vt_anon(&t, BASE + P(1000 + 2 * i), P(1), VT_RW);
+        assert_true(largest_taken < 8 * sizeof(struct vmk_vma));
+    }
+    vmk_mm_put(parent);
+    vt_teardown(&t);
+}
+
 /* A system that enforces no limits charges nothing, and so refuses nothing. */
 static void nothing_is_charged(void **state)
 {
@@ -664,6 +698,7 @@ int main(void)
         cmocka_unit_test(many_areas_at_once),
         cmocka_unit_test(nodes_of_a_copy_go),
         cmocka_unit_test(runs_of_areas),
+        cmocka_unit_test(a_child_takes_what_it_needs),
         cmocka_unit_test(nothing_is_charged),
     };
 
