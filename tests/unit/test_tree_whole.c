@@ -201,6 +201,62 @@ static void test_areas(void **state)
     }
 }
 
+/* ---- Lookups while an edit is under way ---- */
+
+/* What starts there, ends there, and lies beside. */
+static void check_lookups_around(const struct world *world, size_t index)
+{
+    const struct vmki_tree_entry *entry = &world->model[index];
+
+    for (unsigned by = 0; by < 3; by++) {
+        check_lookups(world, entry->start + by - 1);
+        check_lookups(world, entry->end + by - 1);
+    }
+}
+
+/*
+ * A writer has begun with a leaf, and its free slots have starts already, or still: readers that interrupt it go along the order,
+ * and find what was there.
+ */
+static void check_lookups_in_edit(struct world *world, size_t first, struct vmki_tree_leaf *leaf)
+{
+    unsigned count = vmki_order_count(leaf->order);
+    uint64_t start = vmki_leaf_start(leaf, 0), end = vmki_leaf_end(leaf, count - 1);
+
+    leaf->head.version++;
+    for (unsigned rank = count; rank < VMKI_LEAF_MAX; rank++)
+        leaf->start[vmki_order_slot(leaf->order, rank)] = start + random_below(world, end - start + 20);
+    for (size_t i = first > 0 ? first - 1 : 0; i < first + count + 1 && i < world->nr; i++)
+        check_lookups_around(world, i);
+    check_lookups(world, VMKI_TREE_MAX_END - 1);
+    check_lookups(world, VMKI_TREE_MAX_END);
+    check_lookups(world, 0);
+    for (unsigned rank = count; rank < VMKI_LEAF_MAX; rank++)
+        leaf->start[vmki_order_slot(leaf->order, rank)] = VMKI_NO_KEY;
+    leaf->head.version++;
+}
+
+static void test_lookups_in_edits(void **state)
+{
+    static const size_t sizes[] = {1, 2, 15, 16, 40, 300, 800};
+
+    (void)state;
+    for (size_t i = 0; i < 3 * sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct vmki_cursor cursor;
+        struct world world;
+
+        world_init(&world);
+        world.random += i;
+        grow(&world, sizes[i / 3], 1 + 5000 * (i % 2));
+        for (size_t first = 0; first < world.nr; first += vmki_node_count(cursor.node[0])) {
+            assert_true(vmki_cursor_seek(&cursor, &world.tree, world.model[first].start));
+            check_lookups_in_edit(&world, first, vmki_leaf(cursor.node[0]));
+        }
+        check_all(&world);
+        world_destroy(&world);
+    }
+}
+
 /* ---- Parts ---- */
 
 enum { NR_LANES = 3 };
@@ -385,6 +441,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_copy),
         cmocka_unit_test(test_areas),
+        cmocka_unit_test(test_lookups_in_edits),
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_divide_above_all),
     };
