@@ -570,8 +570,9 @@ static VMKI_INLINE bool search_lowest(const struct vmki_tree *tree, struct want 
         } else {
             const struct vmki_tree_leaf *leaf = vmki_leaf_const(node);
             uint64_t order = vmki_load_acquire(&leaf->order);
-            unsigned rank = bounded ? vmki_order_rank(leaf, order, bottom) : 0;
-            enum outcome outcome = leaf_lowest(&walk, want, leaf, order, rank > 0 ? rank - 1 : 0, gap);
+            /* Bounded there is one, by the pivots; beside an edit perhaps not, and then all ranks will do. */
+            unsigned rank = bounded ? vmki_order_rank(leaf, order, bottom) - 1 : 0;
+            enum outcome outcome = leaf_lowest(&walk, want, leaf, order, rank, gap);
 
             if (VMKI_LIKELY(outcome != NOT_HERE))
                 return outcome == FOUND;
@@ -586,7 +587,7 @@ static VMKI_INLINE bool search_lowest(const struct vmki_tree *tree, struct want 
 
 static inline bool can_be(uint64_t low, uint64_t high, uint64_t len)
 {
-    return len > 0 && high > low && high - low >= len;
+    return len - 1 < high - vmki_min(low, high);
 }
 
 /* In the space below the first entry, of a tree that has some, from want->low to `*end`; that is lowered to the entry. */
@@ -597,7 +598,7 @@ static inline bool fits_below(const struct vmki_tree *tree, const struct want *w
 
     gap->above = vmki_load_relaxed(&tree->first_start);
     *end = vmki_min(gap->above, want->high);
-    if (root == NULL || *end <= want->low || *end - want->low < want->len)
+    if (root == NULL || *end - vmki_min(*end, want->low) < want->len)
         return false;
     gap->flags = first_flags(root);
     return true;
