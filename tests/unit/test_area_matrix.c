@@ -3,7 +3,7 @@
  * test_area_matrix.c - one area of every kind, and every call that works on areas: on a part of it, on all of it, and beyond
  * its end. What comes of it is in golden/areas.txt, for each call by outcome: error, value and pages treated; then what the
  * backend was told; then the areas, if they changed. Addresses are in pages from the area's start, flags are those that differ
- * from the area's before.
+ * from the area's before. golden/ranges.txt has calls on ranges over two areas, a hole and a third area, a line each.
  */
 #include "calls.h"
 #include "golden.h"
@@ -478,51 +478,61 @@ static void note_outcome(const struct vt_text *text, size_t kind)
     outcomes[i].kinds |= UINT64_C(1) << kind;
 }
 
-static void make_area(const struct kind *kind)
+static void make_area(const struct kind *kind, unsigned first, unsigned last)
 {
-    const struct vmk_import_area area = {.start = BASE,
-                                         .end = BASE + P(kind->pages != 0 ? kind->pages : 6),
+    const struct vmk_import_area area = {.start = BASE + P(first),
+                                         .end = BASE + P(last),
                                          .flags = kind->flags,
                                          .offset = kind->file == NO_FILE   ? 0
                                                    : kind->file == HUGETLB ? 0
-                                                                           : P(16),
+                                                                           : P(16 + first),
                                          .file = kind->file == NO_FILE ? NULL : vt.files[kind->file],
                                          .special_name = kind->ops == VDSO_OPS ? "[vdso]" : NULL,
                                          .ops = kind->ops == NO_OPS ? NULL : &area_ops[kind->ops],
                                          .anon_vma = kind->anon_vma};
-    struct vmk_vma_info info = {.size = sizeof(info)};
 
-    assert_int_equal(vmk_mm_create(vt.system, &vt.mm_options, &vt.mm), 0);
     assert_int_equal(vmk_mm_import(vt.mm, &area), 0);
-    assert_int_equal(vmk_mm_lookup(vt.mm, BASE, &info), 0);
-    flags_before = info.flags;
+}
+
+/* The outcome of a call in the space that there is, which ends with it. */
+static void run(const struct call *call, vmk_addr start, uint64_t len, struct vt_text *text)
+{
+    static struct vt_text before, after;
+    uint64_t committed = vmk_system_committed(vt.system);
+
+    before.len = after.len = edits.len = 0;
+    edits.text[0] = '\0';
+    print_areas(&before);
+    int error = call->call(&vt, start, len, call->number);
+    vt_validate(&vt);
+    print_areas(&after);
+    vt_print(text, "%d", error);
+    if (vt.result.value != 0)
+        vt_print(text, " value %lld",
+                 (long long)(vt.result.value >= BASE ? (vt.result.value - BASE) / P(1) : vt.result.value));
+    vt_print(text, " done %lld", (long long)vt.result.done / (long long)P(1));
+    if (committed != vmk_system_committed(vt.system))
+        vt_print(text, " charged %lld", (long long)(vmk_system_committed(vt.system) - committed));
+    vt_print(text, "%s%s", edits.text, strcmp(before.text, after.text) != 0 ? after.text : "");
+    vmk_mm_put(vt.mm);
 }
 
 static void run_call(size_t nr, const struct call *call, size_t range)
 {
+    static struct vt_text text;
     const struct kind *kind = &kinds[nr];
-    static struct vt_text before, after, text;
-    vmk_addr start = BASE + P(kind->pages != 0 ? huge_ranges[range].first : ranges[range].first);
-    uint64_t len = P(kind->pages != 0 ? huge_ranges[range].nr : ranges[range].nr), committed;
+    struct vmk_vma_info info = {.size = sizeof(info)};
 
-    make_area(kind);
-    before.len = after.len = text.len = edits.len = 0;
-    edits.text[0] = '\0';
-    print_areas(&before);
-    committed = vmk_system_committed(vt.system);
-    int error = call->call(&vt, start, len, call->number);
-    vt_validate(&vt);
-    print_areas(&after);
-    vt_print(&text, "%d", error);
-    if (vt.result.value != 0)
-        vt_print(&text, " value %lld",
-                 (long long)(vt.result.value >= BASE ? (vt.result.value - BASE) / P(1) : vt.result.value));
-    vt_print(&text, " done %lld", (long long)vt.result.done / (long long)P(1));
-    if (committed != vmk_system_committed(vt.system))
-        vt_print(&text, " charged %lld", (long long)(vmk_system_committed(vt.system) - committed));
-    vt_print(&text, "%s%s", edits.text, strcmp(before.text, after.text) != 0 ? after.text : "");
+    text.len = 0;
+    assert_int_equal(vmk_mm_create(vt.system, &vt.mm_options, &vt.mm), 0);
+    make_area(kind, 0, kind->pages != 0 ? kind->pages : 6);
+    assert_int_equal(vmk_mm_lookup(vt.mm, BASE, &info), 0);
+    flags_before = info.flags;
+    if (kind->pages != 0)
+        run(call, BASE + P(huge_ranges[range].first), P(huge_ranges[range].nr), &text);
+    else
+        run(call, BASE + P(ranges[range].first), P(ranges[range].nr), &text);
     note_outcome(&text, nr);
-    vmk_mm_put(vt.mm);
 }
 
 /* "0-3 7": numbers of kinds. */
@@ -574,12 +584,12 @@ static void make_file(unsigned id, enum vmk_object_kind kind, uint32_t seals)
     vmk_object_put(options.object);
 }
 
-static void open_world(uint64_t version)
+static void open_world(uint64_t version, enum vmk_arch arch)
 {
     static const struct vmk_backend_ops backend = {.size = sizeof(backend), .granule = 4096, .prepare = note_edit};
 
     vt_init(&vt);
-    vmk_settings_init(&vt.system_options.settings, version, VMK_ARCH_X86_64);
+    vmk_settings_init(&vt.system_options.settings, version, arch);
     vt.system_options.settings.anon_vma_name = version > VMK_LINUX_VERSION(6, 6);
     vt.system_options.settings.nr_pkeys = 16;
     vt.system_options.sysctl.hugetlb_free_pages = 8;
@@ -605,7 +615,7 @@ static void close_world(void)
 static void run_world(struct golden *golden, uint64_t version, const char *topic, uint64_t which)
 {
     golden_line(golden, topic, strlen(topic));
-    open_world(version);
+    open_world(version, VMK_ARCH_X86_64);
     for (size_t i = 0; i < NR_CALLS; i++)
         for (size_t range = 0; range < (calls[i].once ? 1 : 3); range++)
             print_call(golden, &calls[i], range, which);
@@ -616,6 +626,7 @@ static void print_names(struct golden *golden)
 {
     static struct vt_text text;
 
+    text.len = 0;
     for (unsigned i = 0; i < NR_KINDS; i++)
         vt_print(&text, "%u: %s\n", i, kinds[i].name);
     golden_text(golden, &text);
@@ -633,10 +644,75 @@ static void test_matrix(void **state)
     golden_close(&golden);
 }
 
+/* ---- Several areas ---- */
+
+static uint64_t random_below(uint64_t *seed, uint64_t n)
+{
+    *seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return (*seed >> 33) % n;
+}
+
+/* A kind of six pages. */
+static unsigned random_kind(uint64_t *seed)
+{
+    unsigned i = (unsigned)random_below(seed, NR_KINDS);
+
+    return kinds[i].pages == 0 ? i : 0;
+}
+
+/*
+ * Two areas that touch, a hole, and a third one; a call somewhere in it, now and then not by whole pages, with a length that is
+ * none, or on arm64 with a tag in the address.
+ */
+static void run_range(struct golden *golden, uint64_t *seed, bool has_tags)
+{
+    static const uint64_t lens[] = {P(1), P(2), P(3), P(5), P(6), P(9), P(14), 0, UINT64_MAX - P(1)};
+    static struct vt_text line;
+    unsigned a = random_kind(seed), b = random_kind(seed), c = random_kind(seed);
+    const struct call *call = &calls[random_below(seed, NR_CALLS)];
+    vmk_addr start = BASE + P(random_below(seed, 14));
+    uint64_t len = lens[random_below(seed, random_below(seed, 6) == 0 ? 9 : 7)];
+
+    start += random_below(seed, 10) == 0 ? 5 : 0;
+    len += random_below(seed, 4) == 0 ? 1 : 0;
+    len -= random_below(seed, 4) == 0 ? 1 : 0;
+    start |= has_tags && random_below(seed, 2) == 0 ? UINT64_C(0x5a) << 56 : 0;
+    line.len = 0;
+    vt_print(&line, "%u %u - %u, %s, %llx+%llx: ", a, b, c, call->name, (unsigned long long)(start - BASE),
+             (unsigned long long)len);
+    assert_int_equal(vmk_mm_create(vt.system, &vt.mm_options, &vt.mm), 0);
+    make_area(&kinds[a], 0, 6);
+    make_area(&kinds[b], 6, 9);
+    make_area(&kinds[c], 11, 14);
+    flags_before = PRIV;
+    run(call, start, len, &line);
+    golden_line(golden, line.text, line.len);
+}
+
+static void test_ranges(void **state)
+{
+    struct golden golden;
+    uint64_t seed = 1;
+
+    (void)state;
+    golden_open(&golden, "ranges.txt");
+    print_names(&golden);
+    open_world(VMK_LINUX_VERSION(6, 18), VMK_ARCH_X86_64);
+    for (unsigned i = 0; i < 450; i++)
+        run_range(&golden, &seed, false);
+    close_world();
+    open_world(VMK_LINUX_VERSION(6, 18), VMK_ARCH_ARM64);
+    for (unsigned i = 0; i < 250; i++)
+        run_range(&golden, &seed, true);
+    close_world();
+    golden_close(&golden);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_matrix),
+        cmocka_unit_test(test_ranges),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
