@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Faults against plain models: what a driver's hooks say to each access, in each state of the page; what becomes of a fault
- * that somebody else answers; and how far a stack grows, with something below it, near every limit.
+ * that somebody else answers; how far a stack grows, with something below it, near every limit; and by whom faults are counted.
  */
+#include <sched.h>
+
 #include "calls.h"
 #include "vmakit/fault.h"
 #include "vmakit/state.h"
@@ -510,11 +512,94 @@ static void test_what_does_not_grow(void **state)
     vt_teardown(&t);
 }
 
+/* ---- How faults are counted ---- */
+
+static int processor;
+
+/* Where the library believes that it runs. */
+__attribute__((visibility("default"))) int sched_getcpu(void)
+{
+    return processor;
+}
+
+static void fault_on(struct vt *t, int where)
+{
+    const struct vmk_fault_request request = {.address = BASE, .access = R, .flags = VMK_FAULT_USER};
+    struct vmk_fault fault;
+
+    processor = where;
+    assert_int_equal(vmk_mm_fault(t->mm, &request, &fault), 0);
+}
+
+static void expect_faults(struct vt *t, uint64_t nr)
+{
+    struct vmk_counters counters;
+
+    vmk_mm_get_counters(t->mm, &counters);
+    assert_int_equal(counters.fault, nr);
+}
+
+/* One counter serves until the last fault was another processor's 64 times; then there are sixteen. */
+static void test_counters(void **state)
+{
+    struct vt t;
+    long nr_live;
+
+    (void)state;
+    processor = 0;
+    vt_setup(&t);
+    vt_anon(&t, BASE, P(1), VT_RW);
+    nr_live = atomic_load(&t.nr_live);
+    for (unsigned i = 0; i < 100; i++)
+        fault_on(&t, 0);
+    for (int i = 1; i < 64; i++) {
+        fault_on(&t, i % 3);
+        fault_on(&t, i % 3);
+    }
+    expect_faults(&t, 226);
+    assert_int_equal(atomic_load(&t.nr_live), nr_live);
+    fault_on(&t, 1);
+    expect_faults(&t, 227);
+    assert_int_equal(atomic_load(&t.nr_live), nr_live + 1);
+    for (int i = 0; i < 20; i++)
+        for (int nr = 0; nr <= i; nr++)
+            fault_on(&t, i);
+    expect_faults(&t, 227 + 210);
+    assert_int_equal(t.mm->counters.fault, 227);
+    for (unsigned i = 0; i < VMKI_NR_STRIPES; i++)
+        assert_int_equal(t.mm->fault_stripes[i].nr_faults, i + 1 + (i < 4 ? i + 17 : 0));
+    assert_int_equal(atomic_load(&t.nr_live), nr_live + 1);
+    vt_teardown(&t);
+}
+
+/* Without memory for them it goes on as it was, and is tried again after as many times. */
+static void test_counters_without_memory(void **state)
+{
+    struct vt t;
+
+    (void)state;
+    processor = 0;
+    vt_setup(&t);
+    vt_anon(&t, BASE, P(1), VT_RW);
+    atomic_store(&t.until_fail, 0);
+    for (int i = 1; i <= 127; i++)
+        fault_on(&t, i % 2);
+    assert_null(t.mm->fault_stripes);
+    assert_true(atomic_load(&t.failed));
+    atomic_store(&t.until_fail, -1);
+    fault_on(&t, 0);
+    assert_non_null(t.mm->fault_stripes);
+    expect_faults(&t, 128);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_hooks),       cmocka_unit_test(test_misuse), cmocka_unit_test(test_answers),
-        cmocka_unit_test(test_bad_answers), cmocka_unit_test(test_stacks), cmocka_unit_test(test_what_does_not_grow),
+        cmocka_unit_test(test_hooks),    cmocka_unit_test(test_misuse),
+        cmocka_unit_test(test_answers),  cmocka_unit_test(test_bad_answers),
+        cmocka_unit_test(test_stacks),   cmocka_unit_test(test_what_does_not_grow),
+        cmocka_unit_test(test_counters), cmocka_unit_test(test_counters_without_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
