@@ -149,7 +149,7 @@ static struct halves halve_leaf(const struct vmki_cursor *cursor)
 {
     const struct vmki_tree_leaf *leaf = vmki_leaf(cursor->node[0]);
     unsigned rank = cursor->slot[0], count = vmki_order_count(leaf->order);
-    struct halves halves = {{NULL, 0, 0}, {cursor->node[0], 0, 0}};
+    struct halves halves = {.right.node = cursor->node[0]};
 
     if (rank == 0)
         return halves;
@@ -166,7 +166,7 @@ static struct halves halve_inner(const struct vmki_cursor *cursor, unsigned leve
     struct vmki_tree_inner *left, *right;
 
     if (below.left.node == NULL && slot == 0)
-        return (struct halves){{NULL, 0, 0}, {cursor->node[level], 0, 0}};
+        return (struct halves){.right.node = cursor->node[level]};
     left = vmki_tree_take_inner(cursor->tree, level);
     right = vmki_tree_take_inner(cursor->tree, level);
     add_children(left, inner, 0, slot);

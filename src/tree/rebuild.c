@@ -248,7 +248,7 @@ static struct vmki_tree_child make_leaf(struct source *source, unsigned nr)
         leaf->start[i] = entry.start;
         leaf->slot[i] = (struct vmki_tree_slot){entry.end, entry.flags, entry.item};
     }
-    return (struct vmki_tree_child){&leaf->head, leaf->start[0], 0};
+    return (struct vmki_tree_child){.node = &leaf->head, .pivot = leaf->start[0]};
 }
 
 static struct vmki_tree_child make_inner(struct source *source, unsigned level, unsigned nr)

@@ -113,7 +113,6 @@ struct vmki_tree_leaf *vmki_tree_take_leaf(struct vmki_tree *tree)
 
     leaf->head.version = 0;
     leaf->head.level = 0;
-    leaf->head.count = 0;
     leaf->order = VMKI_ORDER_EMPTY;
     for (i = 0; i < VMKI_LEAF_MAX; i++)
         leaf->start[i] = VMKI_NO_KEY;
@@ -125,7 +124,6 @@ struct vmki_tree_inner *vmki_tree_take_inner(struct vmki_tree *tree, unsigned le
     struct vmki_tree_inner *inner = vmki_inner(take_spare(tree));
     unsigned i;
 
-    inner->head.version = 0;
     inner->head.level = (uint8_t)level;
     inner->head.count = 0;
     for (i = 0; i < VMKI_INNER_MAX; i++)
@@ -294,7 +292,6 @@ static void finish_leaf(struct builder *builder, uint64_t limit)
     struct vmki_tree_child child = {&leaf->head, vmki_leaf_start(leaf, 0), vmki_leaf_class_holes(leaf, limit)};
 
     add_to_parent(builder, 0, child);
-    builder->leaf = NULL;
 }
 
 /* The entry was written just now, word by word: a wider load would wait until the words are in the cache. */
@@ -416,7 +413,7 @@ static void drop_builder(struct builder *builder)
 
     if (builder->leaf)
         *vmki_spare_link(&builder->leaf->head) = tree->spare, tree->spare = &builder->leaf->head, tree->nr_spare++;
-    for (level = 1; level < VMKI_TREE_MAX_HEIGHT && builder->inner[level]; level++) {
+    for (level = 1; builder->inner[level]; level++) {
         struct vmki_tree_inner *inner = builder->inner[level];
 
         while (inner->head.count > 0)

@@ -540,7 +540,10 @@ static void packed_shape(struct shape *shape, size_t nr)
 
 static void bed_build(struct bed *bed, size_t nr)
 {
+    uint32_t edits = bed->world.tree.edits;
+
     assert_true(vmki_tree_build(&bed->world.tree, nr, next_apart, bed));
+    assert_int_equal(bed->world.tree.edits - edits, nr > 0 ? 2 : 0);
     packed_shape(&bed->shape, nr);
     check_valid(&bed->world);
     check_shape(&bed->world.tree, &bed->shape);

@@ -63,12 +63,14 @@ static size_t nodes_of(size_t nr)
 static void copy_once(struct copying *copying, bool is_many, bool wanted)
 {
     struct world *to = copying->to;
+    uint32_t edits = to->tree.edits;
 
     to->memory.table.alloc_many = is_many ? memory_alloc_many : NULL;
     to->nr = copying->nr_seen = 0;
     assert_int_equal(vmki_tree_copy(&to->tree, &copying->from->tree, 2, take, copying), wanted);
     if (!wanted)
         to->nr = 0;
+    assert_int_equal(to->tree.edits - edits, to->nr > 0 ? 2 : 0);
     check_all(to);
     check_valid(copying->from);
 }
