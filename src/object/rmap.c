@@ -33,11 +33,12 @@ size_t vmk_object_mappings(struct vmk_object *object, uint64_t start, uint64_t e
 
     vmk_sync_mutex_lock(&object->system->rmap_lock);
     for (const struct vmki_rmap_link *link = object->links; link != NULL && more; link = link->next) {
+        const uint64_t from = vmki_max(start, link->start), to = vmki_min(end, link->end);
         struct vmk_mapping mapping;
 
-        if (link->start >= end || link->end <= start)
+        if (from >= to)
             continue;
-        link->ops->describe(link, vmki_max(start, link->start), vmki_min(end, link->end), &mapping);
+        link->ops->describe(link, from, to, &mapping);
         more = found(context, &mapping);
         nr_found++;
     }
