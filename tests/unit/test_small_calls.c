@@ -375,6 +375,126 @@ static void options(void **state)
     }
 }
 
+/* ---- Special mappings ---- */
+
+/* Named or not, with operations or not, in every setting that counts: flags, charge, limits, and what hangs of it. */
+static void specials(void **state)
+{
+    static const struct vmk_vm_ops ops = {.size = sizeof(ops)};
+    static const vmk_vm_flags asked[] = {VMK_VM_READ | VMK_VM_EXEC | VMK_VM_MAY_ACCESS,
+                                         VMK_VM_READ | VMK_VM_WRITE | VMK_VM_MAY_ACCESS,
+                                         VMK_VM_READ | VMK_VM_WRITE | VMK_VM_NORESERVE};
+
+    (void)state;
+    for (unsigned set = 0; set < 64; set++)
+        for (size_t f = 0; f < VMKI_ARRAY_SIZE(asked); f++) {
+            const bool has_name = (set & 1) != 0, has_ops = (set & 2) != 0, named = has_name || has_ops;
+            const bool sealed = (set & 8) != 0, merges = (set & 16) != 0, limited = (set & 32) != 0;
+            const bool charged = !named && f == 1;
+            struct vmk_map_special_request request = {.address = BASE, .len = P(3) - 1, .flags = asked[f]};
+            vmk_vm_flags expected = asked[f] | VMK_VM_SOFTDIRTY;
+            struct vmk_rlimits rlimits;
+            struct vmk_plan plan;
+            struct vmk_edit edit;
+            struct vt t;
+
+            vt_init(&t);
+            t.system_options.settings.arch = VMK_ARCH_ARM64;
+            t.system_options.settings.mte = 1;
+            t.system_options.settings.soft_dirty = 1;
+            t.system_options.settings.seal_system = sealed;
+            vt_open(&t);
+            t.mm->def_flags = VMK_VM_LOCKED | VMK_VM_LOCKONFAULT | (merges ? VMK_VM_MERGEABLE : 0);
+            request.special_name = has_name ? "[x]" : NULL;
+            request.ops = has_ops ? &ops : NULL;
+            request.private_data = (set & 4) != 0 ? &t : NULL;
+            vmk_mm_get_rlimits(t.mm, &rlimits);
+            rlimits.as.soft = limited ? P(3) - 1 : P(3);
+            vmk_mm_set_rlimits(t.mm, &rlimits);
+            if (named)
+                expected |=
+                    VMK_VM_DONTEXPAND | (sealed && has_name ? VMK_VM_SEALED : 0) | (merges ? VMK_VM_MERGEABLE : 0);
+            else
+                expected |= VMK_VM_LOCKED_MASK | VMK_VM_MTE_ALLOWED | (merges ? VMK_VM_MERGEABLE : 0) |
+                            (charged ? VMK_VM_ACCOUNT : 0);
+            if (limited && !named) {
+                assert_ret(vmk_map_special(t.mm, &request, NULL), -VMK_ENOMEM);
+                assert_map(&t, "");
+                assert_int_equal(vmk_system_committed(t.system), 0);
+                t.mm->def_flags = 0;
+                vt_teardown(&t);
+                continue;
+            }
+            assert_int_equal(vmk_map_special_prepare(t.mm, &request, &plan), 0);
+            assert_true(vmk_plan_next_edit(&plan, &edit));
+            assert_int_equal(edit.kind, VMK_EDIT_MAP);
+            assert_int_equal(edit.start, BASE);
+            assert_int_equal(edit.end, BASE + P(3));
+            assert_int_equal(edit.prot, f == 0 ? VT_RX : VT_RW);
+            assert_false(vmk_plan_next_edit(&plan, &edit));
+            assert_int_equal(vmk_plan_commit(&plan, &t.result), VMK_PLAN_DONE);
+            assert_int_equal(t.result.value, BASE);
+            struct vmk_vma *vma = vmki_find(t.mm, BASE);
+            assert_int_equal(vma->end, BASE + P(3));
+            /* MERGEABLE is not for what is special. */
+            if (named)
+                expected &= ~VMK_VM_MERGEABLE;
+            assert_int_equal(vma->flags, expected);
+            assert_int_equal(vmki_vma_pgoff_at(t.mm, vma, BASE), named ? 0 : BASE / VT_PAGE);
+            assert_ptr_equal(vmk_vma_ops(vma), request.ops);
+            assert_ptr_equal(vmk_vma_private_data(vma), request.private_data);
+            assert_true((vma->ext != NULL) == (named || request.private_data != NULL));
+            assert_int_equal(vmk_system_committed(t.system), charged ? 3 : 0);
+            t.mm->def_flags = 0;
+            vt_validate(&t);
+            vt_teardown(&t);
+        }
+}
+
+/* ---- shmat ---- */
+
+/* Where a segment goes, page by page and between them, beside an area and at the ends of the address space. */
+static void shmat_addresses(void **state)
+{
+    const vmk_addr top = UINT64_C(0x7ffffffff000);
+    const vmk_addr bases[] = {0, P(16), BASE, top - P(4), UINT64_MAX - P(8) + 1};
+
+    (void)state;
+    for (size_t b = 0; b < VMKI_ARRAY_SIZE(bases); b++)
+        for (unsigned half = 0; half < 16; half++)
+            for (unsigned flags = 0; flags < 4; flags++) {
+                const bool rounds = (flags & 1) != 0, replaces = (flags & 2) != 0;
+                vmk_addr address = bases[b] + half * (VT_PAGE / 2);
+                const vmk_addr rounded = address / VT_PAGE * VT_PAGE, end = rounded + P(2);
+                const bool covers = rounded < BASE + P(5) && end > BASE + P(4);
+                struct vmk_shmat_request request = {.address = address,
+                                                    .size = P(2),
+                                                    .flags =
+                                                        (rounds ? VMK_SHM_RND : 0) | (replaces ? VMK_SHM_REMAP : 0)};
+                int64_t expected = (int64_t)rounded;
+                struct vt t;
+
+                vt_setup(&t);
+                vt_anon(&t, BASE + P(4), P(1), VT_RW);
+                request.file = vt_file_kind(&t, 1, VMK_OBJECT_SHMEM, P(2));
+                if (address == 0)
+                    expected = replaces ? -VMK_EINVAL : (int64_t)(UINT64_C(0x7ffff7fff000) - P(2));
+                else if (rounded != address && !rounds)
+                    expected = -VMK_EINVAL;
+                else if (rounded == 0)
+                    expected = replaces ? -VMK_EINVAL : -VMK_EPERM; /* below the least address */
+                else if (!replaces && (end < rounded || covers))
+                    expected = -VMK_EINVAL;
+                else if (rounded > top - P(2))
+                    expected = -VMK_ENOMEM;
+                else if (rounded < P(16))
+                    expected = -VMK_EPERM;
+                assert_ret(vt_return(&t, vmk_shmat(t.mm, &request, &t.result)), expected);
+                assert_int_equal(t.mm->tree.nr_entries, expected < 0 || covers ? 1 : 2);
+                vt_teardown(&t);
+            }
+}
+
 /* ---- Modes of userfaultfd ---- */
 
 static void uffd_modes(void **state)
@@ -415,8 +535,10 @@ static void uffd_modes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(set_mm), cmocka_unit_test(keys),    cmocka_unit_test(policies),
-        cmocka_unit_test(names),  cmocka_unit_test(options), cmocka_unit_test(uffd_modes),
+        cmocka_unit_test(set_mm),   cmocka_unit_test(keys),
+        cmocka_unit_test(policies), cmocka_unit_test(names),
+        cmocka_unit_test(options),  cmocka_unit_test(uffd_modes),
+        cmocka_unit_test(specials), cmocka_unit_test(shmat_addresses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
