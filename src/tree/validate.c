@@ -62,19 +62,19 @@ static uint64_t limit_of_leaf(const struct check *check)
     return VMKI_NO_KEY;
 }
 
-/* The classes of all holes, the free ranks' too. */
+/* The classes of all holes; those of the free ranks are 0. */
 static const char *check_holes(const struct vmki_tree_leaf *leaf, uint64_t limit)
 {
     unsigned rank, count = vmki_order_count(leaf->order);
+    uint64_t holes = 0;
 
-    for (rank = 0; rank < VMKI_LEAF_MAX; rank++) {
+    for (rank = 0; rank < count; rank++) {
         uint64_t next = rank + 1 < count ? vmki_leaf_start(leaf, rank + 1) : limit;
-        uint64_t hole = rank >= count || next == VMKI_NO_KEY ? 0 : next - vmki_leaf_end(leaf, rank);
 
-        if (vmki_order_slot(leaf->holes, rank) != vmki_hole_class(hole))
-            return "the class of a hole is wrong";
+        if (next != VMKI_NO_KEY)
+            holes |= vmki_hole_class(next - vmki_leaf_end(leaf, rank)) << (4 * rank + 4);
     }
-    return leaf->holes & 15 ? "the class of a hole is wrong" : NULL;
+    return leaf->holes == holes ? NULL : "the class of a hole is wrong";
 }
 
 /* The pivots above the leaf, as far up as it is the first child. */
