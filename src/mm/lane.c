@@ -267,7 +267,7 @@ static void lay_out(struct vmk_mm *mm, unsigned nr)
 
     lanes->nr = nr;
     for (unsigned i = 0; i < nr; i++) {
-        vmki_store_relaxed(&lanes->bound[i], i == 0 ? 0 : vmki_tree_part_bound(&mm->tree, i));
+        vmki_store_relaxed(&lanes->bound[i], vmki_tree_part_bound(&mm->tree, i));
         vmki_store_relaxed(&lanes->low[i], vmki_tree_part_low(&mm->tree, i));
         vmki_store_release(&lanes->owner[i], owner_of(lanes, i));
     }
@@ -908,7 +908,6 @@ bool vmki_lane_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, s
     struct lane *lane;
     bool done;
 
-    *error = 0;
     if (request->flags != (VMK_MAP_PRIVATE | VMK_MAP_ANONYMOUS | VMK_MAP_FIXED) || request->offset != 0 ||
         !vmki_page_aligned(mm, request->address) || len < request->len ||
         (lane = lane_enter(mm, request->address, len)) == NULL)
@@ -928,7 +927,6 @@ bool vmki_lane_munmap(struct vmk_mm *mm, const struct vmk_munmap_request *reques
     struct lane *lane;
     bool done;
 
-    *error = 0;
     if (!vmki_page_aligned(mm, request->address) || len < request->len ||
         (lane = lane_enter(mm, request->address, len)) == NULL)
         return false;
@@ -948,7 +946,6 @@ bool vmki_lane_mprotect(struct vmk_mm *mm, const struct vmk_mprotect_request *re
     struct lane *lane;
     bool done;
 
-    *error = 0;
     if (request->pkey != -1 || !vmki_page_aligned(mm, request->address) || len < request->len ||
         (lane = lane_enter(mm, request->address, len)) == NULL)
         return false;

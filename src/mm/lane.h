@@ -22,7 +22,7 @@
 enum { VMKI_MAX_LANES = VMKI_TREE_MAX_PARTS + 16 };
 _Static_assert((int)VMKI_MAX_LANES == (int)VMKI_MAX_MORE_LOCKS, "a host's fork takes the lock of each");
 
-/* Like vmk_mmap and its like; false: nothing was done, the call needs mm.lock. */
+/* Like vmk_mmap and its like, with *error 0 before; false: nothing was done, the call needs mm.lock. */
 bool vmki_lane_mmap(struct vmk_mm *mm, const struct vmk_mmap_request *request, struct vmk_result *result, int *error);
 bool vmki_lane_munmap(struct vmk_mm *mm, const struct vmk_munmap_request *request, struct vmk_result *result,
                       int *error);

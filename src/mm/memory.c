@@ -305,9 +305,8 @@ struct vmki_ext *vmki_ext_copy(struct vmk_mm *mm, const struct vmki_ext *base, u
         memcpy(ext, base, sizeof(*ext));
     else
         memset(ext, 0, sizeof(*ext));
-    memset(ext->name, 0, name_size);
-    if (base != NULL && name_size >= base->name_size)
-        memcpy(ext->name, base->name, base->name_size);
+    if (base != NULL && name_size == base->name_size)
+        memcpy(ext->name, base->name, name_size);
     ext->refs = 1;
     ext->name_size = name_size;
     return ext;
@@ -439,8 +438,7 @@ static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
 
 bool vmki_mm_reserve_more(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
 {
-    return (mm->nr_spare_anon >= nr_anon || reserve_areas(mm, false, nr_anon)) &&
-           (mm->nr_spare_file >= nr_file || reserve_areas(mm, true, nr_file));
+    return reserve_areas(mm, false, nr_anon) && reserve_areas(mm, true, nr_file);
 }
 
 struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file)
@@ -571,15 +569,6 @@ static void put_now(struct vmk_system *system, struct vmki_anon_vma *anon_vma, s
         ext_free(system, ext);
 }
 
-/* An area without references: its place is in the array, if there is room. */
-static void retired_area(struct vmki_retired *retired, struct vmk_vma *vma)
-{
-    if (vma->file == NULL && retired->nr_plain < BATCH_AREAS)
-        retired->plain[retired->nr_plain++] = vma;
-    else
-        vmki_free(retired->system, vma, area_size(vma->file != NULL));
-}
-
 /* Empties the lists, as no reader is left: only the arrays hold something afterwards. */
 static void retired_settle(struct vmki_retired *retired)
 {
@@ -588,7 +577,7 @@ static void retired_settle(struct vmki_retired *retired)
     for (struct vmk_vma *vma = retired->areas, *next; vma != NULL; vma = next) {
         next = vma->link;
         put_now(system, vma->anon_vma, vma->ext);
-        retired_area(retired, vma);
+        vmki_free(system, vma, area_size(vma->file != NULL));
     }
     for (struct vmki_ext *ext = retired->exts, *next; ext != NULL; ext = next) {
         next = ext->retired;

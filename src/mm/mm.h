@@ -426,7 +426,8 @@ struct vmki_ext *vmki_ext_get(struct vmki_ext *ext);        /* NULL stays NULL *
 void vmki_ext_put(struct vmk_mm *mm, struct vmki_ext *ext); /* may be NULL */
 /*
  * A changed copy of `base` (may be NULL): the caller changes it before an area points at it. `name_size` is the room for
- * a name with its zero. NULL when memory is short. One reference.
+ * a name with its zero: the base's name if that has as much, otherwise the caller writes all of it. NULL when memory is
+ * short. One reference.
  */
 struct vmki_ext *vmki_ext_copy(struct vmk_mm *mm, const struct vmki_ext *base, uint32_t name_size);
 /* True when it says nothing that a NULL ext would not say. */

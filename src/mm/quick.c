@@ -434,7 +434,6 @@ static VMKI_NOINLINE bool splice_inside(struct vmk_mm *mm, const struct vmki_tre
     const struct vmki_tree_entry entries[3] = {
         {entry.start, part->start, entry.flags, below}, *part, {part->end, entry.end, entry.flags, above}};
 
-    vmki_seek(mm, entry.start);
     if (!may_splice(mm, entry.end, 3))
         return false;
     vmki_finger_splice(mm, entry.start, entry.end, entries, 3);

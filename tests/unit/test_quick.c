@@ -7,6 +7,7 @@
  * VMKIT_QUICK_STEPS sets the number of calls, VMKIT_QUICK_SEED where they begin.
  */
 #include "calls.h"
+#include "memory_log.h"
 #include "mm/quick.h"
 
 enum { NR_PAGES = 160 };
@@ -95,16 +96,21 @@ static void worlds_compare(struct vt *both)
 
 static const uint32_t prots[] = {VT_R, VT_RW, VT_RW, VT_RW, VT_RX, VMK_PROT_NONE, VMK_PROT_EXEC, VT_RW | VMK_PROT_EXEC};
 
-/* A range, or the whole of the area at its start. */
+/* A range; or the whole of the area there, or a part of it. */
 static void choose_range(struct vt *t, vmk_addr *start, uint64_t *len)
 {
     struct vmk_vma_info info = {.size = sizeof(info)};
+    uint64_t shape = random_below(3);
 
     *start = BASE + P(random_below(NR_PAGES));
     *len = P(1 + random_below(6)) - (random_below(8) == 0 ? 100 : 0);
-    if (random_below(2) == 0 && vmk_mm_lookup(t->mm, *start, &info) == 0) {
-        *start = info.start;
-        *len = info.end - info.start;
+    if (shape == 0 || vmk_mm_lookup(t->mm, *start, &info) != 0)
+        return;
+    *len = info.end - info.start;
+    *start = info.start;
+    if (shape == 2) {
+        *start += P(random_below(*len / P(1)));
+        *len = P(1 + random_below((info.end - *start) / P(1)));
     }
 }
 
@@ -122,11 +128,13 @@ static int64_t call(struct vt *t, unsigned kind, vmk_addr start, uint64_t len, u
     case 6:
         return vt_munmap(t, start, len);
     case 7:
+    case 8:
         return vt_madvise(t, start, len, VMK_MADV_POPULATE_WRITE);
-    case 8: /* what was written to keeps the page offset of where it was */
-        if (prot == VT_RX || prot == VT_RW)
-            return vt_mremap(t, start, len, len, VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED,
-                             BASE + P(NR_PAGES) - (start - BASE));
+    case 9:
+    case 10: /* what was written to keeps the page offset of where it was */
+        return vt_mremap(t, start, len, len, VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED,
+                         BASE + P(NR_PAGES) - (start - BASE));
+    case 11:
         return vt_madvise(t, start, len, prot == VT_R ? VMK_MADV_DONTDUMP : VMK_MADV_DODUMP);
     default:
         return vt_mprotect(t, start, len, prot);
@@ -142,7 +150,7 @@ static void both_ways_agree(void **state)
     random_state = env_number("VMKIT_QUICK_SEED", 88172645463325252u);
     worlds_open(both);
     for (uint64_t step = 0; step < steps; step++) {
-        unsigned kind = (unsigned)random_below(16);
+        unsigned kind = (unsigned)random_below(20);
         uint32_t prot = prots[random_below(8)];
         int64_t value[2];
         vmk_addr start;
@@ -161,6 +169,98 @@ static void both_ways_agree(void **state)
         worlds_compare(both);
     }
     worlds_close(both);
+}
+
+/* ---- Every strip of three pages ---- */
+
+enum { STRIP = 3 };
+enum page_kind { HOLE, READABLE, WRITABLE, TOUCHED, MOVED, TOUCHED_LATER, PAGE_KINDS };
+
+static vmk_addr strip_page(unsigned number)
+{
+    return BASE + P(1 + number);
+}
+
+static vmk_addr origin_of(enum page_kind kind, unsigned number)
+{
+    return kind == MOVED ? BASE + P(40 + number) : strip_page(number);
+}
+
+/* What was touched is so before the fork. What was moved keeps the page offset of where it was, together if in one piece. */
+static void strip_fill(struct vt *t, const enum page_kind *kinds)
+{
+    for (unsigned i = 0; i < STRIP; i++)
+        if (kinds[i] != HOLE)
+            vt_anon(t, origin_of(kinds[i], i), P(1), kinds[i] == READABLE ? VT_R : VT_RW);
+    for (unsigned i = 0; i < STRIP; i++)
+        if (kinds[i] == TOUCHED || kinds[i] == MOVED)
+            vt_touch(t, origin_of(kinds[i], i));
+    for (unsigned i = 0; i < STRIP; i++)
+        if (kinds[i] == MOVED)
+            assert_ret(
+                vt_mremap(t, origin_of(MOVED, i), P(1), P(1), VMK_MREMAP_MAYMOVE | VMK_MREMAP_FIXED, strip_page(i)),
+                strip_page(i));
+}
+
+static int strip_call(struct vmk_mm *mm, unsigned kind, vmk_addr start, uint64_t len, struct vmk_result *result)
+{
+    static const uint32_t strip_prots[] = {VT_R, VT_RW, VMK_PROT_NONE};
+    const struct vmk_munmap_request unmap = {.address = start, .len = len};
+    const struct vmk_mmap_request map = {.address = start, .len = len, .prot = VT_RW, .flags = VT_FIXED};
+    struct vmk_mprotect_request protect = {.address = start, .len = len, .pkey = -1};
+
+    if (kind == 0)
+        return vmk_munmap(mm, &unmap, result);
+    if (kind == 1)
+        return vmk_mmap(mm, &map, result);
+    protect.prot = strip_prots[kind - 2];
+    return vmk_mprotect(mm, &protect, result);
+}
+enum { STRIP_CALLS = 5 };
+
+/* In children of both spaces, one with a listener. */
+static void strip_case(struct vt *both, const enum page_kind *kinds, unsigned kind, vmk_addr start, uint64_t len)
+{
+    struct vmk_mm *parents[2] = {both[0].mm, both[1].mm};
+    int errors[2];
+
+    for (unsigned i = 0; i < 2; i++) {
+        assert_int_equal(vmk_mm_fork(parents[i], &both[i].mm), 0);
+        if (i == 1)
+            vmk_mm_set_notice(both[i].mm, nobody_listens, NULL);
+        for (unsigned page = 0; page < STRIP; page++)
+            if (kinds[page] == TOUCHED_LATER)
+                vt_touch(&both[i], strip_page(page));
+        errors[i] = strip_call(both[i].mm, kind, start, len, &both[i].result);
+    }
+    assert_int_equal(errors[0], errors[1]);
+    worlds_compare(both);
+    vt_validate(&both[0]);
+    for (unsigned i = 0; i < 2; i++) {
+        vmk_mm_put(both[i].mm);
+        both[i].mm = parents[i];
+    }
+}
+
+static void every_strip(void **state)
+{
+    static struct vt both[2];
+    enum page_kind kinds[STRIP];
+
+    (void)state;
+    for (unsigned number = 0; number < PAGE_KINDS * PAGE_KINDS * PAGE_KINDS; number++) {
+        for (unsigned i = 0, rest = number; i < STRIP; i++, rest /= PAGE_KINDS)
+            kinds[i] = (enum page_kind)(rest % PAGE_KINDS);
+        for (unsigned i = 0; i < 2; i++) {
+            vt_setup(&both[i]);
+            strip_fill(&both[i], kinds);
+        }
+        for (unsigned from = 0; from < STRIP; from++)
+            for (unsigned until = from + 1; until <= STRIP; until++)
+                for (unsigned kind = 0; kind < STRIP_CALLS; kind++)
+                    strip_case(both, kinds, kind, strip_page(from), P(until - from));
+        worlds_close(both);
+    }
 }
 
 /* ---- The short way is taken ---- */
@@ -189,6 +289,176 @@ static void plain_calls_are_short(void **state)
     }
     vmk_mm_unlock_write(t.mm);
     vt_validate(&t);
+    vt_teardown(&t);
+}
+
+/* Pages [8, 12) rw and bare, [12, 14) r; [20, 26) rw, with an anon_vma. Nothing is spare. */
+static void short_setup(struct vt *t)
+{
+    vt_setup(t);
+    vt_anon(t, BASE + P(8), P(4), VT_RW);
+    vt_anon(t, BASE + P(12), P(2), VT_R);
+    vt_anon(t, BASE + P(20), P(6), VT_RW);
+    vt_touch(t, BASE + P(20));
+}
+
+struct short_call {
+    unsigned kind;     /* of quick_call */
+    uint64_t from, nr; /* in pages */
+    uint32_t prot;
+    unsigned nr_new; /* areas that there are more */
+    const char *memory;
+};
+
+enum { SHORT_MMAP, SHORT_PLACED, SHORT_MUNMAP, SHORT_MPROTECT };
+
+static bool quick_call(struct vmk_mm *mm, const struct short_call *call)
+{
+    const vmk_addr at = BASE + P(call->from);
+    struct vmk_mmap_request map = {.address = at, .len = P(call->nr), .prot = call->prot, .flags = VT_FIXED};
+    const struct vmk_munmap_request unmap = {.address = at, .len = P(call->nr)};
+    const struct vmk_mprotect_request protect = {.address = at, .len = P(call->nr), .prot = call->prot, .pkey = -1};
+
+    if (call->kind == SHORT_PLACED) {
+        map.flags = VT_ANON;
+        map.address = 0;
+    }
+    if (call->kind == SHORT_MUNMAP)
+        return vmki_quick_munmap(mm, &unmap, NULL);
+    return call->kind == SHORT_MPROTECT ? vmki_quick_mprotect(mm, &protect, NULL) : vmki_quick_mmap(mm, &map, NULL);
+}
+
+static void set_map_count(struct vt *t, uint64_t count)
+{
+    struct vmk_sysctl sysctl;
+
+    vmk_system_sysctl(t->system, &sysctl);
+    sysctl.max_map_count = count;
+    assert_int_equal(vmk_system_set_sysctl(t->system, &sysctl), 0);
+}
+
+/* What each takes where nothing is spare; and it is taken up to the last area that is allowed. */
+static void what_the_short_way_takes(void **state)
+{
+    static const struct short_call calls[] = {
+        {SHORT_MMAP, 2, 3, VT_RW, 1, "takes 1 area; keeps 1 area\n"},
+        {SHORT_MMAP, 2, 3, VMK_PROT_NONE, 1, "takes 1 area; keeps 1 area\n"},
+        {SHORT_PLACED, 0, 3, VT_RW, 1, "takes 1 area; keeps 1 area\n"},
+        {SHORT_MUNMAP, 8, 4, 0, 0, "takes nothing; keeps -1 areas\n"},
+        {SHORT_MUNMAP, 20, 6, 0, 0, "takes nothing; keeps -1 anon_vmas, -1 areas\n"},
+        {SHORT_MPROTECT, 9, 2, VT_R, 2, "takes 3 areas; keeps 2 areas\n"},
+        {SHORT_MPROTECT, 8, 2, VT_R, 1, "takes 1 area; keeps 1 area\n"},
+        {SHORT_MPROTECT, 8, 4, VMK_PROT_NONE, 0, "takes nothing; keeps nothing\n"},
+        {SHORT_MPROTECT, 8, 4, VT_R, 0, "takes nothing; keeps -1 areas\n"},
+        {SHORT_MPROTECT, 10, 2, VT_R, 0, "takes nothing; keeps nothing\n"},
+        {SHORT_MPROTECT, 12, 1, VT_RW, 0, "takes nothing; keeps nothing\n"},
+        {SHORT_MPROTECT, 13, 1, VT_RW, 1, "takes 1 area; keeps 1 area\n"},
+        {SHORT_MPROTECT, 20, 6, VT_R, 0, "takes nothing; keeps nothing\n"},
+        {SHORT_MPROTECT, 20, 2, VT_R, 1, "takes 1 area; keeps 1 area\n"},
+        {SHORT_MPROTECT, 22, 4, VT_R, 1, "takes 1 area; keeps 1 area\n"},
+        {SHORT_MPROTECT, 22, 2, VT_R, 2, "takes 2 areas; keeps 2 areas\n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++)
+        for (unsigned too_few = 0; too_few < 2; too_few++) {
+            static struct vt_text memory;
+            uint64_t allowed;
+            bool done;
+            struct vt t;
+
+            if (too_few && calls[i].nr_new == 0)
+                continue;
+            short_setup(&t);
+            /* mmap counts what there is before it, a split what there is afterwards */
+            allowed = t.mm->tree.nr_entries + (calls[i].kind == SHORT_MPROTECT ? calls[i].nr_new : 0);
+            set_map_count(&t, allowed - too_few);
+            memory.len = 0;
+            memory_log_begin(&t);
+            vmk_mm_lock_write(t.mm);
+            done = quick_call(t.mm, &calls[i]);
+            vmk_mm_unlock_write(t.mm);
+            memory_log_end(&t, &memory);
+            assert_int_equal(done, !too_few);
+            if (done)
+                assert_string_equal(memory.text, calls[i].memory);
+            vt_validate(&t);
+            vt_teardown(&t);
+        }
+}
+
+/* Where memory may lie: from the lowest address to the end of all. */
+static void the_short_way_at_the_ends(void **state)
+{
+    struct vmk_mmap_request map = {.len = P(2), .prot = VT_RW, .flags = VT_FIXED};
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    vmk_mm_lock_write(t.mm);
+    map.address = t.mm->min_addr - P(1);
+    assert_false(vmki_quick_mmap(t.mm, &map, NULL));
+    map.address = t.mm->min_addr;
+    assert_true(vmki_quick_mmap(t.mm, &map, NULL));
+    map.address = t.mm->task_size_max - P(1);
+    assert_false(vmki_quick_mmap(t.mm, &map, NULL));
+    map.address = t.mm->task_size_max - P(2);
+    assert_true(vmki_quick_mmap(t.mm, &map, NULL));
+    vmk_mm_unlock_write(t.mm);
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
+/* What is left to the long way: the short one says no, and has done nothing. */
+static void left_to_the_long_way(void **state)
+{
+    static const struct vmk_mmap_request maps[] = {
+        {.address = BASE, .len = P(1), .prot = VT_RW, .flags = VMK_MAP_PRIVATE | VMK_MAP_FIXED},
+        {.address = BASE, .len = P(1), .prot = VT_RW, .flags = VMK_MAP_ANONYMOUS | VMK_MAP_FIXED},
+        {.address = BASE, .len = P(1), .prot = VT_RW, .flags = VT_FIXED | VMK_MAP_LOCKED},
+        {.address = BASE, .len = P(1), .prot = VT_RW, .flags = VT_FIXED | VMK_MAP_NORESERVE},
+        {.address = BASE, .len = P(1), .prot = VT_RW | 8, .flags = VT_FIXED},
+        {.address = BASE, .len = P(1), .prot = VT_RW, .flags = VT_FIXED, .offset = P(1)},
+        {.address = BASE + 1, .len = P(1), .prot = VT_RW, .flags = VT_FIXED},
+        {.address = BASE, .len = 0, .prot = VT_RW, .flags = VT_FIXED},
+        {.address = BASE, .len = P(1), .prot = VT_RW, .flags = VT_ANON},
+        {.address = BASE + P(8), .len = P(1), .prot = VT_RW, .flags = VT_FIXED}, /* over something */
+        {.address = BASE + P(7), .len = P(1), .prot = VT_R, .flags = VT_FIXED},  /* touches something */
+        {.address = BASE + P(14), .len = P(1), .prot = VT_R, .flags = VT_FIXED},
+    };
+    static const struct vmk_munmap_request unmaps[] = {
+        {.address = BASE + P(8), .len = P(3)},  {.address = BASE + P(9), .len = P(3)},
+        {.address = BASE + P(8), .len = P(6)},  {.address = BASE + P(2), .len = P(1)},
+        {.address = BASE + P(8), .len = 0},     {.address = BASE + P(7), .len = P(5)},
+        {.address = BASE + P(40), .len = P(1)},
+    };
+    static const struct vmk_mprotect_request protects[] = {
+        {.address = BASE + P(8), .len = P(5), .prot = VT_R, .pkey = -1},
+        {.address = BASE + P(7), .len = P(2), .prot = VT_R, .pkey = -1},
+        {.address = BASE + P(8), .len = 0, .prot = VT_R, .pkey = -1},
+        {.address = BASE + P(8) + 1, .len = P(1), .prot = VT_R, .pkey = -1},
+        {.address = BASE + P(8), .len = P(1), .prot = VT_R, .pkey = 0},
+        {.address = BASE + P(8), .len = P(1), .prot = VT_R | VMK_PROT_GROWSUP, .pkey = -1},
+        {.address = BASE + P(40), .len = P(1), .prot = VT_R, .pkey = -1},
+    };
+    static struct vt_text before, after;
+    struct vt t;
+
+    (void)state;
+    short_setup(&t);
+    before.len = after.len = 0;
+    vmk_mm_dump(t.mm, vt_sink, &before);
+    vmk_mm_lock_write(t.mm);
+    for (size_t i = 0; i < sizeof(maps) / sizeof(maps[0]); i++)
+        assert_false(vmki_quick_mmap(t.mm, &maps[i], NULL));
+    for (size_t i = 0; i < sizeof(unmaps) / sizeof(unmaps[0]); i++)
+        assert_false(vmki_quick_munmap(t.mm, &unmaps[i], NULL));
+    for (size_t i = 0; i < sizeof(protects) / sizeof(protects[0]); i++)
+        assert_false(vmki_quick_mprotect(t.mm, &protects[i], NULL));
+    vmk_mm_unlock_write(t.mm);
+    vmk_mm_dump(t.mm, vt_sink, &after);
+    assert_string_equal(before.text, after.text);
+    assert_int_equal(t.mm->counters.mprotect + t.mm->counters.munmap, 0);
     vt_teardown(&t);
 }
 
@@ -224,8 +494,9 @@ static void refusals_are_counted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(both_ways_agree),
-        cmocka_unit_test(plain_calls_are_short),
+        cmocka_unit_test(both_ways_agree),           cmocka_unit_test(every_strip),
+        cmocka_unit_test(plain_calls_are_short),     cmocka_unit_test(what_the_short_way_takes),
+        cmocka_unit_test(the_short_way_at_the_ends), cmocka_unit_test(left_to_the_long_way),
         cmocka_unit_test(refusals_are_counted),
     };
 

@@ -82,11 +82,13 @@ static void take_turn(unsigned number, const struct one_call *call)
  * Steady calls unmap an area, and map it again: the tree stays as it is.
  */
 
+enum { NR_TURNS = 2400, NR_LONG = 4 * NR_TURNS, NR_TOLD = 6 };
+
 struct pattern {
     const char *name;
     unsigned nr_workers;
     unsigned nr_areas, distance; /* areas of a page at the beginning, and pages from one to the next */
-    unsigned stay;               /* calls of one thread before the next one's turn */
+    unsigned stay;               /* calls of one thread before the next one's turn; 0: they come one by one, and stay */
     unsigned most_pages;         /* of a call */
     enum { CALLS_ALL, CALLS_OF_LANES, CALLS_STEADY } calls; /* of lanes: none that needs mm.lock by its nature */
     void (*choose)(const struct pattern *pattern, unsigned turn, unsigned worker, uint64_t random, unsigned *page);
@@ -126,6 +128,15 @@ static void side_by_side(const struct pattern *pattern, unsigned turn, unsigned 
 {
     (void)turn;
     *page = nr_pages(pattern) / 3 + 12 * worker + (unsigned)(random % 9);
+}
+
+/* Two in one part, and one in the last part of all; then another one comes there. */
+static void sides_and_the_end(const struct pattern *pattern, unsigned turn, unsigned worker, uint64_t random,
+                              unsigned *page)
+{
+    side_by_side(pattern, turn, worker, random, page);
+    if (worker == (turn < NR_LONG / 2 ? 2 : 0))
+        *page = nr_pages(pattern) - 24 + (unsigned)(random % 20);
 }
 
 static void open_map_count(struct vt *t)
@@ -183,6 +194,9 @@ static const struct pattern patterns[] = {
     {"steady, many threads in turn", MAX_WORKERS, 140, 4, 150, 1, CALLS_STEADY, side_by_side, {0}},
     {"steady, a part for each of many", MAX_WORKERS, 280, 4, 400, 1, CALLS_STEADY, own_share, {0}},
     {"steady, parts of many go round", MAX_WORKERS, 280, 4, 130, 1, CALLS_STEADY, shares_go_round, {0}},
+    {"steady, a part for each", 8, 120, 4, 1, 1, CALLS_STEADY, own_share, {0}},
+    {"steady, more threads than lanes", MAX_WORKERS, 300, 4, 0, 1, CALLS_STEADY, own_share, {0}},
+    {"steady, sides and the end", 3, 130, 4, 1, 1, CALLS_STEADY, sides_and_the_end, {0}},
     {"few areas allowed", 3, 120, 4, 2, 3, CALLS_OF_LANES, anywhere, {.open = open_map_count}},
     {"little memory", 2, 120, 4, 5, 6, CALLS_OF_LANES, own_share, {.open = open_little_memory}},
     {"no overcommit", 2, 120, 4, 5, 3, CALLS_OF_LANES, own_share, {.open = open_never}},
@@ -215,8 +229,6 @@ static void tell_use(struct golden *golden, const struct pattern *pattern, unsig
     golden_text(golden, &text);
 }
 
-enum { NR_TURNS = 2400, NR_LONG = 4 * NR_TURNS, NR_TOLD = 6 };
-
 /* The call of a turn; a steady one is followed by another one that undoes it. */
 static struct one_call choose_call(const struct pattern *pattern, unsigned turn, unsigned worker, uint64_t *random)
 {
@@ -230,6 +242,8 @@ static struct one_call choose_call(const struct pattern *pattern, unsigned turn,
         call.kind = 4;
     } else if (pattern->calls == CALLS_OF_LANES) {
         call.kind %= 10;
+    } else if (next_random(random) % 32 == 0) {
+        call.len = 0;
     }
     call.address = REGION(0) + page * VT_PAGE;
     return call;
@@ -262,6 +276,16 @@ static void want_again(const struct pattern *pattern, bool is_first)
     want_lanes(with.mm);
 }
 
+static unsigned worker_at(const struct pattern *pattern, unsigned turn)
+{
+    unsigned newest = turn / (NR_LONG / 24);
+
+    if (pattern->stay != 0)
+        return turn / pattern->stay % pattern->nr_workers;
+    newest = newest < pattern->nr_workers ? newest : pattern->nr_workers - 1;
+    return turn % 2 != 0 ? newest : turn / 2 % (newest + 1);
+}
+
 static void run_pattern(struct golden *golden, const struct pattern *pattern)
 {
     unsigned nr_turns = pattern->calls == CALLS_STEADY ? NR_LONG : NR_TURNS;
@@ -269,7 +293,7 @@ static void run_pattern(struct golden *golden, const struct pattern *pattern)
 
     set_up(pattern);
     for (unsigned turn = 0; turn < nr_turns; turn++) {
-        unsigned worker = turn / pattern->stay % pattern->nr_workers;
+        unsigned worker = worker_at(pattern, turn);
         const struct one_call call = choose_call(pattern, turn, worker, &random);
 
         if (turn % (nr_turns / 3) == 0)
@@ -304,9 +328,68 @@ static void test_patterns(void **state)
     sched_setaffinity(0, sizeof(all), &all);
 }
 
+/* ---- Lanes close where they do too little ---- */
+
+static void make_calls(struct vt *t, unsigned nr, struct one_call call, unsigned undo)
+{
+    for (unsigned i = 0; i < nr; i++) {
+        make_call(t->mm, &call, NULL);
+        if (undo != call.kind)
+            make_call(t->mm, &(struct one_call){undo, call.address, call.len, VT_RW}, NULL);
+    }
+}
+
+static void steady_calls(struct vt *t, unsigned nr)
+{
+    make_calls(t, nr, (struct one_call){4, REGION(0) + 40 * VT_PAGE, VT_PAGE, 0}, 0);
+}
+
+/* Calls that need mm.lock. */
+static void other_calls(struct vt *t, unsigned nr)
+{
+    make_calls(t, nr, (struct one_call){11, REGION(1), VT_PAGE, 0}, 11);
+}
+
+/* After 256 calls that need mm.lock it is asked whether as many ran in lanes, and whether there are parts. */
+static void test_windows(void **state)
+{
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    for (unsigned i = 0; i < 120; i++)
+        make_call(t.mm, &(struct one_call){0, REGION(0) + 4 * i * VT_PAGE, VT_PAGE, VT_RW}, NULL);
+    want_lanes(t.mm);
+    other_calls(&t, 1);
+    assert_false(vmki_lanes_are_open(t.mm)); /* such a call does not ask */
+    steady_calls(&t, 2);                     /* the first one opens them, and the second one asks for a home: 2 */
+    assert_true(vmki_lanes_are_open(t.mm));
+    steady_calls(&t, 140);
+    other_calls(&t, 253);
+    assert_true(vmki_lanes_are_open(t.mm));
+    other_calls(&t, 1); /* 256 */
+    assert_true(vmki_lanes_are_open(t.mm));
+    steady_calls(&t, 127); /* 254 are too few */
+    other_calls(&t, 255);
+    assert_true(vmki_lanes_are_open(t.mm));
+    other_calls(&t, 1);
+    assert_false(vmki_lanes_are_open(t.mm));
+    assert_int_equal(t.mm->nr_waits, 0);
+
+    want_lanes(t.mm);
+    steady_calls(&t, 300);
+    assert_true(vmki_lanes_are_open(t.mm));
+    make_call(t.mm, &(struct one_call){4, REGION(0) + 16 * VT_PAGE, 464 * VT_PAGE, 0}, NULL);
+    assert_int_equal(vmki_tree_nr_parts(&t.mm->tree), 0);
+    other_calls(&t, 256);
+    assert_false(vmki_lanes_are_open(t.mm));
+    vt_validate(&t);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_patterns)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_patterns), cmocka_unit_test(test_windows)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
