@@ -635,11 +635,75 @@ static void test_edits(void **state)
     }
 }
 
+/* ---- Parts ---- */
+
+/* The way to the first entry of a part, and to its last. */
+static void allow_part(const struct world *world, unsigned number)
+{
+    size_t first = model_seek(world, vmki_tree_part_bound(&world->tree, number)), last = world->nr;
+
+    if (number + 1 < vmki_tree_nr_parts(&world->tree))
+        last = model_seek(world, vmki_tree_part_bound(&world->tree, number + 1));
+    allow_path(world, world->model[first].start);
+    allow_path(world, world->model[last - 1].start);
+}
+
+/* Parts that have changed are settled, and those before them, whose last hole ends there: along their edges. */
+static void settle_step(struct world *world)
+{
+    unsigned nr_parts = vmki_tree_nr_parts(&world->tree), number = (unsigned)random_below(world, nr_parts);
+    uint32_t changed = UINT32_C(1) << number | UINT32_C(1) << random_below(world, nr_parts);
+    uint64_t low = 0;
+
+    allow_none();
+    allow_path(world, world->model[world->nr - 1].start);
+    for (unsigned i = 0; i < nr_parts; i++)
+        if (changed >> i & 1) {
+            allow_part(world, i);
+            if (i > 0)
+                allow_part(world, i - 1);
+        }
+    watch_begin(PROT_NONE);
+    vmki_tree_parts_settle(&world->tree, changed);
+    watch_end();
+    check_seen("parts_settle", changed, 0, 0);
+    check_valid(world);
+    allow_none();
+    if (number > 0)
+        allow_part(world, number - 1);
+    arena.is_allowed[page_of(world->tree.root)] = true;
+    watch_begin(PROT_NONE);
+    low = vmki_tree_part_low(&world->tree, number);
+    vmki_tree_part_bound(&world->tree, number);
+    watch_end();
+    assert_true(low >= 1);
+    check_seen("part_low", number, 0, 0);
+}
+
+static void test_parts(void **state)
+{
+    static const size_t sizes[] = {40, 300, 900, 5000};
+    size_t steps = env_number("VMKIT_TREE_STEPS", 100000) / 1000;
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        struct world world;
+
+        world_begin(&world, i);
+        grow(&world, sizes[i]);
+        assert_true(vmki_tree_nr_parts(&world.tree) > 1);
+        for (size_t step = 0; step < steps; step++)
+            settle_step(&world);
+        world_end(&world);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_looks),
         cmocka_unit_test(test_edits),
+        cmocka_unit_test(test_parts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
