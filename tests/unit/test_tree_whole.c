@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_tree_whole.c - what concerns many entries at once, against a plain sorted array: copies, lists of entries, and parts
+ * test_tree_whole.c - what concerns many entries at once, against a plain sorted array: copies, lists of entries, sets of addresses, and parts
  * with writers of their own.
  */
 #include "tests/unit/tree_world.h"
+#include "tree/ranges.h"
 
 /* Entries and holes of 1 to 9 units, leaves as full as they come. */
 static void grow(struct world *world, size_t nr, uint64_t unit)
@@ -137,6 +138,77 @@ static void test_copy(void **state)
         }
         world_destroy(&to);
         world_destroy(&from);
+    }
+}
+
+/* ---- Sets of addresses ---- */
+
+enum { NR_UNITS = 12 };
+
+/* Which addresses are in the set, and whose they are; NULL for none. */
+static void check_ranges(const struct vmki_tree *tree, char *const *owner, uint64_t unit)
+{
+    struct vmki_cursor cursor;
+    struct vmki_tree_entry entry;
+    unsigned at = 0;
+
+    assert_null(vmki_tree_validate(tree));
+    VMKI_FOR_EACH_ENTRY (&cursor, (struct vmki_tree *)(uintptr_t)tree, &entry) {
+        while (owner[at] == NULL)
+            at++;
+        assert_int_equal(entry.start, at * unit);
+        assert_int_equal(entry.flags, 0);
+        for (; at < NR_UNITS && owner[at] != NULL; at++)
+            assert_ptr_equal(entry.item, owner[at]);
+        assert_int_equal(entry.end, at * unit);
+    }
+    while (at < NR_UNITS)
+        assert_null(owner[at++]);
+}
+
+/* Ranges that come take in those that they touch; where some goes, what stays keeps its owner. */
+static void ranges_step(struct world *world, char **owner, uint64_t unit)
+{
+    static char owners[4];
+    unsigned from = (unsigned)random_below(world, NR_UNITS), to = from + 1, i;
+    bool touches = false;
+
+    to += (unsigned)random_below(world, NR_UNITS - from);
+    for (i = from; i < to; i++)
+        touches |= owner[i] != NULL;
+    assert_int_equal(vmki_ranges_touch(&world->tree, from * unit, to * unit), touches);
+    assert_true(vmki_tree_reserve(&world->tree, 1));
+    if (random_below(world, 3) == 0) {
+        vmki_ranges_remove(&world->tree, from * unit, to * unit);
+        for (i = from; i < to; i++)
+            owner[i] = NULL;
+    } else {
+        char *item = &owners[random_below(world, sizeof(owners))];
+
+        vmki_ranges_add(&world->tree, from * unit, to * unit, item);
+        while (from > 0 && owner[from - 1] != NULL)
+            from--;
+        while (to < NR_UNITS && owner[to] != NULL)
+            to++;
+        for (i = from; i < to; i++)
+            owner[i] = item;
+    }
+    check_ranges(&world->tree, owner, unit);
+}
+
+static void test_ranges(void **state)
+{
+    static const uint64_t units[] = {1, 2, 4096};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        char *owner[NR_UNITS] = {NULL};
+        struct world world;
+
+        world_init(&world);
+        for (unsigned step = 0; step < 4000; step++)
+            ranges_step(&world, owner, units[i]);
+        world_destroy(&world);
     }
 }
 
@@ -441,11 +513,9 @@ static void test_divide_above_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_copy),
-        cmocka_unit_test(test_areas),
-        cmocka_unit_test(test_lookups_in_edits),
-        cmocka_unit_test(test_parts),
-        cmocka_unit_test(test_divide_above_all),
+        cmocka_unit_test(test_copy),  cmocka_unit_test(test_ranges),
+        cmocka_unit_test(test_areas), cmocka_unit_test(test_lookups_in_edits),
+        cmocka_unit_test(test_parts), cmocka_unit_test(test_divide_above_all),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
