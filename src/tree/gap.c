@@ -269,7 +269,7 @@ static VMKI_INLINE enum outcome leaf_highest_bounded(const struct walk *walk, co
 {
     uint64_t order = vmki_load_acquire(&leaf->order);
     unsigned last = 4 * vmki_order_rank(leaf, order, want->high - 1);
-    uint64_t candidates = vmki_holes_from(vmki_load_relaxed(&leaf->holes), want->classes) & ((UINT64_C(1) << last) - 1);
+    uint64_t candidates = vmki_holes_from(vmki_load_relaxed(&leaf->holes), want->classes) & ~(~UINT64_C(0) << last);
     uint64_t above = vmki_load_relaxed(start_at(leaf, order >> 4, last)), end;
 
     if (VMKI_UNLIKELY(last == 0))

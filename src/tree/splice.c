@@ -374,8 +374,6 @@ bool vmki_cursor_reserve(const struct vmki_cursor *cursor, vmk_addr until, unsig
     struct vmki_cursor at = *cursor;
     unsigned to;
 
-    if (until > VMKI_TREE_MAX_END)
-        until = VMKI_TREE_MAX_END;
     if (!at.node[0])
         return nr_new == 0 || vmki_tree_reserve(at.tree, 1);
     to = choose_leaf(&at, until, nr_new);
@@ -404,8 +402,6 @@ bool vmki_cursor_keeps_root(const struct vmki_cursor *cursor, vmk_addr until, un
 void vmki_cursor_splice(struct vmki_cursor *cursor, vmk_addr until, const struct vmki_tree_entry *new_entries,
                         unsigned nr_new)
 {
-    if (until > VMKI_TREE_MAX_END)
-        until = VMKI_TREE_MAX_END;
     vmki_tree_begin_edit(cursor->tree);
     if (cursor->node[0])
         splice_leaf(cursor, until, new_entries, nr_new);
@@ -494,6 +490,12 @@ void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct 
     vmki_tree_end_edit(cursor->tree);
 }
 
+/* What is below a place in an order, or in holes. */
+static VMKI_INLINE uint64_t places_below(uint64_t places, unsigned at)
+{
+    return places & ~(~UINT64_C(0) << at);
+}
+
 /*
  * One slot gives way to three, and three to one; `at` is where the first of those that go stands in the order. Unlike
  * vmki_order_splice these take the last of the free slots and put what goes there, so that nothing else moves against each other:
@@ -503,14 +505,14 @@ void vmki_cursor_tile(struct vmki_cursor *cursor, unsigned nr_old, const struct 
  */
 static VMKI_INLINE uint64_t order_split(uint64_t order, unsigned at)
 {
-    uint64_t below = order & ((UINT64_C(1) << at) - 1), from = (order & (UINT64_MAX >> 12)) >> at;
+    uint64_t below = places_below(order, at), from = (order & (UINT64_MAX >> 12)) >> at;
 
     return (below | (order >> 52 | (from & ~UINT64_C(15)) << 8) << at | from << 60) + 2;
 }
 
 static VMKI_INLINE uint64_t order_join(uint64_t order, unsigned at)
 {
-    uint64_t below = order & ((UINT64_C(1) << at) - 1), from = (order & (UINT64_MAX >> 4)) >> at;
+    uint64_t below = places_below(order, at), from = (order & (UINT64_MAX >> 4)) >> at;
 
     return (below | (order >> 60 | (from & ~UINT64_C(0xfff)) >> 8) << at | from << 52) - 2;
 }
@@ -589,7 +591,7 @@ bool vmki_cursor_join(struct vmki_cursor *cursor, uint64_t flags, uint64_t ignor
     vmki_store_release(low, VMKI_NO_KEY); /* who sees one of these sees the new order */
     vmki_store_release(middle, VMKI_NO_KEY);
     vmki_store_release(high, VMKI_NO_KEY);
-    below = holes & ((UINT64_C(1) << at) - 1);
+    below = places_below(holes, at);
     vmki_store_relaxed(&leaf->holes, below | (holes ^ below) >> 8);
     tile_end(tree, leaf, edit);
     *joined = entry;
@@ -599,14 +601,14 @@ bool vmki_cursor_join(struct vmki_cursor *cursor, uint64_t flags, uint64_t ignor
 /* The order with the last free slot put where `at` stands; and with the slot there made the last free one. */
 static VMKI_INLINE uint64_t order_insert(uint64_t order, unsigned at)
 {
-    uint64_t below = order & ((UINT64_C(1) << at) - 1);
+    uint64_t below = places_below(order, at);
 
     return (below | (order >> 60) << at | (order ^ below) << 4) + 1;
 }
 
 static VMKI_INLINE uint64_t order_erase(uint64_t order, unsigned at)
 {
-    uint64_t below = order & ((UINT64_C(1) << at) - 1), from = order >> at;
+    uint64_t below = places_below(order, at), from = order >> at;
 
     return (below | from >> 4 << at | from << 60) - 1;
 }
@@ -626,7 +628,7 @@ void vmki_cursor_insert(struct vmki_cursor *cursor, const struct vmki_tree_entry
     fill_slot(leaf, order >> 60, &(struct vmki_tree_entry){start, end, new_entry->flags, new_entry->item});
     vmki_store_release(&leaf->order, order_insert(order, at));
     vmki_store_release(&leaf->head.version, vmki_version_after(edit.version, 1));
-    vmki_store_relaxed(&leaf->holes, (holes & ((UINT64_C(1) << (at - 4)) - 1)) | vmki_hole_class(gap) << (at - 4) |
+    vmki_store_relaxed(&leaf->holes, places_below(holes, at - 4) | vmki_hole_class(gap) << (at - 4) |
                                          vmki_hole_class(above) << at | (holes >> at << at) << 4);
     tree->nr_entries++;
     if (is_last)
@@ -701,8 +703,8 @@ static VMKI_INLINE void erase_behind(struct vmki_cursor *cursor)
     vmki_store_release(&leaf->order, order_erase(order, at));
     vmki_store_release(&leaf->start[order >> at & 15], VMKI_NO_KEY); /* who sees this sees the new order */
     vmki_store_release(&leaf->head.version, vmki_version_after(edit.version, 1));
-    vmki_store_relaxed(&leaf->holes, (holes & ((UINT64_C(1) << (at - 4)) - 1)) |
-                                         vmki_hole_class(next - end) << (at - 4) | holes >> at >> 4 << at);
+    vmki_store_relaxed(&leaf->holes,
+                       places_below(holes, at - 4) | vmki_hole_class(next - end) << (at - 4) | holes >> at >> 4 << at);
     tree->nr_entries--;
     if (tree->height > 1 && next - end > vmki_inner(cursor->node[1])->gap[cursor->slot[1]])
         vmki_tree_set_gap(cursor, 0, next - end);
