@@ -8,9 +8,9 @@
 # private copies of the tree, compiles that file, and runs the unit tests, those under the mock port and the examples, first
 # those that are likely to notice, `vmakit fuzz --ops OPS` and the count of instructions (scripts/check-callgrind.sh: a short cut
 # not taken changes nothing but the cost), up to the first failure. A mutant is killed when one of them fails or takes too long.
-# Not counted: what does not compile, what compiles to the very same code, assertions, the rules that test builds break on
-# purpose, and what no test can notice, which tests/equivalent-mutants.txt lists with the reason (--check: is that list of this
-# source?). Prints each survivor; exit status 1 under 90 % killed. --again: only those that survived the last run, after more
+# Not counted: what does not compile, what compiles to the very same code, assertions, prefetches, the rules that test builds
+# break on purpose, and what no test can notice, which tests/equivalent-mutants.txt lists with the reason (--check: is that list
+# of this source?). Prints each survivor; exit status 1 under 90 % killed. --again: only those that survived the last run, after more
 # tests were written.
 use strict;
 use warnings;
@@ -53,6 +53,9 @@ sub masked {
     $text =~ s{^([ \t]*\#(?:[^\n]*\\\n)*[^\n]*)}{$blank->($1)}gme;
     # Rules that test builds break on purpose (--break): not there in any other build.
     $text =~ s{(^[ \t]*(?:\} else )?(?:if \(VMKI_BROKEN(?![^\n]*\|\|)[^\n]*\n[^\n]*|return VMKI_BROKEN[^;]*;)|VMKI_BROKEN\(\w+\))}{$blank->($1)}gme;
+    # What asks for memory before it is needed, and does nothing else: no result and no count of instructions tells.
+    $text =~ s{(^static (?:VMKI_\w+ )?void \w*fetch_\w+\([^;]*?\)\n\{\n.*?^\})}{$blank->($1)}gmse;
+    $text =~ s{(^[ \t]+(?:__builtin_prefetch|\w*fetch_\w+)\([^;]*;)}{$blank->($1)}gme;
     # Assertions: a weaker one is no mistake that a caller could see.
     $text =~ s{((?:VMKI_(?:ASSERT|CHECK|AUDIT\w*)|_?Static_assert|_Static_assert)\s*\([^;]*;)}{$blank->($1)}ge;
     return $text;
