@@ -299,13 +299,15 @@ static TW_UNUSED void check_cursor(const struct world *world, const struct vmki_
 static TW_UNUSED void check_looks(const struct world *world, uint64_t address, bool found)
 {
     size_t index = model_seek(world, address);
+    const struct vmki_tree_look none = {NULL, 0, VMKI_VERSION_DEAD};
     struct vmki_tree_entry mark = {1, 2, 3, NULL}, entry = mark;
-    struct vmki_tree_look look;
+    struct vmki_tree_look look = none;
 
     assert_int_equal(vmki_tree_look_at(&world->tree, address, &entry, &look), found);
     check_entry(&entry, found ? &world->model[index] : &mark);
     assert_true(!found || vmki_tree_holds(&look));
     entry = mark;
+    look = none;
     assert_int_equal(vmki_tree_look_next(&world->tree, address, &entry, &look), index < world->nr);
     check_entry(&entry, index < world->nr ? &world->model[index] : &mark);
     assert_true(index == world->nr || vmki_tree_holds(&look));
