@@ -447,6 +447,7 @@ static void test_refused_stack(void **state)
     vmk_mm_set_rlimits(t.mm, &all);
     /* The same when the host gives the first part up. */
     assert_int_equal(vmk_exec_prepare(t.mm, &request, &plan), 0);
+    assert_int_equal(t.mm->nr_spare_file, 0); /* the stack has no file: nothing is taken for one */
     assert_int_equal(t.mm->def_flags, 0);
     vmk_plan_abort(&plan, -VMK_EIO, NULL);
     assert_int_equal(t.mm->def_flags, def_flags);

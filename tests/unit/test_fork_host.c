@@ -106,9 +106,122 @@ static void host_forks(void **state)
     vt_teardown(&t);
 }
 
+/* ---- The locks ---- */
+
+enum { NR_SPACES = 3, LOCKS_OF_A_SYSTEM = 3, LOCKS_OF_A_SPACE = 2 };
+
+static bool mutex_is_free(struct vmk_sync_mutex *mutex)
+{
+    if (pthread_mutex_trylock(&mutex->mutex) != 0)
+        return false;
+    pthread_mutex_unlock(&mutex->mutex);
+    return true;
+}
+
+static bool rwlock_is_free(struct vmk_sync_rwlock *lock)
+{
+    if (!vmk_sync_try_write_lock(lock))
+        return false;
+    vmk_sync_write_unlock(lock);
+    return true;
+}
+
+/* A member of the system that has as many more locks as one may have, though not all of them. */
+static struct {
+    struct vmki_member member;
+    struct vmk_sync_rwlock lock, more[VMKI_MAX_MORE_LOCKS];
+    struct vmk_sync_mutex inner;
+} guest;
+enum { LOCKS_OF_A_GUEST = VMKI_MAX_MORE_LOCKS - 1 + 2 };
+
+static struct vmk_sync_rwlock *guest_lock(struct vmki_member *member, unsigned number)
+{
+    if (member != &guest.member || number >= VMKI_MAX_MORE_LOCKS)
+        abort();
+    return number == 5 ? NULL : &guest.more[number];
+}
+
+static void guest_counters(struct vmki_member *member, struct vmk_counters *sum)
+{
+    (void)member;
+    (void)sum;
+}
+
+static void guest_flush(struct vmki_member *member)
+{
+    (void)member;
+}
+
+static void guest_joins(struct vmk_system *system)
+{
+    vmk_sync_rwlock_init(&guest.lock);
+    vmk_sync_mutex_init(&guest.inner);
+    for (unsigned i = 0; i < VMKI_MAX_MORE_LOCKS; i++)
+        vmk_sync_rwlock_init(&guest.more[i]);
+    guest.member = (struct vmki_member){.lock = &guest.lock,
+                                        .inner_lock = &guest.inner,
+                                        .more_lock = guest_lock,
+                                        .add_counters = guest_counters,
+                                        .flush = guest_flush};
+    vmki_system_join(system, &guest.member);
+}
+
+static int nr_free_guest_locks(void)
+{
+    int nr = rwlock_is_free(&guest.lock) + mutex_is_free(&guest.inner);
+
+    for (unsigned i = 0; i < VMKI_MAX_MORE_LOCKS; i++)
+        nr += i != 5 && rwlock_is_free(&guest.more[i]);
+    return nr;
+}
+
+/* How many of the system's locks and of its spaces' nobody has. */
+static int nr_free_locks(struct vmk_system *system, struct vmk_mm *const spaces[NR_SPACES])
+{
+    int nr = mutex_is_free(&system->lock) + mutex_is_free(&system->rmap_lock) + mutex_is_free(&system->pool_lock);
+
+    for (unsigned i = 0; i < NR_SPACES; i++)
+        nr += rwlock_is_free(&spaces[i]->lock) + mutex_is_free(&spaces[i]->anon_lock);
+    return nr + nr_free_guest_locks();
+}
+
+/* All are held while the process forks, and free afterwards on both sides. */
+static void all_locks_around_a_fork(void **state)
+{
+    const int all = LOCKS_OF_A_SYSTEM + NR_SPACES * LOCKS_OF_A_SPACE + LOCKS_OF_A_GUEST;
+    struct vmk_mm *spaces[NR_SPACES];
+    int status;
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    spaces[0] = t.mm;
+    for (unsigned i = 1; i < NR_SPACES; i++)
+        assert_int_equal(vmk_mm_create(t.system, &t.mm_options, &spaces[i]), 0);
+    guest_joins(t.system);
+    assert_int_equal(nr_free_locks(t.system, spaces), all);
+    vmk_system_fork_prepare(t.system);
+    const int nr_free = nr_free_locks(t.system, spaces);
+    const pid_t pid = fork();
+    if (pid == 0) {
+        vmk_system_fork_child(t.system);
+        _exit(nr_free_locks(t.system, spaces));
+    }
+    vmk_system_fork_parent(t.system);
+    assert_int_equal(nr_free, 0);
+    assert_int_equal(nr_free_locks(t.system, spaces), all);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), all);
+    vmki_system_part(t.system, &guest.member);
+    for (unsigned i = 1; i < NR_SPACES; i++)
+        vmk_mm_put(spaces[i]);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(host_forks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(all_locks_around_a_fork), cmocka_unit_test(host_forks)};
 
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

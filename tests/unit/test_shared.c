@@ -300,6 +300,32 @@ static void names_of_events(void **state)
     assert_null(vmk_event_name((enum vmk_event) - 1));
 }
 
+/* Linux 6.18 on x86-64 with 16 GiB, and the knobs as Linux has them. */
+static void what_system_options_begin_with(void **state)
+{
+    const struct vmk_sysctl knobs = {.max_map_count = 65530,
+                                     .overcommit_memory = VMK_OVERCOMMIT_GUESS,
+                                     .overcommit_ratio = 50,
+                                     .user_reserve_kbytes = 131072,
+                                     .admin_reserve_kbytes = 8192,
+                                     .total_ram_pages = 4194304};
+    struct vmk_system_options options;
+    struct vmk_settings settings;
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    memset(&options, 0x55, sizeof(options));
+    vmk_system_options_init(&options, &t.port);
+    vmk_settings_init(&settings, 0x61200, VMK_ARCH_X86_64);
+    assert_int_equal(options.size, sizeof(options));
+    assert_ptr_equal(options.port, &t.port);
+    assert_memory_equal(&options.settings, &settings, sizeof(settings));
+    assert_memory_equal(&options.sysctl, &knobs, sizeof(knobs));
+    assert_true(options.commit == NULL && options.trace == NULL && options.trace_context == NULL &&
+                options.user == NULL);
+}
+
 /* A port of another version is none. */
 static void ports(void **state)
 {
@@ -501,6 +527,7 @@ int main(void)
         cmocka_unit_test(mappings_go_in_every_order),
         cmocka_unit_test(spaces_end_in_every_order),
         cmocka_unit_test(names_of_events),
+        cmocka_unit_test(what_system_options_begin_with),
         cmocka_unit_test(ports),
         cmocka_unit_test(pool),
         cmocka_unit_test(commit_to_the_last_page),

@@ -148,6 +148,24 @@ static void test_check(void **state)
         t.mm_options.settings = &settings;
         assert_ret(vmk_mm_create(t.system, &t.mm_options, &mm), va_bits == 32 ? -VMK_ERR_UNSUPPORTED : -VMK_ERR_MISUSE);
     }
+    static const struct {
+        const char *name;
+        uint64_t value;
+        int error;
+    } beside[] = {
+        {"linux_version", VMK_LINUX_VERSION(6, 0), -VMK_ERR_UNSUPPORTED},
+        {"linux_version", VMK_LINUX_VERSION(6, 1), -VMK_ERR_MISUSE},
+        {"nr_nodes", 65, -VMK_ERR_UNSUPPORTED},
+        {"nr_nodes", 64, -VMK_ERR_MISUSE},
+        {"overcommit_guess_one", 0, -VMK_ERR_UNSUPPORTED},
+        {"overcommit_guess_one", 1, -VMK_ERR_MISUSE},
+    };
+    for (size_t i = 0; i < sizeof(beside) / sizeof(beside[0]); i++) {
+        vmk_settings_init(&settings, VMK_LINUX_VERSION(6, 18), VMK_ARCH_X86_64);
+        settings.page_shift = 13;
+        assert_ret(vmk_settings_set(&settings, beside[i].name, beside[i].value), 0);
+        assert_ret(vmk_mm_create(t.system, &t.mm_options, &mm), beside[i].error);
+    }
     vt_teardown(&t);
 }
 
