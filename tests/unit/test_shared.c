@@ -3,8 +3,12 @@
  * What address spaces share: objects and files, who maps an object, the system's list of its spaces, its counters, the memory that it
  * keeps for the next call, and the commit charge, each against a plain count.
  */
+#include <errno.h>
+#include <pthread.h>
+
 #include "calls.h"
 
+#include "mm/plan.h"
 #include "system/system.h"
 
 /* ---- Objects and files ---- */
@@ -285,6 +289,45 @@ static void spaces_end_in_every_order(void **state)
     }
 }
 
+/* A mutex that has been ended cannot be had any more. */
+static bool is_ended(struct vmk_sync_mutex *mutex)
+{
+    const int error = pthread_mutex_trylock(&mutex->mutex);
+
+    return error != 0 && error != EBUSY;
+}
+
+static unsigned nr_ended;
+
+static void free_and_look(void *context, void *memory, size_t size)
+{
+    struct vmk_system *system = memory;
+    struct vmk_mm *mm = memory;
+
+    if (size == sizeof(*system))
+        nr_ended += (unsigned)is_ended(&system->lock) + is_ended(&system->rmap_lock) + is_ended(&system->pool_lock);
+    else if (size == (sizeof(struct vmk_mm) + sizeof(struct vmki_plan) + 63) / 64 * 64)
+        nr_ended += is_ended(&mm->anon_lock);
+    vt_free(context, memory, size);
+}
+
+/* Locks are ended before their memory goes. */
+static void locks_are_ended(void **state)
+{
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    t.port.free = free_and_look;
+    vt_open(&t);
+    nr_ended = 0;
+    vmk_mm_put(t.mm);
+    t.mm = NULL;
+    assert_int_equal(nr_ended, 1);
+    vt_teardown(&t);
+    assert_int_equal(nr_ended, 4);
+}
+
 static void names_of_events(void **state)
 {
     static const char *const names[] = {
@@ -526,6 +569,7 @@ int main(void)
         cmocka_unit_test(mappings),
         cmocka_unit_test(mappings_go_in_every_order),
         cmocka_unit_test(spaces_end_in_every_order),
+        cmocka_unit_test(locks_are_ended),
         cmocka_unit_test(names_of_events),
         cmocka_unit_test(what_system_options_begin_with),
         cmocka_unit_test(ports),
