@@ -322,6 +322,8 @@ static void test_lookups_in_edits(void **state)
         world_init(&world);
         world.random += i;
         grow(&world, sizes[i / 3], 1 + 5000 * (i % 2));
+        if (world.model[0].start > 0)
+            insert(&world, 0, 1);
         for (size_t first = 0; first < world.nr; first += vmki_node_count(cursor.node[0])) {
             assert_true(vmki_cursor_seek(&cursor, &world.tree, world.model[first].start));
             check_lookups_in_edit(&world, first, vmki_leaf(cursor.node[0]));
