@@ -2,7 +2,7 @@
 /*
  * test_verb_outcomes.c - what every row of verb_rows.h does, to the last bit: result, edits, notices, counters and what
  * becomes of the state, compared with golden/verbs.txt. And hosts that follow the edits, in either form, have the same map
- * afterwards, whatever the verb. What memory each takes is in golden/memory.txt.
+ * afterwards, whatever the verb. What a backend hears is in golden/backend.txt, what memory each takes in golden/memory.txt.
  */
 #include "golden.h"
 #include "memory_log.h"
@@ -347,6 +347,103 @@ static void test_verbs(void **state)
     golden_close(&golden);
 }
 
+/* ---- What a backend hears, and what it hears when it refuses the second edit ---- */
+
+struct listener {
+    unsigned nr_until_refusal; /* 0: refuses none */
+    bool listens;
+};
+
+static int listener_prepare(void *context, struct vmk_mm *mm, const struct vmk_edit *edit)
+{
+    struct listener *listener = context;
+    bool refuses = listener->listens && listener->nr_until_refusal != 0 && --listener->nr_until_refusal == 0;
+
+    (void)mm;
+    if (!listener->listens)
+        return 0;
+    vt_print(&outcome, refuses ? " refuse" : " prepare");
+    print_edit(edit);
+    return refuses ? -VMK_EBUSY : 0;
+}
+
+static void listener_cancel(void *context, struct vmk_mm *mm, const struct vmk_edit *edit)
+{
+    (void)context;
+    (void)mm;
+    vt_print(&outcome, " cancel");
+    print_edit(edit);
+}
+
+static void listener_apply(void *context, struct vmk_mm *mm, const struct vmk_edit *edit)
+{
+    const struct listener *listener = context;
+
+    (void)mm;
+    if (listener->listens)
+        vt_print(&outcome, " apply %llx-%llx\n", (unsigned long long)edit->start, (unsigned long long)edit->end);
+}
+
+static void listener_begin(void *context, struct vmk_mm *mm, vmk_addr start, vmk_addr end)
+{
+    const struct listener *listener = context;
+
+    if (listener->listens)
+        vt_print(&outcome, " begin %llx-%llx, %zu areas\n", (unsigned long long)start, (unsigned long long)end,
+                 (size_t)mm->tree.nr_entries);
+}
+
+static void listener_end(void *context, struct vmk_mm *mm, vmk_addr start, vmk_addr end)
+{
+    const struct listener *listener = context;
+
+    if (listener->listens)
+        vt_print(&outcome, " end %llx-%llx, %zu areas\n", (unsigned long long)start, (unsigned long long)end,
+                 (size_t)mm->tree.nr_entries);
+}
+
+/* False: there was no edit to refuse. */
+static bool row_heard(const struct verb *verb, const struct row *row, unsigned refused)
+{
+    static const struct vmk_backend_ops ops = {.size = sizeof(ops),
+                                               .prepare = listener_prepare,
+                                               .cancel = listener_cancel,
+                                               .apply = listener_apply,
+                                               .invalidate_begin = listener_begin,
+                                               .invalidate_end = listener_end};
+    struct listener listener = {.nr_until_refusal = refused};
+    struct vmk_result result = {.error = 0};
+    struct vt *t = world_setup(WORLD_PLAIN, row->empty, &ops, &listener);
+    union any_request request = fill_in(verb, row);
+
+    outcome.len = 0;
+    vt_print(&outcome, "# %s, %s%s\n", verb->name, row->shape, refused != 0 ? ", the second edit refused" : "");
+    listener.listens = true;
+    verb->call(t->mm, &request, &result);
+    listener.listens = false;
+    vt_print(&outcome, "= error %d, value %llx, done %llx\n", result.error, (unsigned long long)result.value,
+             (unsigned long long)result.done);
+    vt_validate(t);
+    world_teardown();
+    return listener.nr_until_refusal == 0;
+}
+
+static void test_backend(void **state)
+{
+    struct golden golden;
+
+    (void)state;
+    golden_open(&golden, "backend.txt");
+    for (unsigned v = 0; v < NR_VERBS; v++)
+        for (unsigned i = 0; i < verbs[v].nr_rows; i++) {
+            row_heard(&verbs[v], &verbs[v].rows[i], 0);
+            golden_text(&golden, &outcome);
+            if (row_heard(&verbs[v], &verbs[v].rows[i], 2))
+                golden_text(&golden, &outcome);
+        }
+    golden_close(&golden);
+}
+
 /* ---- What memory a row takes, where nothing is spare, and keeps ---- */
 
 static void row_memory(const struct verb *verb, const struct row *row, unsigned nr_times, struct vt_text *to)
@@ -441,10 +538,8 @@ static void test_loaded(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_verbs),
-        cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_reports),
-        cmocka_unit_test(test_loaded),
+        cmocka_unit_test(test_verbs),   cmocka_unit_test(test_backend), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_reports), cmocka_unit_test(test_loaded),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
