@@ -60,7 +60,7 @@ static void brk_commit_grown(struct vmki_plan *plan)
 {
     brk_commit(plan);
     if ((plan->mm->def_flags & VMK_VM_LOCKED) != 0)
-        vmki_populate(plan->mm, plan->start, plan->end, true);
+        vmki_populate(plan->mm, plan->start, plan->end);
 }
 
 /* 0, or why the heap may not grow to plan->end. */

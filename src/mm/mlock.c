@@ -125,7 +125,7 @@ static int mlock_walk(struct vmki_plan *plan, enum vmki_step *step)
 
 static void mlock_populate_part(struct vmki_plan *plan)
 {
-    plan->pending_error = vmki_populate(plan->mm, plan->number[0], plan->cursor, false);
+    plan->pending_error = vmki_populate(plan->mm, plan->number[0], plan->cursor);
 }
 
 /* Prepares populating the next area that wants it; false at the end of the range. */

@@ -520,11 +520,11 @@ void vmki_end_areas(struct vmk_mm *mm, struct vmk_vma *gone);
 /* Gives a private area its anon_vma: a neighbour's or a new one. 0 or -VMK_ERR_HOST_NOMEM. mm.lock in either way. */
 int vmki_anon_vma_prepare(struct vmk_vma *vma);
 /*
- * Populates [start, end) as the kernel does for MAP_POPULATE, MAP_LOCKED and mlock: touches writable private areas, which
- * gives them an anon_vma. Stops at a hole or at an area that cannot be read with -VMK_ENOMEM or -VMK_EFAULT unless
- * `ignore_errors`. mm.lock.
+ * Populates [start, end), a part of one area, as the kernel does for MAP_POPULATE, MAP_LOCKED and mlock: touches writable private
+ * memory, which gives it an anon_vma. 0, -VMK_EFAULT where it cannot be read or nobody can supply a page,
+ * -VMK_ERR_HOST_NOMEM. mm.lock.
  */
-int vmki_populate(struct vmk_mm *mm, vmk_addr start, vmk_addr end, bool ignore_errors);
+int vmki_populate(struct vmk_mm *mm, vmk_addr start, vmk_addr end);
 
 /* ---- accounting.c ---- */
 

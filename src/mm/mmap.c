@@ -588,7 +588,7 @@ static enum vmki_step mmap_prepare_area(struct vmki_plan *plan)
 
 static void mmap_populate(struct vmki_plan *plan)
 {
-    vmki_populate(plan->mm, plan->start, plan->end, true);
+    vmki_populate(plan->mm, plan->start, plan->end);
 }
 
 static enum vmki_step mmap_step(struct vmki_plan *plan)

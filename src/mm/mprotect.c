@@ -112,7 +112,7 @@ static int may_protect(struct vmk_mm *mm, struct vmk_vma *vma, vmk_addr start, v
 /* Locked private memory that becomes writable is populated at once (facts: Merging 2). */
 static void mprotect_populate(struct vmki_plan *plan)
 {
-    vmki_populate(plan->mm, plan->number[0], plan->number[1], true);
+    vmki_populate(plan->mm, plan->number[0], plan->number[1]);
 }
 
 static vmk_vm_flags new_flags_of(struct vmki_plan *plan, const struct vmk_vma *vma)

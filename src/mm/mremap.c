@@ -555,7 +555,7 @@ static void mremap_populate(struct vmki_plan *plan, vmk_addr start, vmk_addr end
     const struct vmk_vma *vma = start < end ? vmki_find(plan->mm, start) : NULL;
 
     if (vma != NULL && (vma->flags & VMK_VM_LOCKED) != 0)
-        vmki_populate(plan->mm, start, end, true);
+        vmki_populate(plan->mm, start, end);
 }
 
 /* One area has been moved: on to the next one of the range, if any. The holes stay holes. */

@@ -88,33 +88,16 @@ int vmki_populate_part(struct vmk_vma *vma, vmk_addr start, vmk_addr end, bool w
     return populate_is_backed(vma, start, end, write) ? 0 : -VMK_EFAULT;
 }
 
-/* One area of vmki_populate: private memory is written where it may be, everything else is read, whatever its flags. */
-static int populate_area(struct vmk_vma *vma, vmk_addr start, vmk_addr end)
+/* Private memory is written where it may be, everything else is read, whatever its flags. */
+int vmki_populate(struct vmk_mm *mm, vmk_addr start, vmk_addr end)
 {
+    struct vmk_vma *vma = vmki_find(mm, start);
+
     if ((vma->flags & (VMK_VM_IO | VMK_VM_PFNMAP | VMK_VM_LOCKONFAULT)) != 0)
         return 0;
     if ((vma->flags & VMK_VM_ACCESS) == 0)
         return -VMK_EFAULT;
     return vmki_populate_part(vma, start, end, (vma->flags & (VMK_VM_WRITE | VMK_VM_SHARED)) == VMK_VM_WRITE);
-}
-
-int vmki_populate(struct vmk_mm *mm, vmk_addr start, vmk_addr end, bool ignore_errors)
-{
-    while (start < end) {
-        struct vmk_vma *vma = vmki_find_next(mm, start);
-        int error;
-
-        if (vma == NULL || vma->start >= end)
-            return ignore_errors ? 0 : -VMK_ENOMEM;
-        if (vma->start > start && !ignore_errors)
-            return -VMK_ENOMEM;
-        start = vmki_max(start, vma->start);
-        error = populate_area(vma, start, vmki_min(vma->end, end));
-        if (error == -VMK_ERR_HOST_NOMEM || (error != 0 && !ignore_errors))
-            return error;
-        start = vma->end;
-    }
-    return 0;
 }
 
 enum vmki_step vmki_plan_set_flags(struct vmki_plan *plan, struct vmk_vma *vma, vmk_vm_flags flags)
