@@ -26,7 +26,7 @@ static struct vmki_anon_vma *anon_vma_of_neighbour(const struct vmk_vma *vma)
 
     if (!VMKI_BROKEN(anon_order) && next != NULL && next->start == vma->end && may_lend(next, vma))
         return next->anon_vma;
-    prev = vma->start != 0 ? vmki_find_prev(vma->mm, vma->start) : NULL;
+    prev = vmki_find_prev(vma->mm, vma->start);
     if (prev != NULL && prev->end == vma->start && may_lend(prev, vma))
         return prev->anon_vma;
     if (VMKI_BROKEN(anon_order) && next != NULL && next->start == vma->end && may_lend(next, vma))

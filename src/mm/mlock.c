@@ -108,7 +108,7 @@ static int mlock_walk(struct vmki_plan *plan, enum vmki_step *step)
     while (plan->cursor < plan->end) {
         struct vmk_vma *vma = vmki_find(plan->mm, plan->cursor);
 
-        if (vma == NULL && VMKI_BROKEN(lock_hole)) {
+        if (VMKI_BROKEN(lock_hole) && vma == NULL) {
             vma = vmki_find_next(plan->mm, plan->cursor);
             plan->cursor = vma != NULL ? vmki_min(vma->start, plan->end) : plan->end;
             continue;

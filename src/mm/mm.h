@@ -521,7 +521,7 @@ void vmki_end_areas(struct vmk_mm *mm, struct vmk_vma *gone);
 int vmki_anon_vma_prepare(struct vmk_vma *vma);
 /*
  * Populates [start, end), a part of one area, as the kernel does for MAP_POPULATE, MAP_LOCKED and mlock: touches writable private
- * memory, which gives it an anon_vma. 0, -VMK_EFAULT where it cannot be read or nobody can supply a page,
+ * memory, which gives it an anon_vma. 0, -VMK_EFAULT where it is not to be touched or nobody can supply a page,
  * -VMK_ERR_HOST_NOMEM. mm.lock.
  */
 int vmki_populate(struct vmk_mm *mm, vmk_addr start, vmk_addr end);

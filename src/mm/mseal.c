@@ -23,7 +23,7 @@ static enum vmki_step mseal_step(struct vmki_plan *plan)
     while (plan->cursor < plan->end) {
         struct vmk_vma *vma = vmki_find(plan->mm, plan->cursor);
 
-        if (vma == NULL && VMKI_BROKEN(seal_hole))
+        if (VMKI_BROKEN(seal_hole) && vma == NULL)
             return vmki_plan_end(plan, -VMK_ENOMEM, 0);
         VMKI_CHECK(vma != NULL); /* no hole, and mm.lock is held throughout */
         if ((vma->flags & VMK_VM_SEALED) == 0)

@@ -32,7 +32,7 @@ static enum vmki_step msync_step(struct vmki_plan *plan)
             return vmki_plan_end(plan, -VMK_ENOMEM, 0);
         start = vmki_max(plan->cursor, vma->start);
         end = vmki_min(vma->end, plan->end);
-        if (start > plan->cursor && VMKI_BROKEN(sync_hole))
+        if (VMKI_BROKEN(sync_hole) && start > plan->cursor)
             return vmki_plan_end(plan, -VMK_ENOMEM, 0);
         if (start > plan->cursor)
             plan->pending_error = -VMK_ENOMEM;

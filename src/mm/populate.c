@@ -93,9 +93,7 @@ int vmki_populate(struct vmk_mm *mm, vmk_addr start, vmk_addr end)
 {
     struct vmk_vma *vma = vmki_find(mm, start);
 
-    if ((vma->flags & (VMK_VM_IO | VMK_VM_PFNMAP | VMK_VM_LOCKONFAULT)) != 0)
-        return 0;
-    if ((vma->flags & VMK_VM_ACCESS) == 0)
+    if ((vma->flags & (VMK_VM_IO | VMK_VM_PFNMAP | VMK_VM_LOCKONFAULT)) != 0 || (vma->flags & VMK_VM_ACCESS) == 0)
         return -VMK_EFAULT;
     return vmki_populate_part(vma, start, end, (vma->flags & (VMK_VM_WRITE | VMK_VM_SHARED)) == VMK_VM_WRITE);
 }

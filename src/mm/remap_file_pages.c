@@ -45,11 +45,12 @@ static int remap_pages_start(struct vmki_plan *plan)
         .address = start,
         .len = len,
         .prot = vmki_flags_to_prot(vma->flags) & (VMK_PROT_READ | VMK_PROT_WRITE | VMK_PROT_EXEC),
-        .flags = VMK_MAP_SHARED | VMK_MAP_FIXED | VMK_MAP_POPULATE | (request.flags & VMK_MAP_NONBLOCK) |
-                 ((vma->flags & VMK_VM_LOCKED) != 0 ? VMK_MAP_LOCKED : 0),
+        .flags = VMK_MAP_SHARED | VMK_MAP_FIXED | VMK_MAP_POPULATE | (request.flags & VMK_MAP_NONBLOCK),
         .file = vma->file,
         .offset = vmki_min(request.pgoff, UINT64_MAX >> mm->page_shift) << mm->page_shift, /* no file is larger */
     };
+    if ((vma->flags & VMK_VM_LOCKED) != 0)
+        plan->request.mmap.flags |= VMK_MAP_LOCKED;
     return vmki_mmap_verb.start(plan);
 }
 
