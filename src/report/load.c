@@ -303,7 +303,7 @@ static int load_file(struct loader *l)
     error = load_file_fields(l, &from);
     if (error != 0)
         return error;
-    if (from.path_len > UINT32_MAX)
+    if (from.path_len == SIZE_MAX)
         return load_bad(l, "a broken text");
     path = vmki_alloc(l->system, from.path_len + 1, 1);
     if (path == NULL)
