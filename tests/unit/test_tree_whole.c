@@ -179,7 +179,10 @@ static void ranges_step(struct world *world, char **owner, uint64_t unit)
     assert_int_equal(vmki_ranges_touch(&world->tree, from * unit, to * unit), touches);
     assert_true(vmki_tree_reserve(&world->tree, 1));
     if (random_below(world, 3) == 0) {
+        uint32_t edits = world->tree.edits;
+
         vmki_ranges_remove(&world->tree, from * unit, to * unit);
+        assert_int_equal(world->tree.edits - edits, touches ? 2 : 0);
         for (i = from; i < to; i++)
             owner[i] = NULL;
     } else {
