@@ -92,10 +92,9 @@ static enum vmki_step option_step(struct vmki_plan *plan)
 {
     const struct vmk_set_option_request *request = &plan->request.set_option;
 
-    if (plan->phase == 0) {
+    if (plan->phase++ == 0) {
         bool merges = (plan->mm->def_flags & VMK_VM_MERGEABLE) != 0;
 
-        plan->phase = 1;
         if (request->option == VMK_OPTION_MEMORY_MERGE && merges == (request->value != 0))
             return vmki_plan_end(plan, 0, 0); /* as it is already: no area is visited */
         plan->commit = option_commit;

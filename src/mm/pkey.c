@@ -64,9 +64,8 @@ static void pkey_commit(struct vmki_plan *plan)
 
 static enum vmki_step pkey_step(struct vmki_plan *plan)
 {
-    if (plan->phase != 0)
+    if (plan->phase++ != 0)
         return vmki_plan_end(plan, 0, plan->request.pkey.free ? 0 : plan->number[0]);
-    plan->phase = 1;
     plan->commit = pkey_commit;
     return VMKI_STEP_PART;
 }

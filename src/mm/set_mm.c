@@ -93,9 +93,8 @@ static int set_mm_start(struct vmki_plan *plan)
 /* One part without areas, so that the two-phase form can still be given up. */
 static enum vmki_step set_mm_step(struct vmki_plan *plan)
 {
-    if (plan->phase != 0)
+    if (plan->phase++ != 0)
         return vmki_plan_end(plan, 0, 0);
-    plan->phase = 1;
     plan->commit = set_mm_commit;
     return VMKI_STEP_PART;
 }
