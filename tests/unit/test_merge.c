@@ -12,8 +12,8 @@
 
 #define COUNTERS(X)                                                                                                    \
     X(refuse_special)                                                                                                  \
-    X(refuse_flags) X(refuse_file) X(refuse_pgoff) X(refuse_policy) X(refuse_name) X(refuse_uffd) X(refuse_anon_vma)   \
-        X(refuse_close)
+    X(refuse_flags)                                                                                                    \
+    X(refuse_file) X(refuse_pgoff) X(refuse_policy) X(refuse_name) X(refuse_uffd) X(refuse_anon_vma) X(refuse_close)
 
 /* "yes", or the counter that was raised, by one and no other. */
 static const char *answer(struct vt *t, const struct vmki_identity *a, const struct vmki_identity *b)

@@ -569,6 +569,36 @@ static void commit_in_stripes(void **state)
     vt_teardown(&t);
 }
 
+/* Another thread has brought the stripes while this one asked for memory: its own go back. */
+static struct vmk_system *racing;
+
+static void *alloc_late(void *context, size_t size, size_t align, unsigned flags)
+{
+    struct vmk_system *system = racing;
+
+    racing = NULL;
+    if (system != NULL)
+        vmki_commit_add_stripes(system);
+    return vt_alloc(context, size, align, flags);
+}
+
+static void commit_stripes_come_once(void **state)
+{
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    t.port.alloc = alloc_late;
+    vt_open(&t);
+    const long before = atomic_load(&t.nr_live);
+    racing = t.system;
+    vmki_commit_add_stripes(t.system);
+    assert_null(racing);
+    assert_non_null(t.system->commit_stripes);
+    assert_int_equal(atomic_load(&t.nr_live), before + 1);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -585,6 +615,7 @@ int main(void)
         cmocka_unit_test(commit_to_the_last_page),
         cmocka_unit_test(commit_by_guess),
         cmocka_unit_test(commit_in_stripes),
+        cmocka_unit_test(commit_stripes_come_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,14 @@
  */
 #include "calls.h"
 
+/* The value or the error. */
+#define CALL(verb, t, request) result_of((t), vmk_##verb((t)->mm, (request), &(t)->result))
+static int64_t result_of(const struct vt *t, int error)
+{
+    assert_int_equal(error, t->result.error);
+    return error != 0 ? error : (int64_t)t->result.value;
+}
+
 /* ---- PR_SET_MM ---- */
 
 static vmk_addr *mark_of(struct vmk_mm_layout *layout, int field)
@@ -75,21 +83,40 @@ static void set_mm(void **state)
                         value = v < 38 ? P(16) - v % 2 : t.mm->task_size - v % 2;
                     const int expected = set_mm_model(&t, field, value, BASE + P(8), limits[n]);
                     const struct vmk_set_mm_request request = {.field = field, .value = value};
-                    assert_ret(vmk_set_mm(t.mm, &request, NULL), expected);
+                    assert_ret(CALL(set_mm, &t, &request), expected);
                     if (expected == 0)
                         *mark_of(&layout, field) = value;
                     assert_memory_equal(&t.mm->layout, &layout, sizeof(layout));
                 }
     /* One mark that is out of range is enough, whichever it is. */
-    for (int wrong = 1; wrong <= 11; wrong++) {
-        const struct vmk_set_mm_request request = {.field = wrong == 11 ? 10 : 11,
-                                                   .value = BASE + (wrong == 11 ? 70 : 77)};
+    for (int wrong = 0; wrong <= 11; wrong++)
+        for (unsigned above = 0; above < 2; above++) {
+            const int field = wrong == VMK_MM_START_STACK ? VMK_MM_BRK : VMK_MM_START_STACK;
+            const struct vmk_set_mm_request request = {.field = field, .value = BASE + 7 * (unsigned)field};
+            struct vmk_rlimits rlimits;
 
-        for (int i = 1; i <= 11; i++)
-            *mark_of(&layout, i) = i == wrong ? 1 : BASE + 7 * (unsigned)i;
-        vmk_mm_set_layout(t.mm, &layout);
-        assert_ret(vmk_set_mm(t.mm, &request, NULL), -VMK_EINVAL);
-    }
+            vmk_mm_get_rlimits(t.mm, &rlimits);
+            rlimits.data.soft = VMK_RLIM_INFINITY;
+            vmk_mm_set_rlimits(t.mm, &rlimits);
+            for (int i = 1; i <= 11; i++)
+                *mark_of(&layout, i) = BASE + 7 * (unsigned)i;
+            if (wrong != 0)
+                *mark_of(&layout, wrong) = above != 0 ? t.mm->task_size : P(16) - 1;
+            vmk_mm_set_layout(t.mm, &layout);
+            assert_ret(CALL(set_mm, &t, &request), wrong != 0 ? -VMK_EINVAL : 0);
+        }
+    vt_teardown(&t);
+    /* RLIMIT_DATA is none where limits are switched off. */
+    vt_init(&t);
+    t.system_options.settings.enforce_limits = 0;
+    t.mm_options.capabilities = VMK_CAP_SYS_RESOURCE;
+    t.mm_options.rlimits.data.soft = 1;
+    vt_open(&t);
+    vmk_mm_set_layout(t.mm, &layout);
+    for (int i = 1; i <= 11; i++)
+        *mark_of(&t.mm->layout, i) = BASE + 7 * (unsigned)i;
+    assert_ret(vmk_set_mm(t.mm, &(const struct vmk_set_mm_request){.field = VMK_MM_BRK, .value = BASE + P(1)}, NULL),
+               0);
     vt_teardown(&t);
 }
 
@@ -250,8 +277,8 @@ static void policies_of(unsigned nr_nodes, bool weighted)
                     struct policy policy;
                     int expected = policy_model(whole.mode, whole.nodes, whole.max_node, existing, weighted, &policy);
 
-                    assert_ret(vmk_set_mempolicy(t.mm, &whole, NULL), expected);
-                    assert_ret(vmk_mbind(t.mm, &bind, NULL), expected);
+                    assert_ret(CALL(set_mempolicy, &t, &whole), expected);
+                    assert_ret(CALL(mbind, &t, &bind), expected);
                     const struct vmki_ext *ext = vmki_find(t.mm, BASE)->ext;
                     if (expected != 0 || (policy.mode == 0 && policy.nodes == 0)) {
                         assert_null(ext);
@@ -259,7 +286,7 @@ static void policies_of(unsigned nr_nodes, bool weighted)
                     }
                     assert_int_equal(ext->policy.mode, policy.mode);
                     assert_int_equal(ext->policy.nodes, policy.nodes);
-                    assert_ret(vmk_mbind(t.mm, &none, NULL), 0);
+                    assert_ret(CALL(mbind, &t, &none), 0);
                 }
     vt_teardown(&t);
 }
@@ -293,7 +320,7 @@ static void names(void **state)
             char is[128] = "";
 
             snprintf(text, sizeof(text), last != 0 ? "x%c" : "%cx", (int)byte);
-            assert_ret(vmk_name(t.mm, &request, NULL), good ? 0 : -VMK_EINVAL);
+            assert_ret(CALL(name, &t, &request), good ? 0 : -VMK_EINVAL);
             if (!good)
                 continue;
             assert_string_equal(vmki_find(t.mm, BASE)->ext->name, text);
@@ -303,14 +330,14 @@ static void names(void **state)
     for (size_t len = 0; len < 90; len++) {
         memset(text, 'n', len);
         text[len] = '\0';
-        assert_ret(vmk_name(t.mm, &request, NULL), len < VMK_VMA_NAME_MAX ? 0 : -VMK_EINVAL);
+        assert_ret(CALL(name, &t, &request), len < VMK_VMA_NAME_MAX ? 0 : -VMK_EINVAL);
         if (len < VMK_VMA_NAME_MAX) {
             assert_int_equal(vmki_find(t.mm, BASE)->ext->name_size, len + 1);
             assert_string_equal(vmki_find(t.mm, BASE)->ext->name, text);
         }
     }
     request.text = NULL;
-    assert_ret(vmk_name(t.mm, &request, NULL), 0);
+    assert_ret(CALL(name, &t, &request), 0);
     assert_null(vmki_find(t.mm, BASE)->ext);
     vt_teardown(&t);
 }
@@ -418,7 +445,7 @@ static void specials(void **state)
                 expected |= VMK_VM_LOCKED_MASK | VMK_VM_MTE_ALLOWED | (merges ? VMK_VM_MERGEABLE : 0) |
                             (charged ? VMK_VM_ACCOUNT : 0);
             if (limited && !named) {
-                assert_ret(vmk_map_special(t.mm, &request, NULL), -VMK_ENOMEM);
+                assert_ret(CALL(map_special, &t, &request), -VMK_ENOMEM);
                 assert_map(&t, "");
                 assert_int_equal(vmk_system_committed(t.system), 0);
                 t.mm->def_flags = 0;
@@ -517,14 +544,14 @@ static void uffd_modes(void **state)
                               ((mode & VMK_UFFD_MODE_WP) == 0 || (has & 2) != 0) &&
                               ((mode & VMK_UFFD_MODE_MINOR) == 0 || (has & 4) != 0);
 
-            assert_ret(vmk_uffd(t.mm, &request, NULL), good ? 0 : -VMK_EINVAL);
+            assert_ret(CALL(uffd, &t, &request), good ? 0 : -VMK_EINVAL);
             const struct vmk_vma *vma = vmki_find(t.mm, BASE);
             const vmk_vm_flags flags = ((mode & VMK_UFFD_MODE_MISSING) != 0 ? VMK_VM_UFFD_MISSING : 0) |
                                        ((mode & VMK_UFFD_MODE_WP) != 0 ? VMK_VM_UFFD_WP : 0) |
                                        ((mode & VMK_UFFD_MODE_MINOR) != 0 ? VMK_VM_UFFD_MINOR : 0);
             assert_int_equal(vma->flags & VMK_VM_UFFD, good ? flags : 0);
             request.action = VMK_UFFD_UNREGISTER;
-            assert_ret(vmk_uffd(t.mm, &request, NULL), 0);
+            assert_ret(CALL(uffd, &t, &request), 0);
             assert_int_equal(vmki_find(t.mm, BASE)->flags & VMK_VM_UFFD, 0);
             assert_int_equal(t.mm->tree.nr_entries, 1);
         }

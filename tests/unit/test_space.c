@@ -338,6 +338,50 @@ static void stripes_of_faults(void **state)
     vt_teardown(&t);
 }
 
+/* Another thread brings them while this one asks for memory: its own go back, and no fault is lost. */
+static struct vmk_mm *racing;
+
+static void fault_from_elsewhere(struct vmk_mm *mm)
+{
+    const struct vmk_fault_request request = {.address = BASE, .access = VMK_ACCESS_READ};
+    struct vmk_fault fault;
+
+    mm->fault_processor = UINT32_MAX;
+    mm->nr_fault_moves = 63;
+    assert_int_equal(vmk_mm_fault(mm, &request, &fault), 0);
+}
+
+static void *alloc_late(void *context, size_t size, size_t align, unsigned flags)
+{
+    struct vmk_mm *mm = racing;
+
+    racing = NULL;
+    if (mm != NULL)
+        fault_from_elsewhere(mm);
+    return vt_alloc(context, size, align, flags);
+}
+
+static void stripes_come_once(void **state)
+{
+    struct vmk_counters counters;
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    t.port.alloc = alloc_late;
+    vt_open(&t);
+    vt_anon(&t, BASE, P(1), VT_RW);
+    const long before = atomic_load(&t.nr_live);
+    racing = t.mm;
+    fault_from_elsewhere(t.mm);
+    assert_null(racing);
+    assert_non_null(t.mm->fault_stripes);
+    assert_int_equal(atomic_load(&t.nr_live), before + 1);
+    vmk_mm_get_counters(t.mm, &counters);
+    assert_int_equal(counters.fault, 2);
+    vt_teardown(&t);
+}
+
 /* The peaks: what was reached, or is there now. */
 static void peaks(void **state)
 {
@@ -496,6 +540,7 @@ int main(void)
         cmocka_unit_test(pins),
         cmocka_unit_test(bytes),
         cmocka_unit_test(stripes_of_faults),
+        cmocka_unit_test(stripes_come_once),
         cmocka_unit_test(peaks),
         cmocka_unit_test(unmapped_area),
         cmocka_unit_test(marks_are_set),
