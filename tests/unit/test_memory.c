@@ -213,10 +213,96 @@ static void test_child(void **state)
     end(&t);
 }
 
+/* ---- Refusals: what a call says when allocation 0, 1, 2 ... is refused, and how many are counted ---- */
+
+static int refused_mmap(struct vt *t)
+{
+    const struct vmk_mmap_request request = {.address = BASE + P(20), .len = P(1), .prot = VT_R, .flags = VT_FIXED};
+
+    return vmk_mmap(t->mm, &request, NULL);
+}
+
+static int refused_file(struct vt *t)
+{
+    const struct vmk_mmap_request request = {.address = BASE + P(20),
+                                             .len = P(1),
+                                             .prot = VT_R,
+                                             .flags = VMK_MAP_SHARED | VMK_MAP_FIXED,
+                                             .file = t->files[0]};
+
+    return vmk_mmap(t->mm, &request, NULL);
+}
+
+static int refused_mprotect(struct vt *t)
+{
+    const struct vmk_mprotect_request request = {.address = BASE + P(1), .len = P(1), .prot = VT_R, .pkey = -1};
+
+    return vmk_mprotect(t->mm, &request, NULL);
+}
+
+static int refused_name(struct vt *t)
+{
+    const struct vmk_name_request request = {.address = BASE + P(1), .len = P(1), .text = "a name"};
+
+    return vmk_name(t->mm, &request, NULL);
+}
+
+static int refused_touch(struct vt *t)
+{
+    int error;
+
+    vmk_mm_lock_write(t->mm);
+    error = vmki_anon_vma_prepare(vmki_find(t->mm, BASE));
+    vmk_mm_unlock_write(t->mm);
+    return error;
+}
+
+static void test_refusals(void **state)
+{
+    static const struct {
+        const char *name;
+        int (*call)(struct vt *t);
+    } calls[] = {{"mmap", refused_mmap},
+                 {"mmap of a file", refused_file},
+                 {"mprotect", refused_mprotect},
+                 {"name", refused_name},
+                 {"touch", refused_touch}};
+
+    (void)state;
+    told.len = 0;
+    vt_print(&told, "# refusals\n");
+    for (size_t i = 0; i < sizeof(calls) / sizeof(calls[0]); i++) {
+        bool failed = true;
+
+        vt_print(&told, "%s:", calls[i].name);
+        for (long n = 0; failed; n++) {
+            struct vt t;
+            int error;
+
+            vt_init(&t);
+            t.system_options.settings.anon_vma_name = 1;
+            vt_open(&t);
+            vt_file(&t, 1);
+            vt_anon(&t, BASE, P(4), VT_RW);
+            vmk_system_quiesce(t.system);
+            atomic_store(&t.failed, false);
+            atomic_store(&t.until_fail, n);
+            error = calls[i].call(&t);
+            failed = atomic_load(&t.failed);
+            vt_print(&told, " %d (%u)", error, (unsigned)t.mm->counters.alloc_failed);
+            vt_validate(&t);
+            vt_teardown(&t);
+        }
+        vt_print(&told, "\n");
+    }
+    golden_text(&golden, &told);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_round), cmocka_unit_test(test_what_hangs_of_areas),
-                                       cmocka_unit_test(test_lanes), cmocka_unit_test(test_child)};
+                                       cmocka_unit_test(test_lanes), cmocka_unit_test(test_child),
+                                       cmocka_unit_test(test_refusals)};
     int nr_failed;
 
     golden_open(&golden, "space_memory.txt");
