@@ -77,9 +77,11 @@ __attribute__((visibility("default"))) int poll(struct pollfd *fds, nfds_t nr_fd
 /* ---- The allocator ---- */
 
 /*
- * Before each block stands its size: what was asked for must be what is given back, and the alignment one that port.h allows.
+ * Before each block stands its size: what was asked for must be what is given back, and the alignment one that port.h allows. After
+ * it stand some bytes that nobody writes.
  */
 enum { VT_BLOCK_ALIGN = 64 };
+static const char vt_after[8] = {'a', 'f', 't', 'e', 'r', ' ', 'i', 't'};
 
 static VT_UNUSED void vt_port_misused(const char *what, size_t is)
 {
@@ -98,11 +100,12 @@ static VT_UNUSED void *vt_alloc(void *context, size_t size, size_t align, unsign
         atomic_store(&t->failed, true);
         return NULL;
     }
-    char *block = aligned_alloc(VT_BLOCK_ALIGN, VT_BLOCK_ALIGN + ((size + 63) & ~(size_t)63));
+    char *block = aligned_alloc(VT_BLOCK_ALIGN, VT_BLOCK_ALIGN + ((size + sizeof(vt_after) + 63) & ~(size_t)63));
     if (block == NULL)
         return NULL;
     memcpy(block, &size, sizeof(size));
     memset(block + VT_BLOCK_ALIGN, 0xa5, size);
+    memcpy(block + VT_BLOCK_ALIGN + size, vt_after, sizeof(vt_after));
     atomic_fetch_add(&t->nr_live, 1);
     return block + VT_BLOCK_ALIGN;
 }
@@ -116,6 +119,8 @@ static VT_UNUSED void vt_free(void *context, void *memory, size_t size)
         return;
     if (memcmp(block, &size, sizeof(size)) != 0)
         vt_port_misused("gives back a block with another size than it took it with", size);
+    if (memcmp((char *)memory + size, vt_after, sizeof(vt_after)) != 0)
+        vt_port_misused("has written beyond the end of a block", size);
     memset(memory, 0x5a, size);
     free(block);
     atomic_fetch_sub(&t->nr_live, 1);
