@@ -499,6 +499,7 @@ static void dump_of_the_first_page(void **state)
     text.len = 0;
     vmk_mm_dump(t.mm, vt_sink, &text);
     assert_string_equal(strstr(text.text, "area "), "area 0-1000 flags=1 pgoff=0 anon_vma=0 forked\n");
+    assert_lines(&t, "", __FILE__, __LINE__);
     vt_teardown(&t);
 }
 
