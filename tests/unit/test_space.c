@@ -335,6 +335,11 @@ static void stripes_of_faults(void **state)
     assert_int_equal(in_stripes, 200 - 128);
     vmk_system_counters(t.system, &counters);
     assert_int_equal(counters.fault, 200);
+    for (unsigned i = 0; i < VMKI_NR_STRIPES; i++) { /* whichever processor it is */
+        t.mm->fault_stripes[i].nr_faults += 1000;
+        vmk_mm_get_counters(t.mm, &counters);
+        assert_int_equal(counters.fault, 200 + 1000 * (i + 1));
+    }
     vt_teardown(&t);
 }
 
