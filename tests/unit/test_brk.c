@@ -252,6 +252,23 @@ static void test_reserved(void **state)
     vt_teardown(&t);
 }
 
+/* Where no limits are enforced RLIMIT_DATA is none. */
+static void test_no_limits(void **state)
+{
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    t.system_options.settings.enforce_limits = 0;
+    vt_open(&t);
+    set_marks(&t, BASE);
+    set_limits(&t, P(1), P(1), P(1));
+    assert_ret(heap(&t, BASE + P(3)), BASE + P(3));
+    assert_map(&t, "10000000-10003000 rw-p ac [heap]\n");
+    assert_int_equal(vmk_system_committed(t.system), 0);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -260,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_locked),          cmocka_unit_test(test_personality),
         cmocka_unit_test(test_unaligned_start), cmocka_unit_test(test_page_sizes),
         cmocka_unit_test(test_reserved),        cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_no_limits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -523,6 +523,9 @@ static void remap_pages(void **state)
     open_with(&t, (struct vmk_vm_ops){.remap_pages = hook_remap_pages}, VMK_OBJECT_REGULAR);
     assert_int_equal(vmk_remap_file_pages(t.mm, &request, NULL), 0);
     assert_told("remap_pages 10000000 1000 2\n");
+    const struct vmk_remap_file_pages_request nothing = {.address = BASE, .size = P(1) - 1, .pgoff = 2};
+    assert_int_equal(vmk_remap_file_pages(t.mm, &nothing, NULL), -VMK_EINVAL);
+    assert_told("");
     vt_teardown(&t);
 }
 

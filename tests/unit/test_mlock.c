@@ -356,6 +356,52 @@ static void test_failing_allocations(void **state)
     assert_true(vt_fail_each(prepare_area, call_mlockall, true) > 0);
 }
 
+/* How far msync came says where it stopped: behind a hole that it passed, or before one that nothing follows. */
+static void test_msync_stops(void **state)
+{
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    vt_anon(&t, BASE, P(2), VT_RW);
+    vt_anon(&t, BASE + P(4), P(2), VT_RW);
+    assert_ret(vt_mlock2(&t, BASE + P(4), P(2), VMK_MLOCK_ONFAULT), 0);
+    assert_ret(vt_msync(&t, BASE, P(6), VMK_MS_INVALIDATE), -VMK_EBUSY);
+    assert_int_equal(t.result.done, P(4));
+    assert_ret(vt_msync(&t, BASE, P(4), VMK_MS_INVALIDATE), -VMK_ENOMEM);
+    assert_int_equal(t.result.done, P(2));
+    assert_ret(vt_msync(&t, BASE, P(6), VMK_MS_SYNC), -VMK_ENOMEM);
+    assert_int_equal(t.result.done, P(6));
+    /* A file that knows no fsync is asked only where it is shared. */
+    vt_map_file(&t, BASE, P(2), VT_RW, VMK_MAP_SHARED, vt_file_kind(&t, 1, VMK_OBJECT_DEVICE, P(8)), 0);
+    assert_ret(vt_msync(&t, BASE, P(2), VMK_MS_SYNC), -VMK_EINVAL);
+    assert_int_equal(t.result.done, 0);
+    assert_ret(vt_msync(&t, BASE, P(2), VMK_MS_ASYNC), 0);
+    vt_map_file(&t, BASE, P(2), VT_RW, VMK_MAP_PRIVATE, vt_file(&t, 1), 0);
+    assert_ret(vt_msync(&t, BASE, P(2), VMK_MS_SYNC), 0);
+    assert_int_equal(t.result.done, P(2));
+    vt_teardown(&t);
+}
+
+/* Huge pages that are reserved come, even when the pool has no other ones. */
+static void test_reserved_huge_pages(void **state)
+{
+    const uint32_t huge = VT_FIXED | VMK_MAP_HUGETLB;
+    struct vt t;
+
+    (void)state;
+    vt_init(&t);
+    t.system_options.sysctl.hugetlb_free_pages = 1;
+    vt_open(&t);
+    unlimited(&t);
+    assert_ret(vt_mmap_file(&t, BASE, P(512), VT_RW, huge, NULL, 0), BASE);
+    assert_ret(vt_mmap_file(&t, BASE + P(512), P(512), VT_RW, huge, NULL, 0), -VMK_ENOMEM);
+    assert_ret(vt_mmap_file(&t, BASE + P(512), P(512), VT_RW, huge | VMK_MAP_NORESERVE, NULL, 0), BASE + P(512));
+    assert_ret(vt_mlock(&t, BASE, P(512)), 0);
+    assert_ret(vt_mlock(&t, BASE + P(512), P(512)), -VMK_ENOMEM);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -365,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_mlockall_limit), cmocka_unit_test(test_map_count),
         cmocka_unit_test(test_msync),          cmocka_unit_test(test_mincore),
         cmocka_unit_test(test_two_phases),     cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_msync_stops),    cmocka_unit_test(test_reserved_huge_pages),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

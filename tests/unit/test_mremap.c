@@ -1088,6 +1088,18 @@ static void test_commit_limit(void **state)
     assert_int_equal(vmk_system_committed(t.system), 11);
 }
 
+/* A length of the whole address space is one that finds no room; a longer one is none. */
+static void test_longest(void **state)
+{
+    const uint64_t longest = UINT64_C(0x7ffffffff000);
+
+    (void)state;
+    vt_anon(&t, BASE, P(1), VT_R);
+    assert_ret(vt_mremap(&t, BASE, P(1), longest, 0, 0), -VMK_ENOMEM);
+    assert_ret(vt_mremap(&t, BASE, P(1), longest, VMK_MREMAP_MAYMOVE, 0), -VMK_ENOMEM);
+    assert_ret(vt_mremap(&t, BASE, P(1), longest + 1, 0, 0), -VMK_EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1132,6 +1144,7 @@ int main(void)
         cmocka_unit_test(test_several_huge_together),
         cmocka_unit_test_setup_teardown(test_commit_limit, setup, teardown),
         cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test_setup_teardown(test_longest, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -226,6 +226,27 @@ static void test_remap_file_pages(void **state)
     assert_ret(vt_return(&t, vmk_remap_file_pages(t.mm, &with_prot, &t.result)), -VMK_EINVAL);
 }
 
+/* What is remapped is one file without a gap, whatever else its areas agree in. */
+static void test_remap_file_pages_uniform(void **state)
+{
+    (void)state;
+    map_file(&t, 0x10, 2, VT_RW, VMK_MAP_SHARED, 0);
+    map_file(&t, 0x12, 2, VT_RW, VMK_MAP_SHARED, 8);
+    assert_ret(remap_pages(A(0x10), P(5), 3), -VMK_EINVAL); /* nothing follows */
+    map_file(&t, 0x15, 2, VT_RW, VMK_MAP_SHARED, 5);
+    assert_ret(remap_pages(A(0x10), P(5), 3), -VMK_EINVAL);
+    assert_ret(remap_pages(A(0x10), P(6), 3), -VMK_EINVAL);
+    assert_ret(vt_mmap_file(&t, A(0x14), P(1), VT_RW, VMK_MAP_SHARED | VMK_MAP_FIXED, vt_file(&t, 2), P(4)), A(0x14));
+    assert_ret(remap_pages(A(0x10), P(5), 3), -VMK_EINVAL); /* another file */
+    map_file(&t, 0x14, 1, VT_R, VMK_MAP_SHARED, 4);
+    assert_ret(remap_pages(A(0x10), P(5), 3), -VMK_EINVAL); /* other rights */
+    map_file(&t, 0x14, 1, VT_RW, VMK_MAP_SHARED, 20);
+    assert_ret(remap_pages(A(0x11), P(4), 3), 0);
+    assert_map(&t, "110000-111000 rw-s pgoff=0 file=1\n"
+                   "111000-115000 rw-s pgoff=3 file=1\n"
+                   "115000-117000 rw-s pgoff=5 file=1\n");
+}
+
 /* The limit of locked memory is looked at before the file: an offset beyond all files comes second. */
 static void test_remap_file_pages_locked(void **state)
 {
@@ -628,6 +649,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_shmdt_sealed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shm_moves_alone, setup, teardown),
         cmocka_unit_test_setup_teardown(test_remap_file_pages, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_remap_file_pages_uniform, setup, teardown),
         cmocka_unit_test_setup_teardown(test_remap_file_pages_locked, setup, teardown),
         cmocka_unit_test_setup_teardown(test_remap_file_pages_flags, setup, teardown),
         cmocka_unit_test_setup_teardown(test_aio, setup, teardown),
