@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* mprotect(2) and munmap(2): splits, merges, charges, holes, errors in their order. */
-#include "support.h"
-
-#define BASE UINT64_C(0x10000000)
-#define P(n) ((uint64_t)(n)*VT_PAGE)
+#include "calls.h"
 
 static void test_munmap(void **state)
 {
@@ -231,6 +228,30 @@ static int64_t call_unmap(struct vt *t)
     return vt_munmap(t, BASE + P(3), P(3));
 }
 
+/* An area that may not be cut stands in the way of a range that begins or ends inside it, and of no other one. */
+static void test_uncut(void **state)
+{
+    (void)state;
+    for (unsigned from = 0; from < 6; from++)
+        for (unsigned until = from + 1; until <= 6; until++)
+            for (unsigned over = 0; over < 2; over++) {
+                const bool cuts = from == 3 || until == 3;
+                const vmk_addr at = BASE + P(from);
+                struct vt t;
+
+                vt_setup(&t);
+                vt_anon(&t, BASE, P(2), VT_RW);
+                vt_special(&t, BASE + P(2), P(2), VT_VDSO);
+                vt_anon(&t, BASE + P(4), P(2), VT_R);
+                if (over)
+                    assert_ret(vt_mmap_file(&t, at, P(until - from), VT_RX, VT_FIXED, NULL, 0),
+                               cuts ? -VMK_EINVAL : (int64_t)at);
+                else
+                    assert_ret(vt_munmap(&t, at, P(until - from)), cuts ? -VMK_EINVAL : 0);
+                vt_teardown(&t);
+            }
+}
+
 static void test_failing_allocations(void **state)
 {
     (void)state;
@@ -251,6 +272,7 @@ int main(void)
         cmocka_unit_test(test_data_limit),
         cmocka_unit_test(test_mdwe),
         cmocka_unit_test(test_close_hook_keeps_pieces),
+        cmocka_unit_test(test_uncut),
         cmocka_unit_test(test_failing_allocations),
     };
 
