@@ -542,6 +542,8 @@ static void expect_faults(struct vt *t, uint64_t nr)
 /* One counter serves until the last fault was another processor's 64 times; then there are sixteen. */
 static void test_counters(void **state)
 {
+    const struct vmk_fault_request request = {.address = BASE, .access = R, .flags = VMK_FAULT_USER};
+    struct vmk_fault fault;
     struct vt t;
     long nr_live;
 
@@ -557,15 +559,19 @@ static void test_counters(void **state)
         fault_on(&t, i % 3);
     }
     expect_faults(&t, 226);
+    vmk_mm_lock_read(t.mm); /* in an area that was found before, they count as well */
+    assert_int_equal(vmk_vma_fault(vmk_mm_find(t.mm, BASE), &request, &fault), 0);
+    vmk_mm_unlock_read(t.mm);
+    expect_faults(&t, 227);
     assert_int_equal(atomic_load(&t.nr_live), nr_live);
     fault_on(&t, 1);
-    expect_faults(&t, 227);
+    expect_faults(&t, 228);
     assert_int_equal(atomic_load(&t.nr_live), nr_live + 1);
     for (int i = 0; i < 20; i++)
         for (int nr = 0; nr <= i; nr++)
             fault_on(&t, i);
-    expect_faults(&t, 227 + 210);
-    assert_int_equal(t.mm->counters.fault, 227);
+    expect_faults(&t, 228 + 210);
+    assert_int_equal(t.mm->counters.fault, 228);
     for (unsigned i = 0; i < VMKI_NR_STRIPES; i++)
         assert_int_equal(t.mm->fault_stripes[i].nr_faults, i + 1 + (i < 4 ? i + 17 : 0));
     assert_int_equal(atomic_load(&t.nr_live), nr_live + 1);

@@ -279,6 +279,27 @@ static void test_failing_allocations(void **state)
     vt_fail_each(prepare_fail, call_fail_shared, false);
 }
 
+/* What goes from the place is charged already: only the difference is asked for. */
+static void test_charge_over_memory(void **state)
+{
+    struct vmk_sysctl sysctl;
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    vt_anon(&t, BASE, P(4), VT_RW);
+    vmk_system_sysctl(t.system, &sysctl);
+    sysctl.total_ram_pages = 2;
+    sysctl.total_swap_pages = 0;
+    assert_int_equal(vmk_system_set_sysctl(t.system, &sysctl), 0);
+    assert_ret(vt_mmap_file(&t, BASE + P(1), P(5), VT_RW, VMK_MAP_PRIVATE | VMK_MAP_FIXED, vt_file(&t, 1), 0),
+               BASE + P(1));
+    assert_int_equal(vmk_system_committed(t.system), 6);
+    assert_ret(vt_mmap_file(&t, BASE + P(4), P(5), VT_RW, VMK_MAP_PRIVATE | VMK_MAP_FIXED, vt_file(&t, 1), 0),
+               -VMK_ENOMEM);
+    vt_teardown(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -295,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_shared),
         cmocka_unit_test(test_commit),
         cmocka_unit_test(test_failing_allocations),
+        cmocka_unit_test(test_charge_over_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1098,6 +1098,12 @@ static void test_longest(void **state)
     assert_ret(vt_mremap(&t, BASE, P(1), longest, 0, 0), -VMK_ENOMEM);
     assert_ret(vt_mremap(&t, BASE, P(1), longest, VMK_MREMAP_MAYMOVE, 0), -VMK_ENOMEM);
     assert_ret(vt_mremap(&t, BASE, P(1), longest + 1, 0, 0), -VMK_EINVAL);
+    /* Both lengths are rounded up to pages. */
+    vt_anon(&t, BASE, P(4), VT_R);
+    assert_ret(vt_mremap(&t, BASE, P(3) + 1, P(2) - 1, 0, 0), BASE);
+    assert_map(&t, "10000000-10002000 r--p\n");
+    assert_ret(vt_mremap(&t, BASE, P(1) + 1, P(2) + 1, 0, 0), BASE);
+    assert_map(&t, "10000000-10003000 r--p\n");
 }
 
 int main(void)
