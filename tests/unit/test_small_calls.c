@@ -291,6 +291,25 @@ static void policies_of(unsigned nr_nodes, bool weighted)
     vt_teardown(&t);
 }
 
+/* mbind's flags: three that are known, of which the last is for who may do so. */
+static void policy_flags(void **state)
+{
+    struct vt t;
+
+    (void)state;
+    vt_setup(&t);
+    vt_anon(&t, BASE, P(1), VT_RW);
+    for (unsigned privileged = 0; privileged < 2; privileged++)
+        for (uint32_t flags = 0; flags < 16; flags++) {
+            const struct vmk_mbind_request request = {.address = BASE, .len = P(1), .flags = flags};
+            const int allowed = (flags & VMK_MPOL_MF_MOVE_ALL) == 0 || privileged != 0 ? 0 : -VMK_EPERM;
+
+            vmk_mm_set_capabilities(t.mm, privileged != 0 ? VMK_CAP_SYS_NICE : 0);
+            assert_ret(CALL(mbind, &t, &request), flags < 8 ? allowed : -VMK_EINVAL);
+        }
+    vt_teardown(&t);
+}
+
 static void policies(void **state)
 {
     (void)state;
@@ -562,10 +581,9 @@ static void uffd_modes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(set_mm),   cmocka_unit_test(keys),
-        cmocka_unit_test(policies), cmocka_unit_test(names),
-        cmocka_unit_test(options),  cmocka_unit_test(uffd_modes),
-        cmocka_unit_test(specials), cmocka_unit_test(shmat_addresses),
+        cmocka_unit_test(set_mm),       cmocka_unit_test(keys),     cmocka_unit_test(policies),
+        cmocka_unit_test(policy_flags), cmocka_unit_test(names),    cmocka_unit_test(options),
+        cmocka_unit_test(uffd_modes),   cmocka_unit_test(specials), cmocka_unit_test(shmat_addresses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
