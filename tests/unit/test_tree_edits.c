@@ -247,7 +247,7 @@ static void tile_step(struct bed *bed)
     struct world *world = &bed->world;
     size_t index = random_below(world, world->nr), from;
     unsigned nr_old = 1 + (unsigned)random_below(world, MAX_UNITS),
-             nr_new = 1 + (unsigned)random_below(world, MAX_UNITS);
+             nr_new = (unsigned)random_below(world, MAX_UNITS + 1);
     bool from_before = random_below(world, 2), fits;
     struct vmki_cursor cursor;
     unsigned count, rank;
@@ -259,7 +259,7 @@ static void tile_step(struct bed *bed)
            stays_filled(world, count, count + nr_new - nr_old);
     assert_int_equal(vmki_cursor_tile_fits(&cursor, from_before, nr_old, nr_new), fits);
     from = index - from_before;
-    if (!fits || !are_touching(world, from, from + nr_old) ||
+    if (!fits || nr_new == 0 || !are_touching(world, from, from + nr_old) ||
         world->model[from + nr_old - 1].end - world->model[from].start < nr_new * bed->unit)
         return;
     cursor.slot[0] = (uint8_t)(rank - from_before);
