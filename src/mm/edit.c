@@ -49,8 +49,6 @@ static void edit_adopt(struct vmki_area_edit *edit, unsigned index, const struct
 
     /* Guard pages may be in any of them: the flag is no part of the identity, and sticks. */
     edit->piece[index].flags |= (first->flags | (second != NULL ? second->flags : 0)) & VMK_VM_GUARD_REGION;
-    if (first->anon_vma == NULL && second != NULL)
-        from = second;
     if (stays->anon_vma != NULL || from == NULL || from->anon_vma == NULL)
         return;
     edit->adopt = from->anon_vma;
