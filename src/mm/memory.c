@@ -411,34 +411,35 @@ static void vma_clear(struct vmk_mm *mm, struct vmk_vma *vma)
     vmki_store_relaxed(&vma->ext, NULL);
 }
 
-/* Tops up one list of spare areas. */
-static bool reserve_areas(struct vmk_mm *mm, bool is_file, unsigned nr)
+/* One more spare area. */
+static bool reserve_area(struct vmk_mm *mm, bool is_file)
 {
-    struct vmk_vma **list = is_file ? &mm->spare_file : &mm->spare_anon;
-    uint32_t *nr_spare = is_file ? &mm->nr_spare_file : &mm->nr_spare_anon;
+    struct vmk_vma **list = is_file ? &mm->spare_file : &mm->spare_anon, *vma = NULL;
 
-    while (*nr_spare < nr) {
-        struct vmk_vma *vma = NULL;
-
-        if (!is_file)
-            vma = vmki_mm_has_block(mm) ? &mm->blocks->area[mm->blocks->nr_used++] : carried_area(mm);
-        if (vma == NULL)
-            vma = vmki_alloc(mm->system, area_size(is_file), _Alignof(struct vmki_file_vma));
-        if (vma == NULL) {
-            mm->counters.alloc_failed++;
-            return false;
-        }
-        vma_clear(mm, vma);
-        vma->link = *list;
-        *list = vma;
-        (*nr_spare)++;
+    if (!is_file)
+        vma = vmki_mm_has_block(mm) ? &mm->blocks->area[mm->blocks->nr_used++] : carried_area(mm);
+    if (vma == NULL)
+        vma = vmki_alloc(mm->system, area_size(is_file), _Alignof(struct vmki_file_vma));
+    if (vma == NULL) {
+        mm->counters.alloc_failed++;
+        return false;
     }
+    vma_clear(mm, vma);
+    vma->link = *list;
+    *list = vma;
+    *(is_file ? &mm->nr_spare_file : &mm->nr_spare_anon) += 1;
     return true;
 }
 
 bool vmki_mm_reserve_more(struct vmk_mm *mm, unsigned nr_anon, unsigned nr_file)
 {
-    return reserve_areas(mm, false, nr_anon) && reserve_areas(mm, true, nr_file);
+    while (mm->nr_spare_anon < nr_anon)
+        if (!reserve_area(mm, false))
+            return false;
+    while (mm->nr_spare_file < nr_file)
+        if (!reserve_area(mm, true))
+            return false;
+    return true;
 }
 
 struct vmk_vma *vmki_mm_take_vma(struct vmk_mm *mm, bool is_file)
