@@ -12,6 +12,12 @@
 static struct vt_text told;
 static struct golden golden;
 
+/* What calls in lanes may grow by lies with the processors: always the same one here. */
+__attribute__((visibility("default"))) int sched_getcpu(void)
+{
+    return 0;
+}
+
 /*
  * Areas of a page that cannot merge. No reader is left after each call: what it retired has gone on, and is never still on its
  * way when the next one asks.
