@@ -254,6 +254,7 @@ static struct vmki_tree_child make_leaf(struct source *source, unsigned nr)
 static struct vmki_tree_child make_inner(struct source *source, unsigned level, unsigned nr)
 {
     struct vmki_tree_inner *inner = vmki_tree_take_inner(source->rebuild->tree, level);
+    uint64_t largest = 0;
     unsigned i;
 
     inner->head.count = (uint8_t)nr;
@@ -264,8 +265,9 @@ static struct vmki_tree_child make_inner(struct source *source, unsigned level, 
         inner->pivot[i] = child.pivot;
         inner->child[i] = child.node;
         inner->gap[i] = child.gap;
+        largest = vmki_max(largest, child.gap);
     }
-    return (struct vmki_tree_child){&inner->head, inner->pivot[0], vmki_inner_gap(inner)};
+    return (struct vmki_tree_child){&inner->head, inner->pivot[0], largest};
 }
 
 /* The start of the first entry behind the leaves that are being written. */

@@ -91,11 +91,18 @@ static void begin(struct vt *t, const char *what)
     begin_to_tell(t, what);
 }
 
+/* Under AddressSanitizer nothing is kept for others. */
+static void compare_told(void)
+{
+    if (VMKI_POOL_BYTES != 0)
+        golden_text(&golden, &told);
+}
+
 static void end(struct vt *t)
 {
     t->system->port.alloc = vt_alloc;
     t->system->port.free = vt_free;
-    golden_text(&golden, &told);
+    compare_told();
     vt_validate(t);
     vt_teardown(t);
 }
@@ -301,7 +308,7 @@ static void test_refusals(void **state)
         }
         vt_print(&told, "\n");
     }
-    golden_text(&golden, &told);
+    compare_told();
 }
 
 int main(void)
@@ -313,7 +320,7 @@ int main(void)
 
     golden_open(&golden, "space_memory.txt");
     nr_failed = cmocka_run_group_tests(tests, NULL, NULL);
-    if (nr_failed == 0)
+    if (nr_failed == 0 && VMKI_POOL_BYTES != 0)
         golden_close(&golden);
     return nr_failed;
 }

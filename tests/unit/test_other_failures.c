@@ -442,6 +442,8 @@ static void test_memory(void **state)
     struct golden golden;
 
     (void)state;
+    if (sizeof(struct vmk_sync_mutex) != 40) /* the file is of x86-64: overlays have a lock, whose size is the host's */
+        skip();
     golden_open(&golden, "other_memory.txt");
     for (size_t i = 0; i < NR_OPERATIONS; i++) {
         bool failed;
