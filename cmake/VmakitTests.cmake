@@ -144,3 +144,11 @@ foreach(folder IN LISTS folders)
   file(GLOB sources CONFIGURE_DEPENDS ${folder}/*.c)
   vmakit_example(${name} ${sources})
 endforeach()
+
+# What takes long begins first: else one processor waits for it at the end.
+foreach(test model/test_tree_model mock/test_lanes_mock mock/test_mm_mock unit/test_tree unit/test_verb_failures
+             tool/test_run tool/test_report tool/test_run_calls)
+  if(TEST ${test})
+    set_tests_properties(${test} PROPERTIES COST 60)
+  endif()
+endforeach()
