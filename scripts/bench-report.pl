@@ -4,6 +4,7 @@
 # bench-report.pl RESULTS OUT - prints the tables of scripts/bench.sh and writes OUT/ratios.json and OUT/ratios.svg.
 #
 # RESULTS/linux.tsv: a line a round, peer TAB operation TAB areas TAB median TAB min TAB max; may be missing.
+# RESULTS/array.tsv: lookups in a sorted array. A table.
 # RESULTS/rbtree.tsv and rbtree-*.json: the same of the peer rbtree, and ours beside it. A second table, and OUT/rbtree.json.
 # RESULTS/threads.tsv: bench/threads.cc's; may be missing. Its table comes last, and OUT/threads.json and OUT/threads.svg.
 # RESULTS/vmakit-*.json: Google Benchmark's, a sample a repetition, named operation/areas.
@@ -83,6 +84,13 @@ my $ours = read_ours(glob "$results/vmakit-*.json");
 die "bench-report.pl: no results in $results\n" if !%$ours;
 my @rows = table('linux', read_peer("$results/linux.tsv"), $ours, 0);
 print "bytes-*: bytes. fork: per area, beside the running kernel's fork call. Spread: lowest and highest sample.\n";
+
+my $array = read_peer("$results/array.tsv");
+if (%$array) {
+    print "\n";
+    table('array', $array, { lookup => $ours->{lookup} || {} }, 1);
+    print "Beside a branch-free binary search in a sorted array that never changes: the floor.\n";
+}
 
 my @few = glob "$results/rbtree-*.json";
 if (@few) {

@@ -7,6 +7,7 @@
 #      library is measured alone.
 #   2. Both sides must print the same checksums (workload.h): otherwise nothing is measured, and the exit status is 1.
 #   3. Rounds: the peer, then the library, for each number of areas in turn; every sample of every round counts.
+#      Up to 65,536 areas a branch-free binary search in a sorted array runs too: the floor of a lookup.
 #   4. At 100 areas, the same in turns with the red-black tree of the peers, which has no limits and no commit charge: both
 #      are off in the library too, for this comparison alone.
 #   5. Threads: several in one space beside as many processes (bench/threads.cc), on all processors.
@@ -89,6 +90,9 @@ for round in $(seq "$rounds"); do
                     awk -v n="$n" -F '\t' '$2 ~ /^fork-vmas-call$/ {
                         printf "linux-live\tfork\t%s\t%s\t%s\t%s\n", n, $4 / $3, $5 / $3, $6 / $3 }' >>$results/linux.tsv
             fi
+        fi
+        if [ -n "$have_peer" ] && [ "$n" -le 65536 ]; then
+            on_cpu "$peers/peer-sorted-array" $quick "$n" >>$results/array.tsv || fail "the peer sorted-array failed"
         fi
         measure_ours "vmakit-$n-$round" --areas="$n"
     done
